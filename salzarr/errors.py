@@ -1,0 +1,97 @@
+"""Every exception that salzarr raises on purpose, and the exit code that the command line gives it.
+
+::
+
+    SalzarrError                          1
+    ├── UsageError        ValueError      2  a wrong argument, option or combination of them
+    │   ├── MetricError                   2  an unknown metric, a parameter or map it cannot take
+    │   └── BudgetError   MemoryError     2  the plan does not fit the memory it was given
+    ├── InputError        ValueError      3  a map that cannot be read or used
+    │   ├── InputNotFoundError  FileNotFoundError
+    │   └── ShapeError                       maps of different or impossible sizes
+    ├── StoreError        OSError         3  something is wrong with a store or a results folder
+    │   ├── StoreNotFoundError  FileNotFoundError
+    │   ├── StoreExistsError    FileExistsError
+    │   ├── IncompleteError                  not everything has been written yet
+    │   ├── CorruptError                     chunks are missing, torn or flipped
+    │   ├── VersionError                     written by a newer salzarr
+    │   ├── ChangedError                     a resume whose inputs or options are not those of the start
+    │   └── LockedError   BlockingIOError    another run is at work on it
+    └── RunError          RuntimeError    1  a run ended with parts that failed
+
+Each message is one sentence or a few: what is wrong, with which file, model or image, and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class SalzarrError(Exception):
+    """Whatever salzarr raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(SalzarrError, ValueError):
+    """An argument, an option or a combination of them cannot be."""
+
+    exit_code = 2
+
+
+class MetricError(UsageError):
+    """A metric is unknown, or cannot take this parameter or these maps."""
+
+
+class BudgetError(UsageError, MemoryError):
+    """What was asked for does not fit the memory that it was given."""
+
+
+class InputError(SalzarrError, ValueError):
+    """A map cannot be read or used."""
+
+    exit_code = 3
+
+
+class InputNotFoundError(InputError, FileNotFoundError):
+    """An input does not exist, or nothing that could be a map was found in it."""
+
+
+class ShapeError(InputError):
+    """Maps have different sizes, or a size that no map can have."""
+
+
+class StoreError(SalzarrError, OSError):
+    """A store or a results folder cannot be used as it is."""
+
+    exit_code = 3
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """There is no store at that place."""
+
+
+class StoreExistsError(StoreError, FileExistsError):
+    """Something is there already and would be lost."""
+
+
+class IncompleteError(StoreError):
+    """A store has not been written to its end."""
+
+
+class CorruptError(StoreError):
+    """Chunks of a store are missing, torn or flipped."""
+
+
+class VersionError(StoreError):
+    """A store was written in a newer format."""
+
+
+class ChangedError(StoreError):
+    """A run cannot be resumed: its inputs, options or definitions are not those it began with."""
+
+
+class LockedError(StoreError, BlockingIOError):
+    """Another run is at work on the same store or results folder."""
+
+
+class RunError(SalzarrError, RuntimeError):
+    """A run ended, and parts of it failed."""
