@@ -95,7 +95,8 @@ def quantise(map2d: npt.ArrayLike) -> Masses:
     running = np.cumsum(values / peak)  # the peak first: sums of huge or denormal values stay finite
     total = unit(values.shape)
     shares = np.rint(running * (total / running[-1])).astype(np.int64)
-    return np.diff(shares, prepend=0).reshape(values.shape)
+    masses: Masses = np.diff(shares, prepend=0).reshape(values.shape)
+    return masses
 
 
 def halve(masses: Masses) -> Masses:

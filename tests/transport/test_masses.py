@@ -1,5 +1,7 @@
 """Integer masses: exact totals, no lost or invented pixel, no overflow."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,7 @@ def test_pyramid_keeps_every_mass_where_it_is():
     masses = quantise(RNG.random((53, 20)))
     levels = pyramid(masses)
     np.testing.assert_array_equal(levels[-1], masses)
-    for coarse, fine in zip(levels, levels[1:], strict=False):
+    for coarse, fine in pairwise(levels):
         y, x = np.indices(fine.shape)
         expected = np.zeros_like(coarse)
         np.add.at(expected, (y // 2, x // 2), fine)
