@@ -21,6 +21,7 @@ LAYERS = [
     {"summary"},
     {"plot"},
     {"report"},
+    {"terminal"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -1,0 +1,152 @@
+"""What the command line shows: tables on stdout, progress and notices on stderr, one sentence per error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from rich.console import Console
+
+logger = logging.getLogger(__name__)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make a console that takes every string as it is: a model may be called ``[red]``.
+
+    Where the output is no terminal it does not cut tables to 80 columns.
+    """
+    from rich.console import Console
+
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal:
+        made = Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=1000, soft_wrap=True)
+    return made
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Print a table; numbers stand to the right, None is shown as a dash."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    table = Table(title=title and Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for i, column in enumerate(columns):
+        numeric = any(isinstance(row[i], int | float) for row in rows)
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_shown(value)) for value in row))
+    console().print(table)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = str(value)
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def show_json(value: object) -> None:
+    """Print JSON, with NaN as null, so that every program can read it."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy values, paths and NaN into what JSON has."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple | set):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return value if abs(value) != float("inf") and value == value else None
+    return value if isinstance(value, str | int | bool | None) else str(value)
+
+
+def notice(text: str) -> None:
+    """Say something on stderr."""
+    console(stderr=True).print(text)
+
+
+@contextmanager
+def progress(label: str, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
+    """Draw a bar on stderr, or write a line for every tenth part where stderr is no terminal.
+
+    Yields a function of (done, total).
+    """
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console(stderr=True)) as bar:
+            task = bar.add_task(label, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    else:
+        yield _progress_lines(label)
+
+
+def _progress_lines(label: str) -> Callable[[int, int], None]:
+    began, shown = time.monotonic(), -1
+
+    def update(done: int, total: int) -> None:
+        nonlocal shown
+        tenth = 10 * done // max(total, 1)
+        if tenth > shown:
+            shown = tenth
+            print(f"{label}: {done}/{total} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
+
+    return update
+
+
+def configure_logging(verbosity: int) -> None:
+    """Show salzarr's warnings on stderr; with -v what it does, with -vv every detail."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    package = logging.getLogger("salzarr")
+    package.handlers[:] = [handler]
+    package.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
+    package.propagate = False
+
+
+def human_bytes(count: float) -> str:
+    """Write a number of bytes with the unit that suits it.
+
+    >>> human_bytes(3_500_000)
+    '3.34 MiB'
+    >>> human_bytes(100)
+    '100 B'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(count) < 1024 or unit == "TiB":
+            break
+        count /= 1024
+    return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
+
+
+def human_seconds(seconds: float) -> str:
+    """Write a duration as one would say it.
+
+    >>> human_seconds(0.5), human_seconds(75), human_seconds(7300)
+    ('0.5 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min"
