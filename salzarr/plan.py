@@ -259,10 +259,8 @@ class Plan:
                 f"time     about {duration(self.seconds)} on {self.workers} x {self.threads} threads"
             )
             for load in self.loads:
-                alone = self.images * (
-                    self.map_reads * load.map_seconds + len(self.pairs) * load.pair_seconds
-                )
-                lines.append(f"           {load.name}: {duration(alone)} of one core")
+                image = self.map_reads * load.map_seconds + len(self.pairs) * load.pair_seconds
+                lines.append(f"           {load.name}: {duration(self.images * image)} of one core")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -301,7 +299,7 @@ def fit(plan: Plan, grid: tuple[int, int] | None = None) -> Plan:
     >>> fit(twelve).tile
     12
     >>> fit(replace(twelve, budget=400 * 2**20)).tile
-    4
+    3
     """
     if grid is not None:
         options: Iterable[tuple[int, int]] = [grid]
@@ -319,8 +317,8 @@ def fit(plan: Plan, grid: tuple[int, int] | None = None) -> Plan:
     raise BudgetError(
         f"{what} with {found.models_at_once} models of {plan.shape[0]}x{plan.shape[1]} needs "
         f"{size(found.peak_bytes)} in a process ({size(BASE_BYTES)}, and {size(found.task_bytes)} for each of "
-        f"{plan.threads} tasks at a time), and {size(plan.budget or 0)} are allowed; allow more memory, or fewer "
-        "threads in a process"
+        f"{plan.threads} tasks at a time), and {size(plan.budget or 0)} are allowed; allow more memory, "
+        "or fewer threads in a process"
     )
 
 
