@@ -1,0 +1,228 @@
+"""The maps themselves: how one looks as a picture, a sheet of them, and the images on which models differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.transform import resize
+
+from salzarr.errors import UsageError
+from salzarr.plot.style import MISSING, ensure_axes, heading, name_ticks, short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+RGB = NDArray[np.uint8]
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+SHEET_MODELS, SHEET_IMAGES = 30, 12
+"""How many models and images a sheet shows unless it is told which."""
+
+
+def tile(one_map: NDArray[Any], side: int, *, difference: bool = False) -> RGB:
+    """Turn a map into a small picture.
+
+    Parameters
+    ----------
+    one_map : (y, x) float
+    side : int
+        Of the picture's longer side, in pixels; the map keeps its proportions.
+    difference : bool
+        Whether its values have a sign even if none is negative.
+
+    Returns
+    -------
+    (y, x, 3) uint8
+        Dark is nothing, bright is much. A map with negative values has a white zero, red above, blue below.
+        The brightest half percent share a colour, or one hot pixel would leave the rest black. Missing and
+        non-finite pixels are grey; a map that is nothing else is a grey picture with a stroke through it.
+    """
+    values = np.asarray(one_map, float)
+    height, width = values.shape
+    shape = tuple(max(1, round(side * n / max(height, width))) for n in (height, width))
+    finite = np.isfinite(values)
+    if not finite.any():
+        return _crossed((shape[0], shape[1]))
+    small = resize(np.where(finite, values, 0.0), shape, order=1, anti_aliasing=True, mode="edge")
+    kept = values[finite]
+    if difference or kept.min() < 0:
+        reach = _brightest(np.abs(kept))
+        colours = mpl.colormaps["RdBu_r"](small / (2 * reach) + 0.5)
+    else:
+        low = float(kept.min())
+        colours = mpl.colormaps["inferno"]((small - low) / _brightest(kept - low))
+    picture: RGB = np.round(colours[..., :3] * 255).astype(np.uint8)
+    if not finite.all():
+        picture[resize(finite.astype(float), shape, order=1) < 0.5] = _rgb(MISSING)
+    return picture
+
+
+def _brightest(values: NDArray[np.float64]) -> float:
+    """Value of the full colour: the 99.5th percentile, or the maximum where that is 0, or 1."""
+    return float(np.quantile(values, 0.995)) or float(values.max()) or 1.0
+
+
+def _crossed(shape: tuple[int, int]) -> RGB:
+    picture = np.full((*shape, 3), _rgb(MISSING), np.uint8)
+    y, x = np.indices(shape)
+    picture[np.abs(y * shape[1] + x * shape[0] - shape[0] * shape[1]) < max(shape)] = _rgb("#9aa1ac")
+    return picture
+
+
+def _rgb(colour: str) -> list[int]:
+    return [round(255 * c) for c in mpl.colors.to_rgb(colour)]
+
+
+def photograph(photos: str | Path, image: str, side: int) -> RGB | None:
+    """Read the photograph of an image: the file of that name, with any usual suffix, below a folder.
+
+    Parameters
+    ----------
+    photos : str or Path
+        The folder.
+    image : str
+        Id of the image: its path below the folder, with or without a suffix.
+    side : int
+        Of the picture's longer side, in pixels.
+
+    Returns
+    -------
+    (y, x, 3) uint8 or None
+        None if there is no such file, it is no picture, or it lies outside the folder.
+    """
+    root = Path(photos).resolve()
+    for suffix in ("", *PHOTO_SUFFIXES, *(s.upper() for s in (*PHOTO_SUFFIXES[:3], ".JPEG"))):
+        try:
+            path = Path(f"{root / image}{suffix}").resolve()
+            if path.is_relative_to(root) and path.is_file():
+                with Image.open(path) as opened:
+                    opened.draft("RGB", (2 * side, 2 * side))
+                    picture = opened.convert("RGB")
+                    picture.thumbnail((side, side))
+                    return np.asarray(picture)
+        except (OSError, ValueError, Image.DecompressionBombError):
+            continue
+    return None
+
+
+def mosaic(
+    tiles: Sequence[Sequence[RGB | None]], gap: int
+) -> tuple[NDArray[np.uint8], list[float], list[float]]:
+    """Lay tiles out in rows and columns, centred in cells of one size, on nothing.
+
+    Returns
+    -------
+    picture : (y, x, 4) uint8
+    rows, columns : list of float
+        Centres of the rows and columns in pixels.
+    """
+    sizes = [t.shape[:2] for row in tiles for t in row if t is not None]
+    height, width = (max(s[axis] for s in sizes) for axis in (0, 1))
+    count = len(tiles[0])
+    picture = np.zeros((len(tiles) * (height + gap) - gap, count * (width + gap) - gap, 4), np.uint8)
+    for i, row in enumerate(tiles):
+        for j, one in enumerate(row):
+            if one is not None:
+                y = i * (height + gap) + (height - one.shape[0]) // 2
+                x = j * (width + gap) + (width - one.shape[1]) // 2
+                picture[y : y + one.shape[0], x : x + one.shape[1], :3] = one
+                picture[y : y + one.shape[0], x : x + one.shape[1], 3] = 255
+    rows = [i * (height + gap) + height / 2 - 0.5 for i in range(len(tiles))]
+    columns = [j * (width + gap) + width / 2 - 0.5 for j in range(count)]
+    return picture, rows, columns
+
+
+def maps_sheet(
+    maps: xr.DataArray,
+    ax: Axes | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    images: Sequence[str] | None = None,
+    photos: str | Path | None = None,
+    side: int = 160,
+) -> Axes:
+    """Draw a sheet of maps: models down, images across.
+
+    Parameters
+    ----------
+    maps : DataArray (model, image, y, x)
+        Of :func:`salzarr.open_maps`; only the maps shown are read.
+    ax : Axes, optional
+        Where to draw; by default in a new figure.
+    models, images : sequence of str, optional
+        Which to show; by default the first 30 models, and 12 images spread evenly over all.
+    photos : str or Path, optional
+        Folder of the photographs, which become the first row.
+    side : int
+        Of one map in the picture, in pixels.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    UsageError
+        If there is no such model or image.
+
+    Notes
+    -----
+    Each map has its own scale, from its smallest value to its 99.5th percentile (see :func:`tile`).
+    """
+    names = [str(m) for m in maps["model"].values]
+    ids = [str(i) for i in maps["image"].values]
+    rows = _indices("model", names, models, SHEET_MODELS, spread=False)
+    columns = _indices("image", ids, images, SHEET_IMAGES, spread=True)
+    chosen = maps.isel(model=rows, image=columns).transpose("model", "image", "y", "x").values
+    tiles: list[list[RGB | None]] = [[tile(one, side) for one in row] for row in chosen]
+    labels = short(names[k] for k in rows)
+    if photos is not None:
+        tiles.insert(0, [photograph(photos, ids[k], side) for k in columns])
+        labels.insert(0, "photograph")
+    shown = f"{len(rows)} of {len(names)} models, {len(columns)} of {len(ids):,} images"
+    note = f"{shown}; each map has its own scale"
+    return draw_tiles(tiles, labels, short((ids[k] for k in columns), 22), "Saliency maps", note, ax)
+
+
+def draw_tiles(
+    tiles: Sequence[Sequence[RGB | None]],
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    title: str,
+    note: str,
+    ax: Axes | None,
+    gap: int = 6,
+) -> Axes:
+    """Draw pictures in rows and columns, with their names at the left and below."""
+    picture, rows, columns = mosaic(tiles, gap)
+    inch = 0.95 if len(column_names) <= 14 else 0.6
+    high = picture.shape[0] / picture.shape[1] * inch * len(column_names)
+    margin = 0.075 * max(map(len, row_names)) + 0.3
+    ax = ensure_axes(ax, (inch * len(column_names) + margin, high + 1.9))
+    ax.imshow(picture, interpolation="antialiased")
+    name_ticks(ax, "y", rows, row_names, 8)
+    name_ticks(ax, "x", columns, column_names, 7.5)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    heading(ax, title, note)
+    return ax
+
+
+def _indices(
+    what: str, names: list[str], wanted: Sequence[str] | None, most: int, *, spread: bool
+) -> list[int]:
+    if wanted is None:
+        if len(names) <= most:
+            return list(range(len(names)))
+        return [round(k) for k in np.linspace(0, len(names) - 1, most)] if spread else list(range(most))
+    unknown = [name for name in wanted if name not in names]
+    if unknown or not wanted:
+        raise UsageError(f"there is no {what} {unknown[0]!r} here" if unknown else f"no {what} was named")
+    return [names.index(name) for name in wanted]
