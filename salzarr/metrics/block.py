@@ -6,18 +6,26 @@ metrics and pairs of the block: of N models that is work of order N instead of N
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from salzarr.metrics.metric import Metric, Pairs, Scores
+from salzarr.compiled import jit
+from salzarr.errors import ShapeError
+from salzarr.metrics import normalize
 from salzarr.schema import Reason
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from salzarr.metrics.metric import Metric, Pairs, Scores
+
 T = TypeVar("T")
+MISSING, NON_FINITE = int(Reason.MISSING), int(Reason.NON_FINITE)  # as numba takes them
 
 
 class Block:
@@ -26,19 +34,18 @@ class Block:
     Parameters
     ----------
     maps : (model, image, y, x) float32 or float64
-        The maps; all NaN where one is missing.
+        The maps; all NaN where one is missing. Other dtypes are taken as float64.
 
     Attributes
     ----------
-    flat : (model, image, pixel)
-        The maps, a view.
-    low, high : (model, image) float64
-        Smallest and largest value.
+    maps : (model, image, y, x) float32 or float64, C-contiguous
     """
 
-    def __init__(self, maps: NDArray[np.floating[Any]], missing: NDArray[np.bool_] | None = None) -> None:
-        self.maps = maps
-        self._missing = missing
+    def __init__(self, maps: NDArray[Any]) -> None:
+        if maps.ndim != 4 or 0 in maps.shape[2:]:
+            raise ShapeError(f"a block of maps has the shape (model, image, y, x), not {maps.shape}")
+        dtype = maps.dtype if maps.dtype in (np.float32, np.float64) else np.float64
+        self.maps: NDArray[np.floating[Any]] = np.ascontiguousarray(maps, dtype)
         self._features: dict[str, Any] = {}
 
     @property
@@ -52,37 +59,104 @@ class Block:
         return self.maps.reshape(*self.maps.shape[:2], -1)
 
     def feature(self, name: str, compute: Callable[[Block], T]) -> T:
-        """What ``compute`` makes of the block, computed at the first call under this name."""
+        """Get what ``compute`` makes of the block, computed at the first call under this name."""
         if name not in self._features:
             self._features[name] = compute(self)
         found: T = self._features[name]
         return found
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Free every feature but these."""
+        kept = set(names)
+        self._features = {name: value for name, value in self._features.items() if name in kept}
+
     @cached_property
-    def map_reason(self) -> dict[Reason, NDArray[np.bool_]]:
-        """Which maps (model, image) are MISSING, NON_FINITE, CONSTANT, ZERO_MASS (sum 0) or NEGATIVE."""
-        flat = self.flat
-        nan = np.isnan(flat)
-        missing = nan.all(axis=2) if self._missing is None else self._missing
-        bad = ~np.isfinite(flat).all(axis=2) & ~missing
-        with np.errstate(invalid="ignore"):
-            low, high = flat.min(axis=2), flat.max(axis=2)
-        fine = ~missing & ~bad
+    def _facts(self) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+        """(model, image): MISSING, NON_FINITE or SCORED; smallest and largest value."""
+        return _examine(self.flat)
+
+    @property
+    def low(self) -> NDArray[np.float64]:
+        """(model, image): smallest value of each map; NaN if it holds what is not finite."""
+        return self._facts[1]
+
+    @property
+    def high(self) -> NDArray[np.float64]:
+        """(model, image): largest value of each map; NaN if it holds what is not finite."""
+        return self._facts[2]
+
+    @cached_property
+    def unusable(self) -> NDArray[np.uint8]:
+        """(model, image) of :class:`Reason`: why no metric can take the map, 0 if one can.
+
+        MISSING if all its pixels are NaN, NON_FINITE if one is not finite, or why its normalisation is
+        undefined.
+        """
+        return self._facts[0]
+
+    @cached_property
+    def degenerate(self) -> dict[Reason, NDArray[np.bool_]]:
+        """Which usable maps (model, image) are CONSTANT, ZERO_MASS (0 everywhere) or NEGATIVE (somewhere)."""
+        usable = self.unusable == Reason.SCORED
         return {
-            Reason.MISSING: missing,
-            Reason.NON_FINITE: bad,
-            Reason.CONSTANT: fine & (low == high),
-            Reason.ZERO_MASS: fine & (low == 0) & (high == 0),
-            Reason.NEGATIVE: fine & (low < 0),
+            Reason.CONSTANT: usable & (self.low == self.high),
+            Reason.ZERO_MASS: usable & (self.low == 0) & (self.high == 0),
+            Reason.NEGATIVE: usable & (self.low < 0),
         }
 
+    def normalized(self, chain: str | None) -> Block:
+        """Make the block of the normalised maps, which remember why the chain was undefined for some."""
+        block = self
+        for name in normalize.steps(chain):
+            block = block._after(normalize.STEPS[name])
+        return block
+
+    def _after(self, step: normalize.Step) -> Block:
+        with np.errstate(invalid="ignore", over="ignore"):
+            after = Block(step.apply(self.flat).reshape(self.maps.shape))
+        why = np.where(after.unusable, np.uint8(Reason.NON_FINITE), np.uint8(Reason.SCORED))
+        for reason in sorted(step.undefined, reverse=True):
+            why[(after.unusable > 0) & self.degenerate[reason]] = reason
+        after.unusable = np.where(self.unusable, self.unusable, why)
+        return after
+
     def reasons(self, metric: Metric, pairs: Pairs) -> NDArray[np.uint8]:
-        """Why each pair has no score: (pair, image) of :class:`Reason`; the smallest reason wins."""
-        reason = np.zeros((len(pairs), self.maps.shape[1]), np.uint8)
-        for why in sorted({Reason.MISSING, Reason.NON_FINITE, *metric.undefined}, reverse=True):
-            either = self.map_reason[why][pairs[:, 0]] | self.map_reason[why][pairs[:, 1]]
-            reason[either] = why
+        """Why each pair has no score: (pair, image) of :class:`Reason`; the smallest reason wins.
+
+        This is the one place that decides which degenerate maps leave a pair without a score.
+        """
+        none = len(Reason)
+        reason = np.where(self.unusable, self.unusable, np.uint8(none))
+        for why in metric.undefined:
+            reason = np.minimum(reason, np.where(self.degenerate[why], np.uint8(why), np.uint8(none)))
+        reason = np.minimum(reason[pairs[:, 0]], reason[pairs[:, 1]])
+        reason[reason == none] = Reason.SCORED
         return reason
+
+
+@jit
+def _examine(flat: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
+    """Status, smallest and largest value of each map, in one pass."""
+    models, images, pixels = flat.shape
+    status = np.zeros((models, images), np.uint8)
+    low, high = np.full((models, images), np.nan), np.full((models, images), np.nan)
+    for m in range(models):
+        for i in range(images):
+            row = flat[m, i]
+            small = large = row[0]
+            nans = infinite = 0
+            for x in row:
+                nans += x != x
+                infinite += abs(x) == np.inf
+                small = min(small, x)
+                large = max(large, x)
+            if nans == pixels:
+                status[m, i] = MISSING
+            elif nans or infinite:
+                status[m, i] = NON_FINITE
+            else:
+                low[m, i], high[m, i] = small, large
+    return status, low, high
 
 
 @dataclass(frozen=True)
@@ -92,7 +166,7 @@ class Scored:
     Attributes
     ----------
     values : (pair, image) or (2, pair, image) float64
-        NaN where there is a reason.
+        NaN where there is a reason, and only there.
     reason : (pair, image) uint8
         See :class:`salzarr.schema.Reason`.
     companions : mapping of name to array like ``values``
@@ -104,7 +178,7 @@ class Scored:
 
 
 def score_block(
-    maps: NDArray[np.floating[Any]] | Block, pairs: Pairs | Sequence[tuple[int, int]], metrics: Iterable[Metric]
+    maps: NDArray[Any] | Block, pairs: Pairs | Sequence[tuple[int, int]], metrics: Iterable[Metric]
 ) -> dict[str, Scored]:
     """Score all the pairs of a block by every metric.
 
@@ -118,15 +192,42 @@ def score_block(
     Returns
     -------
     dict of slug to Scored
+        In the order of the metrics. A pair without a score is NaN and has its reason.
+
+    Notes
+    -----
+    Metrics of one normalisation are scored one after the other on the same normalised block. A feature is
+    freed as soon as no later one of them names it.
+
+    Examples
+    --------
+    >>> from salzarr.metrics import as_metrics
+    >>> maps = np.array([[[[0.0, 1.0]]], [[[1.0, 1.0]]]])
+    >>> scored = score_block(maps, [(0, 1)], as_metrics("mse,pearson"))
+    >>> scored["mse"].values, scored["pearson"].values, scored["pearson"].reason
+    (array([[0.5]]), array([[nan]]), array([[3]], dtype=uint8))
     """
-    block = maps if isinstance(maps, Block) else Block(maps)
+    raw = maps if isinstance(maps, Block) else Block(maps)
     index = np.asarray(pairs, np.intp).reshape(-1, 2)
-    scored = {}
-    for metric in metrics:
-        reason = block.reasons(metric, index)
-        ok = reason == Reason.SCORED
-        result = metric.score(block, index, ok)
-        values, *rest = result if isinstance(result, tuple) else (result,)
-        values, *rest = (np.where(ok, v, np.nan) for v in (values, *rest))
-        scored[metric.slug] = Scored(values, reason, dict(zip(metric.companions, rest, strict=True)))
-    return scored
+    wanted = tuple(metrics)
+    scored: dict[str, Scored] = {}
+    for chain in dict.fromkeys(metric.normalize for metric in wanted):
+        block = raw.normalized(chain)
+        queue = [metric for metric in wanted if metric.normalize == chain]
+        while queue:
+            metric = queue.pop(0)
+            scored[metric.slug] = _score(block, index, metric)
+            block.keep(name for later in queue for name in later.features)
+    return {metric.slug: scored[metric.slug] for metric in wanted}
+
+
+def _score(block: Block, pairs: Pairs, metric: Metric) -> Scored:
+    reason = block.reasons(metric, pairs)
+    ok = reason == Reason.SCORED
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        result = metric.score(block, pairs, ok)
+    values, *rest = result if isinstance(result, tuple) else (result,)
+    scored = np.isfinite(values) if values.ndim == 2 else np.isfinite(values).all(axis=0)
+    reason[ok & ~scored] = metric.nan_reason
+    values, *rest = (np.where(ok & scored, v, np.nan) for v in (values, *rest))
+    return Scored(values, reason, dict(zip(metric.companions, rest, strict=True)))

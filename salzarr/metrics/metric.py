@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzarr.errors import MetricError
+from salzarr.metrics import normalize as chains
 from salzarr.schema import Reason
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ Value = int | float | str | bool | None
 
 DIAGONAL = "diagonal"
 """As an upper bound: the diagonal of the map in pixels, between the centres of its corners."""
+
+NEEDS_MASS = frozenset({Reason.ZERO_MASS, Reason.NEGATIVE})
+"""``undefined`` of the metrics that compare distributions of mass."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +48,44 @@ class Metric:
     kind : {"similarity", "dissimilarity"}
         Whether more is more alike.
     self_value : float
-        The score of a map against itself: the matrix's diagonal.
+        The score of a map against itself: the matrix's diagonal. NaN if it is not known.
     bounds : (float, float or "diagonal")
         What the scores lie between.
     undefined : frozenset of Reason
         Which of CONSTANT, ZERO_MASS and NEGATIVE in either map leave the pair without a score. Missing and
         non-finite maps never have one.
+    nan_reason : Reason
+        Why a pair has no score if ``ok`` holds and the score is NaN all the same.
     directed : bool
         Whether f(a, b) and f(b, a) differ.
+    scale_dependent : bool
+        Whether multiplying both maps by one number changes the score.
     companions : tuple of str
         Names of further values per pair and image, stored as ``<slug>_<companion>``.
+    features : tuple of str
+        Names of the block's features that it reads and other metrics may share; see :class:`Block`.
     smallest : int
         Smallest side of a map, in pixels.
+    advised_pixels : int
+        Pixels of a map below which the score is biased.
     unit : str
         Of the scores; empty for none.
     cost : {"low", "medium", "high"}
         Its class: about a sum over the map, about a sort, or an optimisation per pair.
     reference : str
         The source of the definition, and the public function that it equals.
-    map_bytes, pair_bytes : float
-        Memory of its features per pixel and map of a block, and per pixel while one pair is scored.
+    map_bytes, image_bytes, pair_bytes : float
+        Memory per pixel: of its features for every map of a block, of its scratch for every model while one
+        image is scored, and while one pair is scored.
     revision : int
         Raised when the numbers change, so that stored scores are not mixed.
     name, params, given, normalize, factory
-        Filled in by :func:`register`.
+        Filled in by :func:`register`. ``given`` holds the parameters that differ from the defaults;
+        ``normalize`` is None where nothing was said, so that a comparison may say it.
+
+    See Also
+    --------
+    register : Makes a metric of a function.
     """
 
     score: ScoreFunction = field(compare=False, repr=False)
@@ -76,13 +94,18 @@ class Metric:
     self_value: float
     bounds: tuple[float, float | str]
     undefined: frozenset[Reason] = frozenset()
+    nan_reason: Reason = Reason.NON_FINITE
     directed: bool = False
+    scale_dependent: bool = False
     companions: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
     smallest: int = 1
+    advised_pixels: int = 1
     unit: str = ""
     cost: Literal["low", "medium", "high"] = "low"
     reference: str = ""
     map_bytes: float = 0.0
+    image_bytes: float = 0.0
     pair_bytes: float = 0.0
     revision: int = 1
     name: str = ""
@@ -99,7 +122,7 @@ class Metric:
     @property
     def slug(self) -> str:
         """Its spec as a name for variables and files: ``ssim_window_11``."""
-        return re.sub(r"[^A-Za-z0-9]+", "_", self.spec).strip("_")
+        return re.sub(r"[^A-Za-z0-9]+", "_", self.spec).strip("_") or "metric"
 
     @property
     def needs_data_range(self) -> bool:
@@ -107,10 +130,20 @@ class Metric:
         return ("data_range", None) in self.params
 
     def with_data_range(self, data_range: float) -> Metric:
-        """Give the same metric, under the same name, the range of the data."""
+        """Give the same metric, under the same name, the range of the data.
+
+        Raises
+        ------
+        MetricError
+            If the range is negative or not finite.
+        """
         assert self.factory is not None
         resolved = self.factory(**{**dict(self.params), "data_range": float(data_range)})
         return replace(resolved, given=self.given, normalize=self.normalize)
+
+    def with_normalize(self, chain: str) -> Metric:
+        """Give the same metric, under the same name, a normalisation, unless it has its own."""
+        return self if self.normalize is not None else replace(self, normalize=chains.checked(chain))
 
     def limits(self, shape: tuple[int, int]) -> tuple[float, float]:
         """Bounds of the scores of maps of this shape (H, W), in the metric's unit."""
@@ -127,17 +160,31 @@ class Metric:
             "spec": self.spec,
             "definition": self.definition,
             "kind": self.kind,
-            "self_value": self.self_value,
+            "self_value": str(self.self_value) if np.isnan(self.self_value) else self.self_value,
             "bounds": [str(low), str(high)],
             "directed": self.directed,
             "companions": list(self.companions),
             "undefined": sorted(reason.label for reason in self.undefined),
             "unit": self.unit,
             "parameters": json.dumps(dict(self.params), sort_keys=True),
-            "normalize": self.normalize or "none",
+            "normalize": self.normalize or chains.NONE,
             "reference": self.reference,
             "revision": self.revision,
         }
+
+    def __dask_tokenize__(self) -> object:
+        """Name of the metric in a Dask graph: its definition, and a user's function itself."""
+        return self.attrs(), self.score if self.factory is None else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A registered metric's score is a closure over compiled functions: workers make their own, from
+        # their own cache, instead of being sent one.
+        return {k: v for k, v in self.__dict__.items() if k != "score" or self.factory is None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "score" not in state:
+            state = {**state, "score": state["factory"](**dict(state["params"])).score}
+        self.__dict__.update(state)
 
 
 METRICS: dict[str, Metric] = {}
@@ -149,28 +196,43 @@ def register(factory: Callable[..., Metric]) -> Callable[..., Metric]:
 
     The function's keywords are the metric's parameters; ``normalize=`` is understood by every metric.
 
+    Parameters
+    ----------
+    factory : callable
+        Takes the parameters, checks them and returns a :class:`Metric`.
+
+    Returns
+    -------
+    callable
+        The same, returning metrics that know their name and parameters. The one with default parameters
+        is in :data:`METRICS`.
+
+    Examples
+    --------
     >>> from salzarr.metrics import mse
     >>> mse(normalize="minmax").spec
     'mse:normalize=minmax'
     """
     name = factory.__name__
     signature = inspect.signature(factory)
+    defaults = {key: parameter.default for key, parameter in signature.parameters.items()}
 
     @functools.wraps(factory)
     def make(*args: Value, normalize: str | None = None, **kwargs: Value) -> Metric:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            takes = ", ".join([*signature.parameters, "normalize"])
+            takes = ", ".join([*defaults, "normalize"])
             raise MetricError(f"{name}: {error}; its parameters are {takes}") from None
-        given = dict(bound.arguments)
-        if normalize is not None:
-            given["normalize"] = normalize
         bound.apply_defaults()
+        params = {k: v.item() if isinstance(v, np.generic) else v for k, v in bound.arguments.items()}
+        given = {k: v for k, v in params.items() if v != defaults[k]}
+        if normalize is not None:
+            given["normalize"] = normalize = chains.checked(normalize)
         return replace(
-            factory(*bound.args, **bound.kwargs),
+            factory(**params),
             name=name,
-            params=tuple(bound.arguments.items()),
+            params=tuple(params.items()),
             given=tuple(given.items()),
             normalize=normalize,
             factory=make,
@@ -178,3 +240,24 @@ def register(factory: Callable[..., Metric]) -> Callable[..., Metric]:
 
     METRICS[name] = make()
     return make
+
+
+def check_parameter(name: str, value: object, holds: bool, needed: str) -> None:
+    """Refuse a parameter's value.
+
+    Raises
+    ------
+    MetricError
+        Unless ``holds``.
+    """
+    if not holds:
+        raise MetricError(f"{name} must be {needed}, not {value!r}")
+
+
+def is_whole(value: object, least: int) -> bool:
+    """Whether a parameter is an int of at least ``least``; True and False are not.
+
+    >>> is_whole(7, 1), is_whole(7.0, 1), is_whole(True, 1)
+    (True, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

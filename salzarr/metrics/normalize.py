@@ -1,0 +1,243 @@
+"""Normalisation: what is done to each map on its own before any metric sees it.
+
+A chain names its steps in order: ``"abs+sum"`` takes absolute values, then divides by their sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salzarr.errors import MetricError
+from salzarr.schema import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Maps = NDArray[np.floating[Any]]
+Floats = NDArray[np.float64]
+
+NONE = "none"
+
+
+Facts = tuple[Floats, Floats, Floats | None]
+"""Smallest and largest value of each map, and its sum if that is known."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One normalisation.
+
+    Attributes
+    ----------
+    apply : callable
+        (..., pixel) maps to (..., pixel) maps; NaN where it is undefined.
+    foresee : callable
+        The facts of maps to the facts of the normalised maps, or None if the maps have to be read.
+    definition : str
+    undefined : set of Reason
+        Which of CONSTANT, ZERO_MASS and NEGATIVE may make a map NaN.
+    signed : bool or None
+        Whether its results may be negative; None if that is as it was before.
+    rescales : bool
+        Whether it makes maps of different scales comparable.
+    """
+
+    apply: Callable[[Maps], Maps]
+    foresee: Callable[[Floats, Floats, Floats | None], Facts | None]
+    definition: str
+    undefined: frozenset[Reason]
+    signed: bool | None
+    rescales: bool
+
+
+def _ratio(values: Maps, divisor: Maps) -> Maps:
+    """Quotient, NaN where the divisor is 0."""
+    return values / np.where(divisor == 0, np.nan, divisor)
+
+
+def _minmax(flat: Maps) -> Maps:
+    wide = flat.astype(np.float64)
+    low = wide.min(axis=-1, keepdims=True)
+    return _ratio(wide - low, wide.max(axis=-1, keepdims=True) - low)
+
+
+def _max(flat: Maps) -> Maps:
+    wide = flat.astype(np.float64)
+    return _ratio(wide, np.maximum(wide.max(axis=-1, keepdims=True), 0))
+
+
+def _sum(flat: Maps) -> Maps:
+    wide = flat.astype(np.float64)
+    negative = wide.min(axis=-1, keepdims=True) < 0
+    return _ratio(wide, np.where(negative, 0, wide.sum(axis=-1, keepdims=True)))
+
+
+def _zscore(flat: Maps) -> Maps:
+    wide = flat.astype(np.float64)
+    constant = wide.min(axis=-1, keepdims=True) == wide.max(axis=-1, keepdims=True)
+    centred = wide - wide.mean(axis=-1, keepdims=True)
+    return _ratio(centred, np.where(constant, 0, centred.std(axis=-1, keepdims=True)))
+
+
+def _foresee_minmax(low: Floats, high: Floats, total: Floats | None) -> Facts:
+    undefined = np.where(low < high, 0.0, np.nan)
+    return undefined, undefined + 1, None
+
+
+def _foresee_max(low: Floats, high: Floats, total: Floats | None) -> Facts:
+    top = np.where(high > 0, high, np.nan)
+    return low / top, high / top, None if total is None else total / top
+
+
+def _foresee_sum(low: Floats, high: Floats, total: Floats | None) -> Facts | None:
+    if total is None:
+        return None
+    mass = np.where((low >= 0) & (total > 0), total, np.nan)
+    return low / mass, high / mass, mass / mass
+
+
+def _foresee_abs(low: Floats, high: Floats, total: Floats | None) -> Facts | None:
+    return None if (low < 0).any() else (low, high, total)
+
+
+def _foresee_positive(low: Floats, high: Floats, total: Floats | None) -> Facts:
+    return np.maximum(low, 0), np.maximum(high, 0), None if (low < 0).any() else total
+
+
+_CONSTANT = frozenset({Reason.CONSTANT})
+_NO_MASS = frozenset({Reason.ZERO_MASS, Reason.NEGATIVE})
+
+STEPS = {
+    "minmax": Step(_minmax, _foresee_minmax, "(x - min) / (max - min)", _CONSTANT, False, True),
+    "max": Step(_max, _foresee_max, "x / max, if max > 0", _NO_MASS, None, True),
+    "sum": Step(_sum, _foresee_sum, "x / sum(x), if no x is negative", _NO_MASS, None, True),
+    "zscore": Step(_zscore, lambda *_: None, "(x - mean) / population std", _CONSTANT, True, True),
+    "abs": Step(np.abs, _foresee_abs, "abs(x)", frozenset(), False, False),
+    "positive": Step(
+        lambda flat: np.maximum(flat, 0), _foresee_positive, "max(x, 0)", frozenset(), False, False
+    ),
+}
+"""Every step by name."""
+
+
+def steps(chain: str | None) -> tuple[str, ...]:
+    """Names of the steps of a chain.
+
+    Raises
+    ------
+    MetricError
+        If there is no such step.
+
+    Examples
+    --------
+    >>> steps("abs+sum"), steps("none")
+    (('abs', 'sum'), ())
+    """
+    if chain is None or chain == NONE:
+        return ()
+    names = tuple(part.strip() for part in str(chain).split("+"))
+    for name in names:
+        if name not in STEPS:
+            raise MetricError(
+                f"there is no normalisation {name!r} (in {chain!r}); "
+                f"use {NONE}, {', '.join(STEPS)} or a chain such as abs+sum"
+            )
+    return names
+
+
+def checked(chain: str) -> str:
+    """Spell a chain the one way it is stored.
+
+    >>> checked("abs + sum")
+    'abs+sum'
+    """
+    return "+".join(steps(chain)) or NONE
+
+
+def apply(maps: Maps, chain: str | None) -> Maps:
+    """Normalise each map on its own.
+
+    Parameters
+    ----------
+    maps : (..., y, x) float
+    chain : str or None
+        Steps joined by ``+``, or ``none``.
+
+    Returns
+    -------
+    (..., y, x) float
+        float64, or the maps' own dtype where all steps are exact in it (``abs``, ``positive``). A map for
+        which a step is undefined, or that holds a non-finite value, is NaN.
+
+    Examples
+    --------
+    >>> apply(np.array([[0.0, -1.0], [2.0, 1.0]]), "abs+max")
+    array([[0. , 0.5],
+           [1. , 0.5]])
+    """
+    names = steps(chain)
+    if not names:
+        return maps
+    flat = maps.reshape(*maps.shape[:-2], -1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for name in names:
+            flat = STEPS[name].apply(flat)
+    return flat.reshape(maps.shape)
+
+
+def may_be_negative(chain: str | None) -> bool:
+    """Whether maps that hold negative values may still hold some after this chain.
+
+    >>> may_be_negative("abs+sum"), may_be_negative("abs+zscore")
+    (False, True)
+    """
+    signed = True
+    for name in steps(chain):
+        step = STEPS[name].signed
+        signed = signed if step is None else step
+    return signed
+
+
+def rescales(chain: str | None) -> bool:
+    """Whether maps of different scales are comparable after this chain.
+
+    >>> rescales("abs+sum"), rescales("abs")
+    (True, False)
+    """
+    return any(STEPS[name].rescales for name in steps(chain))
+
+
+def extremes(chain: str | None, low: Floats, high: Floats, total: Floats) -> tuple[Floats, Floats] | None:
+    """Smallest and largest value of each map after a chain, from those before it, if they follow.
+
+    Parameters
+    ----------
+    chain : str or None
+    low, high, total : (...) float64
+        Smallest and largest value and sum of each map; NaN where there are none.
+
+    Returns
+    -------
+    (...) float64, (...) float64; or None
+        None where the maps themselves have to be read: after ``zscore``, and after ``abs`` of signed maps.
+
+    Examples
+    --------
+    >>> one = np.array([2.0]), np.array([4.0]), np.array([8.0])
+    >>> extremes("sum", *one)
+    (array([0.25]), array([0.5]))
+    >>> extremes("zscore", *one) is None
+    True
+    """
+    facts: Facts = (low, high, total)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for name in steps(chain):
+            after = STEPS[name].foresee(*facts)
+            if after is None:
+                return None
+            facts = after
+    return facts[:2]

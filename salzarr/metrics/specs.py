@@ -1,0 +1,303 @@
+"""From what people write to metrics: ``"ssim,ssim:window=11,package.module:function"``."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from salzarr import schema
+from salzarr.errors import MetricError
+from salzarr.metrics import normalize as chains
+from salzarr.metrics.metric import METRICS, Metric, Pairs, Scores, Value, check_parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from salzarr.metrics.block import Block
+
+Wanted = str | Metric | Callable[..., Any]
+
+
+def as_metrics(metrics: Wanted | Iterable[Wanted]) -> tuple[Metric, ...]:
+    """Make metrics of names, specs, metrics and functions.
+
+    Parameters
+    ----------
+    metrics : str, Metric, callable or an iterable of these
+        A string may hold several specs, see :func:`parse_metrics`. A function ``f(a, b) -> float`` of two
+        maps (y, x) becomes a metric by :func:`custom`.
+
+    Returns
+    -------
+    tuple of Metric
+
+    Raises
+    ------
+    MetricError
+        If there are none, one is unknown, or two would be stored under one name.
+
+    Examples
+    --------
+    >>> [metric.slug for metric in as_metrics(["mse", "pearson,ssim:window=11"])]
+    ['mse', 'pearson', 'ssim_window_11']
+    """
+    several = [metrics] if isinstance(metrics, str | Metric) or callable(metrics) else list(metrics)
+    found: list[Metric] = []
+    for wanted in several:
+        if isinstance(wanted, str):
+            found += [_parse(token.strip()) for token in wanted.split(",") if token.strip()]
+        else:
+            found.append(_metric(wanted))
+    if not found:
+        raise MetricError(f"no metric was given; choose among {', '.join(METRICS)}")
+    taken = dict.fromkeys((schema.MODEL_A, schema.MODEL_B, schema.PAIR, schema.IMAGE, schema.DIRECTION), "")
+    for metric in found:
+        variables = [metric.slug, schema.reason_name(metric.slug)]
+        for variable in [*variables, *(f"{metric.slug}_{companion}" for companion in metric.companions)]:
+            if variable in taken:
+                raise MetricError(
+                    f"{metric.spec} would be stored as {variable!r}, "
+                    f"and so would {taken[variable] or 'a coordinate of the scores'}; give it once, "
+                    "or give a function of yours a name: salzarr.metrics.custom(f, name=...)"
+                )
+            taken[variable] = metric.spec
+    return tuple(found)
+
+
+def parse_metrics(text: str) -> tuple[Metric, ...]:
+    """Read the metrics of a command line: ``,`` between metrics, ``:`` between parameters.
+
+    Parameters
+    ----------
+    text : str
+        Each metric is a name of :data:`METRICS`, or ``module:function`` for one's own, with parameters
+        ``key=value`` behind it.
+
+    Returns
+    -------
+    tuple of Metric
+
+    Raises
+    ------
+    MetricError
+        If one is unknown, cannot take its parameters, or is given twice.
+
+    Examples
+    --------
+    >>> [metric.spec for metric in parse_metrics("mse, ssim:window=11:precision=double")]
+    ['mse', 'ssim:window=11:precision=double']
+    >>> parse_metrics("sim")
+    Traceback (most recent call last):
+    ...
+    salzarr.errors.MetricError: there is no metric 'sim'; did you mean 'ssim'? 'salzarr metrics' lists them
+    """
+    return as_metrics(text)
+
+
+def _metric(wanted: object) -> Metric:
+    if isinstance(wanted, Metric):
+        return wanted
+    if not callable(wanted):
+        raise MetricError(f"a metric is a name, a Metric or a function f(a, b) -> float, not {wanted!r}")
+    known = METRICS.get(getattr(wanted, "__name__", ""))
+    return known if known is not None and known.factory is wanted else custom(wanted)
+
+
+def _parse(token: str) -> Metric:
+    name, *rest = (part.strip() for part in token.split(":"))
+    own = bool(rest) and "=" not in rest[0]
+    given: dict[str, Any] = {}
+    for part in rest[own:]:
+        key, equals, text = part.partition("=")
+        if not (key and equals and text):
+            raise MetricError(f"{token!r}: {part!r} is no parameter; write name:key=value:key=value")
+        if key in given:
+            raise MetricError(f"{token!r} gives {key} twice")
+        given[key] = text if key == "normalize" else _value(text)
+    if own:
+        return _load(name, rest[0], given)
+    if name not in METRICS:
+        near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise MetricError(f"there is no metric {name!r}; {hint}'salzarr metrics' lists them")
+    factory = METRICS[name].factory
+    assert factory is not None
+    return factory(**given)
+
+
+def _value(text: str) -> Value:
+    """Read the value of a parameter: an int, a float, none, true or false, else text."""
+    words: dict[str, Value] = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _load(module: str, name: str, given: dict[str, Any]) -> Metric:
+    found = _look_up(module, name)
+    if isinstance(found, Metric):
+        if given:
+            raise MetricError(f"{module}:{name} is a Metric and takes no parameters here")
+        return found
+    spelt = tuple(given.items())
+    if isinstance(given.get("prepare"), str):
+        home, _, function = given["prepare"].rpartition(".")
+        given["prepare"] = _look_up(home or module, function)
+    return replace(custom(found, **{"name": f"{module}:{name}", **given}), given=spelt)
+
+
+def _look_up(module: str, name: str) -> Any:
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise MetricError(
+            f"{module}:{name} cannot be loaded: {error}; the module must be importable (see PYTHONPATH)"
+        ) from error
+
+
+def custom(
+    function: Callable[[Any, Any], float],
+    *,
+    prepare: Callable[[NDArray[Any]], Any] | None = None,
+    name: str | None = None,
+    kind: Literal["similarity", "dissimilarity"] = "dissimilarity",
+    self_value: float = np.nan,
+    low: float = -np.inf,
+    high: float = np.inf,
+    directed: bool = False,
+    normalize: str | None = None,
+) -> Metric:
+    """Make a metric of a function of one's own.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(a, b) -> float`` of two maps (y, x), or of what ``prepare`` makes of them. It must not
+        write to them. NaN means that the pair has no score.
+    prepare : callable, optional
+        ``prepare(map) -> anything``, called once per map in place of once per pair.
+    name : str, optional
+        The function's own name if not given.
+    kind : {"similarity", "dissimilarity"}
+    self_value, low, high : float
+        The score of a map against itself (NaN: not known, the matrix's diagonal stays empty), and bounds.
+    directed : bool
+        Whether f(a, b) and f(b, a) differ; both are computed then.
+    normalize : str, optional
+        See :func:`salzarr.metrics.normalize.apply`.
+
+    Returns
+    -------
+    Metric
+
+    Raises
+    ------
+    MetricError
+        If a parameter cannot be.
+
+    Examples
+    --------
+    >>> from salzarr.metrics import score_block
+    >>> def largest_difference(a, b):
+    ...     return abs(a - b).max()
+    >>> metric = custom(largest_difference, self_value=0, low=0)
+    >>> score_block(np.array([[[[0.0, 1.0]]], [[[3.0, 1.0]]]]), [(0, 1)], [metric])[metric.slug].values
+    array([[3.]])
+    """
+    title = name or str(getattr(function, "__name__", type(function).__name__))
+    check_parameter(f"{title}: function", function, callable(function), "callable as f(a, b)")
+    check_parameter(f"{title}: prepare", prepare, prepare is None or callable(prepare), "callable as f(map)")
+    kinds = ("similarity", "dissimilarity")
+    check_parameter(f"{title}: kind", kind, kind in kinds, "similarity or dissimilarity")
+    chain = None if normalize is None else chains.checked(normalize)
+    code = [_source(f) for f in (function, prepare) if f is not None]
+    return Metric(
+        _Custom(function, prepare, directed),
+        definition=(inspect.getdoc(function) or "a function of the user's").partition("\n")[0],
+        kind=kind,
+        self_value=float(self_value),
+        bounds=(float(low), float(high)),
+        directed=directed,
+        cost="high",
+        reference=f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', title)}",
+        name=title,
+        # Stored scores are taken over only if the function that made them has not been edited since.
+        params=(("source", hashlib.sha256("".join(code).encode()).hexdigest()[:16]),),
+        given=() if chain is None else (("normalize", chain),),
+        normalize=chain,
+    )
+
+
+def _source(function: Callable[..., Any]) -> str:
+    target = function.func if isinstance(function, functools.partial) else function
+    try:
+        return inspect.getsource(target)
+    except (OSError, TypeError):
+        return repr(getattr(target, "__qualname__", type(target)))
+
+
+@dataclass(frozen=True)
+class _Custom:
+    """Scores pairs by a function of the user's."""
+
+    function: Callable[[Any, Any], float]
+    prepare: Callable[[NDArray[Any]], Any] | None
+    directed: bool
+
+    def __call__(self, block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        orders = (pairs, pairs[:, ::-1])[: 1 + self.directed]
+        scores = np.full((len(orders), *ok.shape), np.nan)
+        maps = block.maps.view()
+        maps.flags.writeable = False
+        for image in range(ok.shape[1]):
+            used = np.unique(pairs[ok[:, image]])
+            ready = {
+                m: maps[m, image] if self.prepare is None else self.prepare(maps[m, image]) for m in used
+            }
+            for direction, order in enumerate(orders):
+                for pair in np.flatnonzero(ok[:, image]):
+                    a, b = order[pair]
+                    scores[direction, pair, image] = self.function(ready[a], ready[b])
+        return scores if self.directed else scores[0]
+
+
+def describe() -> list[dict[str, Any]]:
+    """List every metric for people and programs.
+
+    Returns
+    -------
+    list of dict
+        Per metric: ``name``, ``definition``, ``kind``, ``directed``, ``cost``, ``unit``, ``self_value``,
+        ``bounds`` (two strings), ``parameters`` (name to default), ``undefined`` (labels of reasons),
+        ``smallest`` (side in pixels) and ``reference``.
+    """
+    return [
+        {
+            "name": metric.name,
+            "definition": metric.definition,
+            "kind": metric.kind,
+            "directed": metric.directed,
+            "cost": metric.cost,
+            "unit": metric.unit,
+            "self_value": metric.self_value,
+            "bounds": [str(bound) for bound in metric.bounds],
+            "parameters": dict(metric.params),
+            "undefined": sorted(reason.label for reason in metric.undefined),
+            "smallest": metric.smallest,
+            "reference": metric.reference,
+        }
+        for metric in METRICS.values()
+    ]
