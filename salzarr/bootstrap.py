@@ -1,0 +1,304 @@
+"""Bootstrap intervals over images: NumPy in, NumPy out, and the same resamples for all pairs.
+
+A resample is a row of weights: how often each image was drawn. One matrix product of weights and scores
+gives the means of all pairs in many resamples at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from salzarr.compiled import jit
+from salzarr.descriptive import Floats, mean, quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+Method = Literal["bca", "percentile"]
+
+INTERVALS = ("mean_low", "mean_high", "median_se", "median_low", "median_high")
+"""What :func:`intervals` returns, in this order."""
+
+SMALL_SAMPLE = 20
+"""Below so many images a bootstrap interval is too narrow to be believed."""
+
+_BATCH_BYTES = 2**25
+
+
+class SmallSampleWarning(UserWarning):
+    """An interval was asked of fewer than :data:`SMALL_SAMPLE` images."""
+
+
+def resamples(
+    images: int, repeats: int, seed: int, order: NDArray[np.intp] | None = None
+) -> Iterator[Floats]:
+    """Draw the images with replacement, again and again.
+
+    Parameters
+    ----------
+    images, repeats : int
+    seed : int
+    order : (image,) int, optional
+        What sorts the images by name. With it an image's weights follow its name and not its place.
+
+    Yields
+    ------
+    (batch, image) float64
+        How often each image was drawn; a row sums to ``images``. Whatever the size of the batches, all
+        rows together are the same.
+    """
+    rng = np.random.default_rng(seed)
+    batch = max(1, _BATCH_BYTES // (8 * max(images, 1)))
+    for start in range(0, repeats, batch):
+        rows = min(batch, repeats - start)
+        drawn = rng.integers(0, images, (rows, images)) + images * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
+        if order is not None:
+            placed = np.empty_like(counts)
+            placed[:, order] = counts
+            counts = placed
+        yield counts
+
+
+def poisson_weights(image_ids: Sequence[str], repeats: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Weights of a bootstrap that needs no list of the images: each one's are drawn from its own id.
+
+    Every image is given a Poisson(1) number of copies in each resample, from a hash of its id, so that
+    blocks of images can be reduced apart, in any order and on any machine, and then be added up.
+
+    Parameters
+    ----------
+    image_ids : sequence of str
+    repeats : int
+        Number of resamples.
+    seed : int
+
+    Returns
+    -------
+    (repeat, image) uint8
+        The more repeats are asked for, the more rows there are; the first ones stay as they are.
+
+    References
+    ----------
+    Chamandy, Muralidharan, Najmi, Naidu: Estimating uncertainty for massive data streams, Google, 2012.
+
+    Examples
+    --------
+    >>> both = poisson_weights(["cat", "dog"], 1000)
+    >>> bool((both[:, 1:] == poisson_weights(["dog"], 1000)).all())
+    True
+    """
+    key = int(seed).to_bytes(16, "little", signed=True)
+    state = np.array(
+        [
+            int.from_bytes(
+                hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest(),
+                "little",
+            )
+            for name in image_ids
+        ],
+        np.uint64,
+    )
+    # SplitMix64 (Steele, Lea, Flood 2014) as a counter: number r of an image's stream needs none before it.
+    z = state[None, :] + np.arange(1, repeats + 1, dtype=np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    below = np.cumsum([np.exp(-1.0) / np.prod(np.arange(1.0, k + 1)) for k in range(18)])
+    weights: NDArray[np.intp] = np.searchsorted(below, uniform, side="right")
+    return weights.astype(np.uint8)
+
+
+def resampled_means(values: Floats, weights: NDArray[Any]) -> Floats:
+    """Weighted mean of each row in each resample.
+
+    Parameters
+    ----------
+    values : (row, image) float64
+        NaN where a row has no value: it is left out.
+    weights : (repeat, image)
+
+    Returns
+    -------
+    (repeat, row) float64
+        NaN where a resample holds none of the row's values.
+    """
+    known = ~np.isnan(values)
+    weights = np.asarray(weights, np.float64)
+    # What is left after the row's mean: no digits are lost to a large one, and a constant row stays constant.
+    centre = mean(values)
+    left = np.where(known, values - np.where(np.isnan(centre), 0.0, centre)[:, None], 0.0)
+    total = weights.sum(axis=1, keepdims=True) if known.all() else weights @ known.T.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means: Floats = centre + (weights @ left.T) / total
+    return means
+
+
+@jit
+def resampled_medians(order: Any, ordered: Any, known: Any, counts: Any) -> Any:
+    """Median of each row in each resample: (repeat, row); ``order`` (row, image) sorts a row, NaNs last."""
+    repeats, rows = len(counts), len(order)
+    medians = np.empty((repeats, rows))
+    for row in range(rows):
+        for repeat in range(repeats):
+            total = 0
+            for at in range(known[row]):
+                total += counts[repeat, order[row, at]]
+            if total == 0:
+                medians[repeat, row] = np.nan
+                continue
+            lower, upper = (total - 1) // 2, total // 2
+            seen = 0
+            low = np.nan
+            for at in range(known[row]):
+                seen += counts[repeat, order[row, at]]
+                if seen > lower and np.isnan(low):
+                    low = ordered[row, at]
+                if seen > upper:
+                    high = ordered[row, at]
+                    medians[repeat, row] = low if low == high else 0.5 * (low + high)
+                    break
+    return medians
+
+
+def skew(influence: Floats) -> Floats:
+    """BCa's acceleration of each row from its (row, image) jackknife influences; NaNs are left out."""
+    scale = np.nanmax(np.abs(influence), axis=1, initial=0.0)
+    unit = influence / np.where(scale > 0, scale, 1.0)[:, None]  # or the cubes of tiny numbers vanish
+    cube, square = np.nansum(unit**3, axis=1), np.nansum(unit**2, axis=1)
+    found: Floats = np.divide(cube, 6 * square**1.5, out=np.zeros(len(unit)), where=square > 0)
+    return found
+
+
+def _median_skew(ordered: Floats, n: NDArray[np.intp]) -> Floats:
+    """BCa acceleration of each row's median: leaving out one value gives one of three medians."""
+    middle = n // 2
+    rows = np.arange(len(ordered))
+    last = np.maximum(n - 1, 0)
+    below, at, above = (ordered[rows, np.clip(middle + d, 0, last)] for d in (-1, 0, 1))
+    # Left out: one below the middle, the middle itself, one above. With an even n there is no skew.
+    medians = np.stack([(at + above) / 2, (below + above) / 2, (below + at) / 2])
+    times = np.stack([middle, np.ones_like(middle), middle])
+    with np.errstate(invalid="ignore"):
+        left = (medians * times).sum(axis=0) / times.sum(axis=0) - medians
+        square = (times * left**2).sum(axis=0)
+        cube = (times * left**3).sum(axis=0)
+    odd = (n % 2 == 1) & (square > 0)
+    found: Floats = np.divide(cube, 6 * square**1.5, out=np.zeros(len(ordered)), where=odd)
+    return found
+
+
+def interval(
+    distribution: Floats,
+    confidence: float = 0.95,
+    estimate: Floats | None = None,
+    acceleration: Floats | None = None,
+) -> tuple[Floats, Floats]:
+    """Confidence interval of each row from its bootstrap distribution.
+
+    Parameters
+    ----------
+    distribution : (repeat, row) float64
+        The statistic in each resample; NaN where a resample has none.
+    confidence : float
+        Between 0 and 1.
+    estimate, acceleration : (row,) float64, optional
+        The statistic itself and the skew of its influences: with both the interval is BCa, bias-corrected
+        and accelerated; without it is the percentile interval.
+
+    Returns
+    -------
+    low, high : (row,) float64
+        NaN where the distribution holds nothing.
+
+    References
+    ----------
+    Efron, Tibshirani: An Introduction to the Bootstrap, 1993, equations 14.9 to 14.15.
+
+    See Also
+    --------
+    scipy.stats.bootstrap
+    """
+    ordered = np.sort(distribution.T, axis=1)
+    n = np.count_nonzero(~np.isnan(ordered), axis=1)
+    tails = (1 - confidence) / 2, (1 + confidence) / 2
+    levels: tuple[Floats, ...] = tuple(np.full(len(ordered), tail) for tail in tails)
+    if estimate is not None and acceleration is not None:
+        at = np.where(np.isnan(estimate), 0.0, estimate)[:, None]
+        below = np.count_nonzero(ordered < at, axis=1) + np.count_nonzero(ordered <= at, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            bias = ndtri(below / (2 * n))
+            shifted = [bias + ndtri(tail) for tail in tails]
+            levels = tuple(ndtr(bias + z / (1 - acceleration * z)) for z in shifted)
+    return quantile(ordered, n, levels[0]), quantile(ordered, n, levels[1])
+
+
+def intervals(
+    values: Floats,
+    *,
+    repeats: int = 2000,
+    confidence: float = 0.95,
+    method: Method = "bca",
+    median_method: Method = "percentile",
+    seed: int = 0,
+    order: NDArray[np.intp] | None = None,
+) -> Floats:
+    """Confidence intervals of the mean and the median of each row, over images.
+
+    The same resamples serve all rows, so that differences between rows can be read from them.
+
+    Parameters
+    ----------
+    values : (row, image) float64
+        NaN where a row has no value: it is left out of that row.
+    repeats : int
+        Number of resamples.
+    confidence : float
+        Between 0 and 1.
+    method, median_method : {"bca", "percentile"}
+        Kind of interval of the mean, and of the median, whose BCa is no better than its percentile interval.
+    seed : int
+    order : (image,) int, optional
+        What sorts the images by name: then the intervals do not depend on the images' order.
+
+    Returns
+    -------
+    (statistic, row) float64
+        In the order of :data:`INTERVALS`; NaN below two values.
+
+    Warns
+    -----
+    SmallSampleWarning
+        If a row has fewer than 20 values (and at least one).
+
+    See Also
+    --------
+    scipy.stats.bootstrap : one sample at a time, without gaps.
+    """
+    n = np.count_nonzero(~np.isnan(values), axis=1)
+    fewest = n[n > 0].min(initial=SMALL_SAMPLE)
+    if fewest < SMALL_SAMPLE:
+        text = f"a bootstrap interval over {fewest} images is too narrow; below {SMALL_SAMPLE} distrust it"
+        warnings.warn(text, SmallSampleWarning, stacklevel=2)
+    sorting = np.argsort(values, axis=1)
+    ordered = np.take_along_axis(values, sorting, axis=1)
+    means, medians = [], []
+    for weights in resamples(values.shape[1], repeats, seed, order):
+        means.append(resampled_means(values, weights))
+        medians.append(resampled_medians(sorting, ordered, n, weights.astype(np.uint16)))
+    centre, middle = mean(values), quantile(ordered, n, 0.5)
+    mean_skew = skew(values - centre[:, None]) if method == "bca" else None
+    median_skew = _median_skew(ordered, n) if median_method == "bca" else None
+    of_mean = interval(np.concatenate(means), confidence, centre, mean_skew)
+    of_median = interval(np.concatenate(medians), confidence, middle, median_skew)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a row of nothing
+        median_se = np.nanstd(np.concatenate(medians), axis=0, ddof=1)
+    return np.where(n > 1, np.stack([*of_mean, median_se, *of_median]), np.nan)

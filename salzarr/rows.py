@@ -1,0 +1,141 @@
+"""Scores as rows of numbers: which variables are metrics, which row is which pair, and how they are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salzarr.descriptive import DESCRIBE_BYTES
+from salzarr.errors import BudgetError, UsageError
+from salzarr.schema import DIRECTION, IMAGE, MODEL_A, MODEL_B, PAIR, reason_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from salzarr.descriptive import Floats
+    from salzarr.metrics.metric import Metric
+
+MEMORY = 2**30
+"""Bytes that a reduction of scores may use unless told otherwise."""
+
+
+def metric_names(dataset: xr.Dataset) -> list[str]:
+    """Slugs of the metrics in scores or in a summary: the variables with a ``<slug>_reason`` beside them.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    names = [str(name) for name in dataset.data_vars if reason_name(str(name)) in dataset]
+    if not names:
+        raise UsageError("there is no metric here: a metric is a variable with <name>_reason beside it")
+    return names
+
+
+def metric_slug(dataset: xr.Dataset, metric: str | Metric) -> str:
+    """Find the variable of a metric that is given by its slug, its spec (``ssim:window=11``) or itself.
+
+    Raises
+    ------
+    UsageError
+        If the dataset does not have it.
+    """
+    wanted = metric if isinstance(metric, str) else metric.slug
+    names = metric_names(dataset)
+    for name in names:
+        if wanted in (name, dataset[name].attrs.get("spec")):
+            return name
+    raise UsageError(f"no metric {wanted!r} here; there are {', '.join(names)}")
+
+
+def model_names(dataset: xr.Dataset) -> list[str]:
+    """Models of scores or of a summary, in the order they were given."""
+    if "models" in dataset.attrs:
+        return [str(name) for name in dataset.attrs["models"]]
+    both = np.stack([dataset[MODEL_A].values, dataset[MODEL_B].values], axis=1)
+    return [str(name) for name in dict.fromkeys(both.ravel().tolist())]
+
+
+def cells(dataset: xr.Dataset, slug: str) -> NDArray[np.intp]:
+    """Which row of a metric's values is which cell of its matrix.
+
+    A metric's rows are its pairs, or, if it is directed, its pairs from a to b and then from b to a.
+
+    Returns
+    -------
+    (model, model) int
+        Row of f(a, b), -1 where there is none, as on the diagonal.
+    """
+    place = {name: i for i, name in enumerate(model_names(dataset))}
+    a = np.array([place[str(name)] for name in dataset[MODEL_A].values], np.intp)
+    b = np.array([place[str(name)] for name in dataset[MODEL_B].values], np.intp)
+    pairs = np.arange(len(a))
+    row = np.full((len(place), len(place)), -1, np.intp)
+    row[b, a] = pairs + len(pairs) if DIRECTION in dataset[slug].dims else pairs
+    row[a, b] = pairs
+    return row
+
+
+def matrix_of(dataset: xr.Dataset, slug: str, values: NDArray[np.float64]) -> Floats:
+    """Put one number per row of a metric, (pair,) or (direction, pair), into its (model, model) cells."""
+    row = cells(dataset, slug)
+    matrix = np.full(row.shape, np.nan)
+    matrix[row >= 0] = values.reshape(-1)[row[row >= 0]]
+    return matrix
+
+
+def load_if_small(scores: xr.Dataset, memory: int) -> xr.Dataset:
+    """Compute lazy scores at once, sharing the work of their metrics, if half the memory can hold them."""
+    return scores.compute() if scores.nbytes <= memory // 2 else scores
+
+
+def rows_of(
+    scores: xr.Dataset, slug: str, memory: int = MEMORY, row_bytes: float = 0.0
+) -> Iterator[tuple[slice, Floats]]:
+    """Walk a metric's scores, as many pairs at a time as the memory allows.
+
+    Parameters
+    ----------
+    scores : Dataset
+        In memory or Dask-backed.
+    slug : str
+    memory : int
+        Bytes.
+    row_bytes : float
+        What the caller needs per row beyond :data:`~salzarr.descriptive.DESCRIBE_BYTES` per image.
+
+    Yields
+    ------
+    pairs : slice
+    values : (row, image) float64
+        The rows of these pairs; for a directed metric those from a to b, then those from b to a.
+
+    Raises
+    ------
+    BudgetError
+        If a single pair does not fit.
+    """
+    variable = scores[slug]
+    directions = variable.sizes.get(DIRECTION, 1)
+    pair_bytes = directions * (scores.sizes[IMAGE] * DESCRIBE_BYTES + row_bytes)
+    step = int(memory // max(pair_bytes, 1))
+    if step < 1:
+        raise BudgetError(
+            f"a pair's {slug} on {scores.sizes[IMAGE]:,} images takes {pair_bytes / 2**20:.1f} MiB, "
+            f"and {memory / 2**20:.1f} MiB were given; give more memory"
+        )
+    variable = variable.transpose(..., PAIR, IMAGE)
+    for start in range(0, max(1, scores.sizes[PAIR]), step):
+        pairs = slice(start, min(start + step, scores.sizes[PAIR]))
+        values = np.asarray(variable.isel({PAIR: pairs}).values, np.float64)
+        yield pairs, values.reshape(directions * (pairs.stop - pairs.start), scores.sizes[IMAGE])
+
+
+def name_order(scores: xr.Dataset) -> NDArray[np.intp]:
+    """Positions of the images in the order of their names."""
+    return np.argsort(scores[IMAGE].values.astype(str), kind="stable")

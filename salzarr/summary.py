@@ -1,0 +1,326 @@
+"""From scores of pairs and images to tables and matrices: what everything after a comparison starts with.
+
+A summary mirrors the scores: one variable per metric, with a dimension ``statistic`` in place of ``image``;
+beside it ``<metric>_reason``, the number of images per reason; and a dimension ``group`` if groups are given.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from os import PathLike, fspath
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from salzarr.bootstrap import INTERVALS, intervals
+from salzarr.descriptive import STATISTICS, describe
+from salzarr.errors import InputError, UsageError
+from salzarr.groups import GROUP, Groups, group_images
+from salzarr.rows import (
+    MEMORY,
+    load_if_small,
+    matrix_of,
+    metric_names,
+    metric_slug,
+    model_names,
+    name_order,
+    rows_of,
+)
+from salzarr.schema import (
+    ATTR_KIND,
+    DIRECTION,
+    DIRECTIONS,
+    IMAGE,
+    MODEL_A,
+    MODEL_B,
+    PAIR,
+    REASON,
+    STATISTIC,
+    Reason,
+    reason_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from salzarr.bootstrap import Method
+    from salzarr.descriptive import Floats
+    from salzarr.metrics.metric import Metric
+
+UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
+NO_SELF = {"n", "std", "se", "median_se"}
+"""Statistics for which a model against itself has no value."""
+
+
+def summarize(
+    scores: xr.Dataset,
+    *,
+    groups: Groups | None = None,
+    bootstrap: int = 0,
+    confidence: float = 0.95,
+    method: Method = "bca",
+    seed: int = 0,
+    memory: int = MEMORY,
+) -> xr.Dataset:
+    """Reduce scores over images.
+
+    Parameters
+    ----------
+    scores : Dataset
+        As :func:`salzarr.compare` makes them: per metric ``<slug>`` (pair, image) or (direction, pair, image)
+        and ``<slug>_reason`` (pair, image). Dask-backed scores are computed a metric and a range of pairs at
+        a time if they do not fit.
+    groups : mapping of image to label, or path of a CSV file with columns image and label, optional
+        Gives every statistic per group of images, along a further dimension ``group``.
+    bootstrap : int
+        Number of resamples of the images; with 0 there are no intervals.
+    confidence : float
+        Of the intervals, between 0 and 1.
+    method : {"bca", "percentile"}
+        Kind of the mean's interval; the median's is the percentile interval.
+    seed : int
+        Of the resamples: the same for every pair and metric, and independent of the images' order.
+    memory : int
+        Bytes that the reduction may use.
+
+    Returns
+    -------
+    Dataset
+        Per metric ``<slug>`` (statistic, pair) or (statistic, direction, pair) float64, with the statistics
+        ``n, mean, std, se, min, q25, median, q75, max`` (std with divisor n - 1, se = std / √n) and with
+        ``bootstrap`` also ``mean_low, mean_high, median_se, median_low, median_high``; and
+        ``<slug>_reason`` (reason, pair) int64, the number of images without a score, by reason. A pair
+        without any score has n = 0 and NaN elsewhere.
+
+    Raises
+    ------
+    BudgetError
+        If a single pair does not fit the memory.
+    InputError
+        If the groups cannot be read or hold none of the images.
+
+    Warns
+    -----
+    SmallSampleWarning
+        If intervals were asked for and a pair has fewer than 20 images.
+
+    Examples
+    --------
+    >>> summary = summarize(scores)  # doctest: +SKIP
+    >>> summary.ssim.sel(statistic="mean")  # doctest: +SKIP
+    """
+    if bootstrap < 0 or not 0 < confidence < 1:
+        raise UsageError(
+            f"bootstrap={bootstrap} must be 0 or more, and confidence={confidence} within 0 and 1"
+        )
+    scores = load_if_small(scores, memory)
+    place = np.argsort(name_order(scores))  # of each image among the sorted names
+    members = {"": np.arange(len(place))} if groups is None else group_images(scores, groups)
+    statistics = [*STATISTICS, *(INTERVALS if bootstrap else ())]
+
+    def reduce(values: Floats, chosen: NDArray[np.intp]) -> Floats:
+        values = values if groups is None else values[:, chosen]
+        if not bootstrap:
+            return describe(values)
+        order = np.argsort(place[chosen])
+        found = intervals(
+            values, repeats=bootstrap, confidence=confidence, method=method, seed=seed, order=order
+        )
+        return np.concatenate([describe(values), found])
+
+    variables: dict[str, xr.DataArray] = {}
+    for slug in metric_names(scores):
+        directions = scores[slug].sizes.get(DIRECTION, 1)
+        shape = len(members), len(statistics), directions, -1
+        blocks = [
+            np.stack([reduce(values, chosen) for chosen in members.values()]).reshape(shape)
+            for _, values in rows_of(scores, slug, memory // 2, row_bytes=64.0 * bootstrap)
+        ]
+        dims = [GROUP, STATISTIC, DIRECTION, PAIR]
+        variable = xr.DataArray(np.concatenate(blocks, axis=3), dims=dims, attrs=scores[slug].attrs)
+        variables[slug] = variable if DIRECTION in scores[slug].dims else variable.isel({DIRECTION: 0})
+        variables[reason_name(slug)] = _count_reasons(scores[reason_name(slug)], members, memory // 2)
+    summary = xr.Dataset(
+        variables,
+        coords={
+            GROUP: list(members),
+            STATISTIC: statistics,
+            REASON: [reason.label for reason in UNSCORED],
+            MODEL_A: (PAIR, scores[MODEL_A].values),
+            MODEL_B: (PAIR, scores[MODEL_B].values),
+        },
+        attrs={**scores.attrs, ATTR_KIND: "summary", "models": model_names(scores)},
+    )
+    if DIRECTION in summary.dims:
+        summary = summary.assign_coords({DIRECTION: list(DIRECTIONS)})
+    if bootstrap:
+        settings = {"repeats": bootstrap, "confidence": confidence, "method": method, "seed": seed}
+        summary.attrs["bootstrap"] = json.dumps(settings)
+    return summary.isel({GROUP: 0}, drop=True) if groups is None else summary
+
+
+def _count_reasons(
+    reason: xr.DataArray, members: Mapping[str, NDArray[np.intp]], memory: int
+) -> xr.DataArray:
+    """Count the images per reason: (group, reason, pair)."""
+    step = max(1, memory // (4 * max(1, reason.sizes[IMAGE])))
+    counted = []
+    for start in range(0, max(1, reason.sizes[PAIR]), step):
+        block = reason.isel({PAIR: slice(start, start + step)}).transpose(PAIR, IMAGE).values
+        groups = [block[:, chosen] for chosen in members.values()]
+        counted.append([[np.count_nonzero(group == why, axis=1) for why in UNSCORED] for group in groups])
+    return xr.DataArray(np.concatenate(counted, axis=2), dims=[GROUP, REASON, PAIR], attrs=reason.attrs)
+
+
+def to_matrix(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean") -> xr.DataArray:
+    """Arrange one statistic of a metric as a matrix of the models.
+
+    Parameters
+    ----------
+    summary : Dataset
+        Of :func:`summarize`.
+    metric : str or Metric
+        By slug, spec or itself.
+    statistic : str
+        One of the summary's.
+
+    Returns
+    -------
+    DataArray (model_a, model_b) float64
+        Row a, column b holds f(a, b); NaN where the pair was not compared or has no score. On the diagonal
+        stands the metric's score of a map with itself, and NaN for n and for spreads.
+
+    Raises
+    ------
+    UsageError
+        If there is no such metric or statistic, or if the summary still has groups.
+
+    Examples
+    --------
+    >>> to_matrix(summarize(scores), "ssim", "median")  # doctest: +SKIP
+    """
+    slug = metric_slug(summary, metric)
+    variable = summary[slug]
+    if GROUP in variable.dims:
+        raise UsageError("a matrix shows one group: choose it first with summary.sel(group=...)")
+    known = [str(name) for name in summary[STATISTIC].values]
+    if statistic not in known:
+        raise UsageError(f"no statistic {statistic!r} in this summary; it has {', '.join(known)}")
+    matrix = matrix_of(summary, slug, variable.sel({STATISTIC: statistic}).values)
+    own = np.nan if statistic in NO_SELF else float(variable.attrs.get("self_value", np.nan))
+    np.fill_diagonal(matrix, own)
+    models = model_names(summary)
+    return xr.DataArray(
+        matrix,
+        dims=[MODEL_A, MODEL_B],
+        coords={MODEL_A: models, MODEL_B: models},
+        name=slug,
+        attrs={**variable.attrs, "statistic": statistic},
+    )
+
+
+def to_frame(summary: xr.Dataset) -> pd.DataFrame:
+    """Lay a summary out as a table, one row per metric, group and pair.
+
+    Parameters
+    ----------
+    summary : Dataset
+        Of :func:`summarize`.
+
+    Returns
+    -------
+    DataFrame
+        Columns metric, group (if there are groups), model_a, model_b, n, one per reason, and the other
+        statistics. A directed metric has two rows per pair: in each stands f(model_a, model_b).
+    """
+    if GROUP not in summary.dims:
+        return to_frame(summary.expand_dims({GROUP: [""]})).drop(columns=GROUP)
+    first, second = summary[MODEL_A].values, summary[MODEL_B].values
+    frames = []
+    for slug in metric_names(summary):
+        for label in summary[GROUP].values:
+            variable = summary[slug].sel({GROUP: label})
+            reasons = summary[reason_name(slug)].sel({GROUP: label})
+            ends = [(variable, first, second)]
+            if DIRECTION in variable.dims:
+                forth, back = (variable.isel({DIRECTION: i}) for i in range(2))
+                ends = [(forth, first, second), (back, second, first)]
+            for one_way, a, b in ends:
+                names = {"metric": slug, GROUP: str(label), MODEL_A: a, MODEL_B: b}
+                counts = {str(why): reasons.sel({REASON: why}).values for why in summary[REASON].values}
+                statistics = {str(s): one_way.sel({STATISTIC: s}).values for s in summary[STATISTIC].values}
+                n = statistics.pop("n").astype(np.int64)
+                frames.append(pd.DataFrame({**names, "n": n, **counts, **statistics}))
+    return pd.concat(frames, ignore_index=True)
+
+
+# -- The table as a file ------------------------------------------------------------------------------------
+
+TEXT = ("metric", GROUP, MODEL_A, MODEL_B)
+COUNTS = ("n", *(reason.label for reason in UNSCORED))
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+"""What a cell of text may not begin with, or a spreadsheet runs it; the last one so that it can be undone."""
+
+
+def write_csv(summary: xr.Dataset, path: str | PathLike[str]) -> None:
+    """Write the table of :func:`to_frame` as a CSV file that is safe to open in a spreadsheet.
+
+    Numbers are written in full, NaN as an empty cell. A name that a spreadsheet would run as a formula (it
+    begins with ``= + - @``, a tab or a carriage return) gets a leading ``'``, which :func:`read_csv` removes.
+
+    Parameters
+    ----------
+    summary : Dataset
+        Of :func:`summarize`.
+    path : path
+        Replaced if it exists.
+    """
+    frame = to_frame(summary)
+    columns = []
+    for name in frame.columns:
+        cells = frame[name].tolist()
+        if name in TEXT:
+            columns.append([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in map(str, cells)])
+        else:
+            columns.append(["" if cell != cell else repr(cell) for cell in cells])
+    with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        # Python's writer quotes a carriage return in a name only if it is to end lines with one.
+        lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
+        writer = csv.writer(lines)
+        writer.writerow(frame.columns)
+        writer.writerows(zip(*columns, strict=True))
+
+
+def read_csv(path: str | PathLike[str]) -> pd.DataFrame:
+    """Read what :func:`write_csv` wrote: the table of :func:`to_frame`, with the same numbers and names.
+
+    Raises
+    ------
+    InputError
+        If the file is not such a table.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            header, *rows = csv.reader(file)
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError("its rows differ in length")  # noqa: TRY301
+        columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
+        return pd.DataFrame({name: _parse(name, column) for name, column in columns.items()})
+    except (OSError, ValueError, csv.Error) as error:
+        where = fspath(path)
+        raise InputError(f"{where} is not a summary of salzarr's ({error}); summarize again") from error
+
+
+def _parse(name: str, column: list[str]) -> Any:
+    if name in TEXT:
+        return [cell.removeprefix("'") for cell in column]
+    if name in COUNTS:
+        return np.array([int(cell) for cell in column], np.int64)
+    return np.array([float(cell or "nan") for cell in column], np.float64)

@@ -1,0 +1,218 @@
+import csv
+
+import dask
+import numpy as np
+import pandas as pd
+import pytest
+
+from salzarr.errors import BudgetError, InputError, UsageError
+from salzarr.rows import rows_of
+from salzarr.schema import Reason
+from salzarr.summary import read_csv, summarize, to_frame, to_matrix, write_csv
+
+HOSTILE = ["=1+1", "+cmd", "-x", "@sum", "\ttab", "\rcr", "'quoted", "'=both"]
+AWKWARD = ["a,b", 'q"q', "new\nline", "NA", "", "1"]
+
+
+def test_agrees_with_pandas(scores):
+    summary = summarize(scores)
+    for slug in ("mse", "ssim_window_11"):
+        expected = pd.DataFrame(scores[slug].values.T).describe()
+        for statistic, row in {"n": "count", "q25": "25%", "median": "50%", "q75": "75%"}.items():
+            np.testing.assert_allclose(summary[slug].sel(statistic=statistic), expected.loc[row], rtol=1e-13)
+        for statistic in ("mean", "std", "min", "max"):
+            np.testing.assert_allclose(
+                summary[slug].sel(statistic=statistic), expected.loc[statistic], rtol=1e-13
+            )
+        se = pd.DataFrame(scores[slug].values.T).sem()
+        np.testing.assert_allclose(summary[slug].sel(statistic="se"), se, rtol=1e-13)
+
+
+def test_directed_keeps_both(scores):
+    summary = summarize(scores)
+    assert summary.kl.dims == ("statistic", "direction", "pair")
+    np.testing.assert_allclose(
+        summary.kl.sel(statistic="mean", direction="b_to_a"), scores.kl.sel(direction="b_to_a").mean("image")
+    )
+    matrix = to_matrix(summary, "kl")
+    pair = 1  # (0, 2)
+    forth, back = scores.kl.isel(pair=pair).mean("image").values
+    assert matrix.values[0, 2] == pytest.approx(forth)
+    assert matrix.values[2, 0] == pytest.approx(back)
+    frame = to_frame(summary).query("metric == 'kl'")
+    assert len(frame) == 2 * scores.sizes["pair"]
+    row = frame.query("model_a == 'm2' and model_b == 'm0'")
+    assert row["mean"].item() == pytest.approx(back)
+
+
+def test_counts_images_per_reason_and_pair(scores):
+    scores.mse_reason[0, :6] = [1, 2, 3, 4, 5, 6]
+    scores.mse_reason[0, 6:] = 0
+    scores.mse[0, :6] = np.nan
+    scores.mse[0, 6:] = 1.0
+    scores.mse[1] = np.nan
+    scores.mse_reason[1] = Reason.ZERO_MASS
+    summary = summarize(scores)
+    assert summary.reason.values.tolist() == [
+        "missing",
+        "non_finite",
+        "constant",
+        "zero_mass",
+        "negative",
+        "failed",
+    ]
+    assert summary.mse_reason.isel(pair=0).values.tolist() == [1] * 6
+    frame = to_frame(summary).query("metric == 'mse'")
+    assert frame.iloc[0][["n", "missing", "failed"]].tolist() == [24, 1, 1]
+    assert frame.iloc[1][["n", "zero_mass"]].tolist() == [0, 30]
+    assert np.isnan(frame.iloc[1]["mean"])
+    np.testing.assert_array_equal(
+        summary.mse.sel(statistic="n") + summary.mse_reason.sum("reason"), scores.sizes["image"]
+    )
+
+
+def test_matrix_has_the_metrics_own_diagonal(scores):
+    summary = summarize(scores)
+    by_slug, by_spec = to_matrix(summary, "ssim_window_11"), to_matrix(summary, "ssim:window=11")
+    assert by_slug.identical(by_spec)
+    assert np.diag(by_slug).tolist() == [1.0] * 4
+    assert np.diag(to_matrix(summary, "mse", "median")).tolist() == [0.0] * 4
+    assert np.isnan(np.diag(to_matrix(summary, "mse", "n"))).all()
+    np.testing.assert_array_equal(by_slug, by_slug.T)
+    assert by_slug.sel(model_a="m1", model_b="m3").item() == pytest.approx(
+        scores.ssim_window_11.isel(pair=4).mean()  # j-major: (0,1) (0,2) (1,2) (0,3) (1,3)
+    )
+
+
+def test_pairs_against_one_reference_leave_cells_empty(scores):
+    matrix = to_matrix(summarize(scores.isel(pair=[0, 1, 3])), "mse")
+    assert np.isfinite(matrix.values[0]).all()
+    assert np.isnan(matrix.values[1, 2:]).all()
+
+
+def test_a_pair_without_scores_is_a_missing_cell(scores):
+    scores.mse[2] = np.nan
+    assert np.isnan(to_matrix(summarize(scores), "mse").values[1, 2])
+
+
+@pytest.mark.parametrize(("models", "images"), [(1, 5), (2, 0), (2, 1)])
+def test_smallest_scores(make_scores, models, images, tmp_path):
+    summary = summarize(make_scores(models, images))
+    assert to_matrix(summary, "kl").shape == (models, models)
+    write_csv(summary, tmp_path / "summary.csv")
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "summary.csv"), to_frame(summary), check_dtype=False)
+
+
+@pytest.mark.filterwarnings("ignore::salzarr.bootstrap.SmallSampleWarning")
+def test_statistics_per_group(scores, tmp_path):
+    labels = {str(image): "right" if i % 3 else "wrong" for i, image in enumerate(scores.image.values[:-2])}
+    path = tmp_path / "labels.csv"
+    path.write_text("image,label\n" + "\n".join(f"{image},{label}" for image, label in labels.items()))
+    summary = summarize(scores, groups=path, bootstrap=50)
+    assert summary.group.values.tolist() == ["right", "wrong"]
+    assert summary.identical(summarize(scores, groups=labels, bootstrap=50))
+    wrong = scores.isel(image=np.flatnonzero(np.arange(28) % 3 == 0))
+    alone = summarize(wrong, bootstrap=50)
+    for slug in ("mse", "kl", "mse_reason"):
+        assert summary[slug].sel(group="wrong", drop=True).identical(alone[slug])
+    frame = to_frame(summary)
+    assert frame.columns[:2].tolist() == ["metric", "group"]
+    assert len(frame) == 2 * len(to_frame(alone))
+    with pytest.raises(UsageError, match="choose it first"):
+        to_matrix(summary, "mse")
+    assert to_matrix(summary.sel(group="wrong"), "mse").identical(to_matrix(alone, "mse"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no table"),
+        ("image,class,right\nimg0000,a,b\n", "it has class, right"),
+        ("image,label\nimg0000\n", "row 2 has 1 cells"),
+        ("image,label\nimg0000,a\nimg0000,b\n", "two labels"),
+        ("image,label\nother,a\n", "none of the 30 images"),
+    ],
+)
+def test_bad_groups_are_refused_in_a_sentence(scores, tmp_path, text, message):
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        summarize(scores, groups=path)
+
+
+def test_dask_and_any_memory_give_the_same(scores):
+    expected = summarize(scores, bootstrap=20)
+    lazy = scores.chunk({"image": 7})
+    one_pair = 2 * (30 * 32 + 64 * 20)  # of kl, which has two directions
+    assert len(list(rows_of(lazy, "kl", one_pair, row_bytes=64 * 20))) == 6
+    for memory in (2**30, 2 * one_pair):
+        found = summarize(lazy, bootstrap=20, memory=memory)
+        for name, variable in expected.data_vars.items():
+            np.testing.assert_allclose(found[name], variable, rtol=1e-13)
+    with pytest.raises(BudgetError, match="give more memory"):
+        summarize(lazy, bootstrap=20, memory=one_pair)
+
+
+def test_small_lazy_scores_are_computed_once(scores):
+    runs = []
+
+    def get(graph, keys, **kwargs):
+        runs.append(1)
+        return dask.get(graph, keys, **kwargs)
+
+    with dask.config.set(scheduler=get):
+        summarize(scores.chunk({"image": 7}))
+    assert len(runs) == 1
+
+
+def test_order_of_models_pairs_and_images_does_not_matter(scores):
+    rng = np.random.default_rng(1)
+    shuffled = scores.isel(pair=rng.permutation(6), image=rng.permutation(30))
+    shuffled.attrs["models"] = ["m3", "m1", "m0", "m2"]
+    first, second = summarize(scores, bootstrap=100), summarize(shuffled, bootstrap=100)
+    for statistic in ("mean", "q25", "mean_low", "median_high"):
+        for slug in ("mse", "kl"):
+            a, b = to_matrix(first, slug, statistic), to_matrix(second, slug, statistic)
+            np.testing.assert_allclose(a, b.sel(model_a=a.model_a, model_b=a.model_b), rtol=1e-12)
+
+
+def test_csv_survives_hostile_names(make_scores, tmp_path):
+    summary = summarize(make_scores(names=HOSTILE + AWKWARD))
+    path = tmp_path / "summary.csv"
+    write_csv(summary, path)
+    frame = read_csv(path)
+    pd.testing.assert_frame_equal(frame, to_frame(summary), check_exact=True)
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    for name in ("metric", "model_a", "model_b"):
+        cells = [row[header.index(name)] for row in rows]
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+    assert {row[header.index("model_a")] for row in rows} >= {"'=1+1", "'@sum", "'-x"}
+
+
+def test_csv_numbers_are_full(tmp_path, scores):
+    scores.mse[0] = -1 / 3
+    scores.mse[0, 0] = np.nan
+    write_csv(summarize(scores), tmp_path / "s.csv")
+    row = (tmp_path / "s.csv").read_text().splitlines()[1].split(",")
+    assert row[3] == "29"
+    assert row[10] == "-0.3333333333333333"
+
+
+@pytest.mark.parametrize("text", ["", "metric,n\nmse\n", "metric,n\nmse,x\n"])
+def test_what_is_no_summary_is_refused(tmp_path, text):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(InputError, match="not a summary"):
+        read_csv(tmp_path / "s.csv")
+
+
+def test_unknown_names_are_answered_with_the_known(scores):
+    summary = summarize(scores)
+    with pytest.raises(UsageError, match="there are mse, ssim_window_11, kl"):
+        to_matrix(summary, "emd")
+    with pytest.raises(UsageError, match="it has n, mean"):
+        to_matrix(summary, "mse", "mean_low")
+    with pytest.raises(UsageError, match="no metric here"):
+        summarize(scores[["mse"]])
+    with pytest.raises(UsageError, match="confidence"):
+        summarize(scores, confidence=95)
