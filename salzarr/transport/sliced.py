@@ -1,0 +1,135 @@
+"""Sliced Wasserstein distance of two maps: the mean over 32 directions of the distance of their projections.
+
+A direction is a vector (p, q) of coprime whole numbers, so that the pixel (y, x) is projected onto the whole
+number p·x + q·y, times the spacing 1/√(p² + q²): the projected masses lie on a lattice, their distribution
+function on it is exact, and the distance of two projections is the sum of the absolute differences of theirs.
+No bins, no interpolation. The 32 directions lie within 0.7° of equally spaced angles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salzarr.compiled import jit
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+_OCTANT = ((10, 1), (5, 1), (10, 3), (5, 2), (11, 6), (3, 2), (5, 4))
+"""Between 0° and 45°: nearest to multiples of 180°/32 = 5.625° among small vectors, for few lattice points."""
+
+DIRECTIONS: npt.NDArray[np.int64] = np.array(
+    [(1, 0), (0, 1), (1, 1), (1, -1), *((s, t) for p, q in _OCTANT for s, t in ((p, q), (q, p), (q, -p), (p, -q)))]
+)
+"""(32, 2) whole (p, q), x first; no two parallel."""
+
+
+def prepare(map2d: npt.ArrayLike) -> Floats:
+    """Compute the distribution functions of a map's projections.
+
+    Parameters
+    ----------
+    map2d : (height, width) non-negative finite values with a positive sum, in any unit.
+
+    Returns
+    -------
+    (lattice points,) float64
+        Those of all directions one after another, each times spacing / 32: about 278 points per pixel of a
+        side, so that :func:`distance` is a plain sum.
+
+    Raises
+    ------
+    ValueError
+        If the map has a negative or non-finite pixel, or no mass.
+    """
+    values = np.ascontiguousarray(map2d, dtype=np.float64)
+    peak = values.max(initial=0.0)
+    if not (np.isfinite(peak) and peak > 0 and values.min() >= 0):
+        raise ValueError(
+            "A map to slice needs finite, non-negative values with a positive sum; "
+            "normalise it first (for instance with normalize='abs')."
+        )
+    values = values / peak  # first: sums of huge or denormal values stay finite
+    sizes = np.abs(DIRECTIONS) @ np.array([values.shape[1] - 1, values.shape[0] - 1]) + 1
+    cumulated = np.empty(int(sizes.sum()))
+    _project(values / values.sum(), DIRECTIONS, sizes, cumulated)
+    return cumulated
+
+
+def distance(a: Floats, b: Floats) -> float:
+    """Return the mean over the directions of the 1-D Wasserstein distance (p = 1), in pixels.
+
+    Parameters
+    ----------
+    a, b : arrays from :func:`prepare`, of maps of the same shape.
+
+    Returns
+    -------
+    float
+        Between 0 and the diagonal; 0 for maps that are equal up to a factor.
+
+    Raises
+    ------
+    ValueError
+        If the maps differ in shape.
+
+    See Also
+    --------
+    ot.sliced_wasserstein_distance : the same number, with p=1 and DIRECTIONS scaled to length 1.
+
+    References
+    ----------
+    Bonneel et al., "Sliced and Radon Wasserstein barycenters of measures", J. Math. Imaging Vis. 51 (2015).
+
+    Examples
+    --------
+    >>> left, right = np.zeros((2, 5, 5))
+    >>> left[2, 0] = right[2, 4] = 1
+    >>> moved = 4 * np.abs(DIRECTIONS[:, 0] / np.hypot(*DIRECTIONS.T))
+    >>> abs(distance(prepare(left), prepare(right)) - moved.mean()) < 1e-12
+    True
+    """
+    if a.shape != b.shape:
+        raise ValueError("Maps of different shapes cannot be compared.")
+    return float(_sum_of_differences(a, b))
+
+
+@jit
+def _project(masses, directions, sizes, cumulated):  # type: ignore[no-untyped-def]
+    """Fill in the scaled distribution functions, one direction after another.
+
+    The points p·x + q·y of one row y all leave the same remainder modulo p: kept apart by remainder, a row
+    is added to consecutive places, at vector speed.
+    """
+    height, width = masses.shape
+    start = 0
+    for d in range(len(directions)):
+        p, q = directions[d]
+        apart = max(1, p)
+        by_remainder = np.zeros((apart, sizes[d] // apart + width))
+        for y in range(height):
+            point = q * y if q >= 0 else q * (y - height + 1)
+            target = by_remainder[point % apart, point // apart :]
+            if p > 0:
+                for x in range(width):
+                    target[x] += masses[y, x]
+            else:
+                target[0] += masses[y].sum()
+        total = 0.0
+        weight = 1.0 / (np.sqrt(float(p * p + q * q)) * len(directions))
+        for point in range(sizes[d]):
+            total += by_remainder[point % apart, point // apart]
+            cumulated[start + point] = total * weight
+        start += sizes[d]
+
+
+@jit(fastmath=True)
+def _sum_of_differences(a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(a.size):
+        total += abs(a[i] - b[i])
+    return total
