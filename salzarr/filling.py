@@ -1,0 +1,197 @@
+"""Write maps into chunks: what one task does, and what is noted of each map on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+import numpy as np
+
+from salzarr.errors import CorruptError, InputError, StoreError
+from salzarr.layout import RECORD, chunk_key, storage_errors
+from salzarr.schema import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import zarr
+    from numpy.typing import NDArray
+
+    from salzarr.sources.shaping import Recipe
+    from salzarr.sources.source import Source, Stamp
+
+    Array = NDArray[Any]
+
+
+def checksum(raw: Array) -> int:
+    """Return the crc32c of an array's bytes, in C order and its own dtype.
+
+    >>> checksum(np.zeros((2, 2), "float32"))
+    2318266295
+    """
+    return int(google_crc32c.value(np.ascontiguousarray(raw).view(np.uint8).reshape(-1)))
+
+
+def note(record: NDArray[np.void], values: Array, crc: int, stamp: Stamp, *, resized: bool) -> None:
+    """Fill in the facts of one map.
+
+    Parameters
+    ----------
+    record : void
+        A view of one entry, of dtype RECORD or FACT.
+    values : (H, W) float ndarray
+        The map as it is stored.
+    crc : int
+        Of its input.
+    stamp : Stamp
+        Of its input.
+    resized : bool
+        Whether it was.
+    """
+    total = float(values.sum(dtype=np.float64))
+    status = Status.RESIZED if resized else Status.OK
+    finite = values
+    if not np.isfinite(total):
+        finite = values[np.isfinite(values)]
+        if finite.size < values.size:
+            status |= Status.NON_FINITE
+        total = float(finite.sum(dtype=np.float64)) if finite.size else np.nan
+    record["map_sum"] = total
+    record["map_min"] = finite.min() if finite.size else np.nan
+    record["map_max"] = finite.max() if finite.size else np.nan
+    record["map_status"] = int(status)
+    record["source_crc"], record["source_size"], record["source_mtime"] = crc, stamp.size, stamp.mtime
+
+
+def write_chunk(
+    maps: zarr.Array[Any], model: int, block: int, slots: Sequence[int], values: Array, *, keep: bool
+) -> None:
+    """Write some maps of one chunk, all others of it staying as they are.
+
+    Parameters
+    ----------
+    maps : zarr.Array
+        Of the store.
+    model, block : int
+        Which chunk.
+    slots : sequence of int
+        Places in the chunk.
+    values : (slot, H, W) ndarray
+        Their maps.
+    keep : bool
+        Whether the chunk holds maps already. It is then read, changed and replaced as a whole, by a
+        rename: a run that is killed leaves either the old chunk or the new one.
+
+    Raises
+    ------
+    CorruptError
+        If the maps that are in the chunk cannot be read.
+    StoreError
+        If the chunk cannot be written.
+    """
+    start = block * maps.chunks[1]
+    stop = min(start + maps.chunks[1], maps.shape[1])
+    where = (slice(model, model + 1), slice(start, stop))
+    with storage_errors(str(maps.store)):
+        if list(slots) != list(range(stop - start)):
+            chunk = np.full((stop - start, *maps.shape[2:]), np.nan, maps.dtype)
+            if keep:
+                try:
+                    chunk = np.array(maps[where])[0]
+                except Exception as error:
+                    raise CorruptError(
+                        f"{maps.store}: the chunk {chunk_key(model, block)} cannot be read ({error}), so no maps can be added to it; convert again with --overwrite"
+                    ) from error
+            chunk[list(slots)] = values
+            values = chunk
+        maps[where] = values[None]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The part of one chunk that one source fills: the work of one task.
+
+    Attributes
+    ----------
+    model, block : int
+        Which chunk.
+    slots : tuple of int
+        Places in the chunk.
+    source : Source
+        Of just these maps, in the order of the slots.
+    stamps : tuple of Stamp
+        As they were when the run was planned.
+    keep : bool
+        Whether the chunk holds other maps already.
+    """
+
+    model: int
+    block: int
+    slots: tuple[int, ...]
+    source: Source
+    stamps: tuple[Stamp, ...]
+    keep: bool
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What became of a piece: the records of its maps, or what went wrong with an input."""
+
+    records: NDArray[np.void]
+    failure: InputError | None = None
+
+
+def fill(piece: Piece, maps: zarr.Array[Any], recipe: Recipe) -> Filled:
+    """Read the maps of a piece and write their chunk: the task that runs on workers.
+
+    A bad input fails this piece alone, so that everything else gets done and the same command, once the
+    input is mended, does only what is left. A disk that is full fails the run.
+    """
+    try:
+        values, records = read_piece(piece, maps.chunks[1], maps.shape[2:], recipe)
+    except InputError as error:
+        return Filled(np.empty(0, RECORD), error)
+    write_chunk(maps, piece.model, piece.block, piece.slots, values, keep=piece.keep)
+    return Filled(records)
+
+
+def read_piece(
+    piece: Piece, per_chunk: int, shape: tuple[int, ...], recipe: Recipe
+) -> tuple[Array, NDArray[np.void]]:
+    """Read the maps of a piece, as they are to be stored, and what is to be noted of them.
+
+    Raises
+    ------
+    InputError
+        If one cannot be read, has the wrong size, or has changed since the run was planned.
+    """
+    count = len(piece.slots)
+    values = np.empty((count, *shape), recipe.dtype)
+    records = np.empty(count, RECORD)
+    records["model"] = piece.model
+    origins = piece.source.origins()
+    for position, (raw, origin) in enumerate(zip(piece.source.read(), origins, strict=True)):
+        made, resized = recipe.apply(raw, origin)
+        if made.shape != shape:
+            raise InputError(
+                f"{origin} has size {made.shape[0]}x{made.shape[1]}, the store has {shape[0]}x{shape[1]}; resize with --size {shape[0]}x{shape[1]}"
+            )
+        values[position] = made
+        records["image"][position] = piece.block * per_chunk + piece.slots[position]
+        note(records[position], made, checksum(raw), piece.stamps[position], resized=resized)
+    for origin, planned, now in zip(origins, piece.stamps, piece.source.stamps(), strict=True):
+        if planned != now:
+            raise InputError(
+                f"{origin} changed while it was converted; repeat the command when it is finished"
+            )
+    return values, records
+
+
+def first_sentence(error: StoreError | InputError) -> str:
+    """Return the first line of an error.
+
+    >>> first_sentence(InputError("one\\ntwo"))
+    'one'
+    """
+    return str(error).splitlines()[0]

@@ -1,0 +1,105 @@
+"""One writer at a time: a lock on a folder, which the system drops with its process, kill -9 included."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from salzarr.errors import LockedError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a folder, which is made if it does not exist.
+
+    The folder itself is locked (``flock``), so that no lock file can be left behind. Where a file system
+    cannot do that (some NFS), a file beside it is locked. On an object store there is no lock: that
+    only one run writes there is then for the user to see to, and logged.
+
+    Parameters
+    ----------
+    path : path or URL
+        Of a store or a results folder.
+    shared : bool, default False
+        Let others hold it too, if they also share it.
+    wait : float, default 0
+        Seconds to wait for another run to let go.
+
+    Raises
+    ------
+    LockedError
+        If another run holds it.
+    StoreError
+        If the folder cannot be made or opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, lock(folder):
+    ...     with lock(folder):
+    ...         pass
+    Traceback (most recent call last):
+    ...
+    salzarr.errors.LockedError: ... is in use by another run; wait for it, or stop it
+    """
+    folder = local_path(path)
+    if folder is None:
+        log.warning("%s is not locked: see to it that only one run writes there", path)
+        yield
+        return
+    try:
+        new = not os.path.isdir(folder)
+        os.makedirs(folder, exist_ok=True)
+        file = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror}; choose another place") from None
+    try:
+        file = _acquire(file, folder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, time.monotonic() + wait)
+        yield
+    finally:
+        if new and not os.listdir(folder):  # refused before anything was written
+            os.rmdir(folder)
+        os.close(file)
+
+
+def local_path(path: str | os.PathLike[str]) -> str | None:
+    """Return the path of a local store, None for a URL of another kind.
+
+    >>> local_path("file:///data/maps.zarr"), local_path("s3://bucket/maps.zarr")
+    ('/data/maps.zarr', None)
+    """
+    text = os.fspath(path).removeprefix("file://")
+    return None if "://" in text else text
+
+
+def _acquire(file: int, folder: str, kind: int, until: float) -> int:
+    """Lock an open folder, or else the file beside it; return what is locked."""
+    while True:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise LockedError(f"{folder} is in use by another run; wait for it, or stop it") from None
+            time.sleep(0.05)
+        except OSError as error:
+            if error.errno not in (
+                errno.EBADF,
+                errno.EINVAL,
+                errno.ENOTSUP,
+                errno.ENOLCK,
+            ) or not os.path.isdir(file):
+                raise
+            os.close(file)
+            file = os.open(folder.rstrip("/") + ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        else:
+            return file

@@ -1,0 +1,126 @@
+"""Arrays in memory: NumPy, PyTorch, xarray, Dask, and whatever else has ``__array__`` or DLPack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from salzarr.errors import ShapeError
+from salzarr.sources.source import Stamp, check_numbers, numbered, pick
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from salzarr.sources.source import Array
+
+UNKNOWN = Stamp(-1, -1)
+
+
+def to_numpy(values: Any) -> Array:
+    """Return any array as NumPy's, from wherever it lives.
+
+    PyTorch's tensors are detached from their graph and brought to the CPU; lazy arrays are computed.
+
+    >>> to_numpy([[1, 2]]).shape
+    (1, 2)
+
+    Raises
+    ------
+    ShapeError
+        If it is no array, or a ragged one.
+    """
+    for method in ("detach", "cpu"):
+        if hasattr(values, method):
+            values = getattr(values, method)()
+    if hasattr(values, "compute"):  # inside a task of Dask: computed here, not sent round again
+        values = values.compute(scheduler="synchronous")
+    if str(getattr(values, "dtype", "")) == "torch.bfloat16":  # NumPy has no such type
+        values = values.float()
+    if not hasattr(values, "__array__") and hasattr(values, "__dlpack__"):
+        return np.from_dlpack(values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"these maps are no array: {error}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """Maps of one model that are in memory, the images along the first axis.
+
+    Attributes
+    ----------
+    name : str
+        Of the model, for messages.
+    values : array
+        (image, H, W), or with channels; anything that :func:`to_numpy` takes, once indexed.
+    ids : tuple of str
+        Name of each map.
+    named : bool
+        Whether they are more than positions.
+    """
+
+    name: str
+    values: Any
+    ids: tuple[str, ...]
+    named: bool
+    rows: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, values: Any, ids: Sequence[str] | None = None) -> Arrays:
+        """Wrap an array, taking its ``image`` coordinate for names if it has one.
+
+        Raises
+        ------
+        ShapeError
+            If it has no axis of images, or the names are of another number.
+        """
+        if not hasattr(values, "shape"):
+            values = to_numpy(values)
+        if len(values.shape) < 3:
+            raise ShapeError(f"the array of {name} has shape {tuple(values.shape)}; it needs (image, H, W)")
+        coords = getattr(values, "coords", {})
+        if ids is None and "image" in coords:
+            values = values.transpose("image", ...)
+            ids = [str(image) for image in coords["image"].values]
+        count = len(values)
+        if ids is not None and len(ids) != count:
+            raise ShapeError(f"the array of {name} holds {count} maps, but {len(ids)} names came with it")
+        return cls(
+            name, values, numbered(count) if ids is None else tuple(ids), ids is not None, tuple(range(count))
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, positions: Sequence[int]) -> Arrays:
+        """Return these maps only; the others are not carried along into a task."""
+        first, last = (min(positions), max(positions) + 1) if len(positions) else (0, 0)
+        return Arrays(
+            self.name,
+            self.values[first:last],
+            pick(self.ids, positions),
+            self.named,
+            tuple(position - first for position in positions),
+        )
+
+    def origins(self) -> list[str]:
+        """Return model and image of each map."""
+        return [f"image {image} of the array of {self.name}" for image in self.ids]
+
+    def stamps(self) -> list[Stamp]:
+        """Return that there is no file."""
+        return [UNKNOWN] * len(self)
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Return the shape of one map, for each."""
+        return [tuple(self.values.shape[1:])] * len(self)
+
+    def read(self) -> Iterator[Array]:
+        """Give out map after map."""
+        for row, origin in zip(self.rows, self.origins(), strict=True):
+            values = to_numpy(self.values[row])
+            check_numbers(values.dtype, origin)
+            yield values

@@ -1,0 +1,140 @@
+"""Names of models and images: made safe to store, read from files, shortened and renamed.
+
+A name is a label and never a path inside a store, so that it may hold any character. Two things are
+changed, for names that could not be stored or would not meet: Unicode goes to its composed form (NFC), and
+what is no text (bytes that are not UTF-8, control characters) is written as a backslash escape.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from salzarr.errors import InputError, InputNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    Rename = str | os.PathLike[str] | Mapping[str, str] | Callable[[str], str]
+
+NAMES_FILES = (
+    "{stem}.txt", "{stem}.csv", "{stem}_names.txt", "{stem}_names.csv", "names.txt", "names.csv",
+    "image_names.txt", "image_names.csv", "filenames.txt", "filenames.csv",
+)  # fmt: skip
+"""Where the names of a stack are looked for, beside it; ``{stem}`` is the stack's name without suffix."""
+
+NAME_COLUMNS = ("image", "id", "name", "image_id", "image_name", "filename", "file", "path")
+IMAGE_SUFFIX = re.compile(r"\.(npy|npz|png|jpe?g|tiff?|bmp|webp)$", re.IGNORECASE)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def clean(name: str) -> str:
+    r"""Return a name as it is stored.
+
+    >>> clean("cafe\u0301"), clean("caf\udce9"), clean("two\nlines")
+    ('café', 'caf\\xe9', 'two\\nlines')
+
+    Raises
+    ------
+    InputError
+        If it is empty.
+    """
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    text = unicodedata.normalize("NFC", text)
+    if not text.strip():
+        raise InputError("a model or an image has an empty name; give it one")
+    return text
+
+
+def duplicates(names: Iterable[str]) -> list[str]:
+    """Return the names that occur more than once.
+
+    >>> duplicates(["a", "b", "a"])
+    ['a']
+    """
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def relabel(
+    ids: Sequence[str], strip_suffix: Sequence[str] = (), rename: Callable[[str], str] | None = None
+) -> tuple[str, ...]:
+    """Return ids as they are stored: without the given endings, renamed, cleaned.
+
+    >>> relabel(["cat_gradcam", "dog_ig"], ["_gradcam", "_ig"])
+    ('cat', 'dog')
+    """
+    return tuple(clean((rename or str)(_strip(name, strip_suffix))) for name in ids)
+
+
+def _strip(name: str, endings: Sequence[str]) -> str:
+    """Remove the longest of the endings that the name has, unless nothing would be left."""
+    ending = max((e for e in endings if e and name.endswith(e) and name != e), key=len, default="")
+    return name[: len(name) - len(ending)]
+
+
+def renamer(rename: Rename | None) -> Callable[[str], str] | None:
+    """Return a function from old to new name, given one, a mapping, or a two-column csv file."""
+    if rename is None or callable(rename):
+        return rename
+    if isinstance(rename, (str, os.PathLike)):
+        path = os.fspath(rename)
+        rows = _rows(path)
+        if any(len(row) != 2 for row in rows):
+            raise UsageError(f"{path} must have two columns, the old and the new name")
+        table = dict(rows)  # type: ignore[arg-type]
+    else:
+        table = dict(rename)
+    return lambda name: table.get(name, name)
+
+
+def names_beside(stack: str) -> str | None:
+    """Return the names file that lies beside a stack, if there is one."""
+    folder, file = os.path.split(stack)
+    stem = os.path.splitext(file)[0]
+    candidates = (os.path.join(folder, pattern.format(stem=stem)) for pattern in NAMES_FILES)
+    return next((path for path in candidates if os.path.isfile(path)), None)
+
+
+def read_names(path: str | os.PathLike[str]) -> list[str]:
+    """Read the names of a stack's maps, in their order.
+
+    Parameters
+    ----------
+    path : path
+        A text file with a name per line, or a csv file with the names in a column called image, id,
+        name, filename, … or else in the first. The suffix of an image file is dropped.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        If it cannot be read, is no text, or holds an empty name.
+    """
+    path = os.fspath(path)
+    rows = _rows(path)
+    column = 0
+    if path.lower().endswith(".csv") and rows:
+        header = [cell.strip().lower() for cell in rows[0]]
+        known = [header.index(name) for name in NAME_COLUMNS if name in header]
+        if known:
+            column, rows = known[0], rows[1:]
+    if any(len(row) <= column or not row[column].strip() for row in rows):
+        raise InputError(f"{path} has a line without a name; every map needs one")
+    return [IMAGE_SUFFIX.sub("", row[column].strip()) for row in rows]
+
+
+def _rows(path: str) -> list[list[str]]:
+    """Read the rows of a csv file, or the lines of a text file as rows of one cell."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            if path.lower().endswith(".csv"):
+                return [row for row in csv.reader(file) if row]
+            return [[line] for line in file.read().splitlines() if line]
+    except FileNotFoundError:
+        raise InputNotFoundError(f"{path} does not exist; it should hold the names of the maps") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as names: {error}; save it as UTF-8 text") from None
