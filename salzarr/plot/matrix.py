@@ -9,9 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PatchCollection
 from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Rectangle
-from scipy.cluster.hierarchy import dendrogram as layout_tree
-from scipy.cluster.hierarchy import linkage
-from scipy.spatial.distance import squareform
+from scipy.cluster.hierarchy import dendrogram as dendrogram_layout
 
 from salzarr.errors import UsageError
 from salzarr.plot.style import (
@@ -29,6 +27,7 @@ from salzarr.plot.style import (
     short,
 )
 from salzarr.rows import model_names
+from salzarr.structure import cluster, distances
 from salzarr.summary import NO_SELF, to_matrix
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from salzarr.metrics.metric import Metric
+    from salzarr.structure import Clustering
 
 ANNOTATED = 15
 """Up to how many models the cells of a matrix carry their numbers."""
@@ -59,7 +59,7 @@ def similarity_matrix(
     triangle: Literal["full", "lower"] = "full",
     annotate: bool | Literal["auto"] = "auto",
     interval: bool = False,
-    dendrogram: bool | None = None,
+    dendrogram: bool = True,
     stretch: bool = False,
     title: str | None = None,
 ) -> Axes:
@@ -89,8 +89,8 @@ def similarity_matrix(
         Write the numbers into the cells: "auto" does so up to 15 models.
     interval : bool
         Write the interval of the statistic too; the summary must have been made with a bootstrap.
-    dendrogram : bool, optional
-        Draw the tree of the clustering beside it; by default where the order is "cluster".
+    dendrogram : bool
+        Draw the tree of the clustering beside the matrix, where the order is "cluster".
     stretch : bool
         Spread the colours over the values at hand, instead of between the metric's self value and bound.
     title : str, optional
@@ -103,9 +103,11 @@ def similarity_matrix(
     Raises
     ------
     UsageError
-        If the metric or statistic does not exist, or the options contradict each other.
+        If the metric or statistic does not exist, the options contradict each other, or there are too few
+        scores to cluster the models.
     """
     variable = metric_variable(summary, metric)
+    slug = str(variable.name)
     directed = "direction" in variable.dims
     known = model_names(summary)
     if names is not None and len(names) != len(known):
@@ -120,8 +122,8 @@ def similarity_matrix(
         variable, [statistic, *([f"{statistic}_low", f"{statistic}_high"] if interval else [])]
     )
 
-    matrix = to_matrix(summary, str(variable.name), statistic).values
-    tree = cluster_tree(summary, variable) if order == "cluster" or dendrogram else None
+    matrix = to_matrix(summary, slug, statistic).values
+    tree = cluster(distances(summary, slug)) if order == "cluster" else None
     rows = columns = arrange(known, order, tree)
     reference = _reference(summary)
     if reference is not None:
@@ -139,7 +141,7 @@ def similarity_matrix(
     cell = max(0.085, min(0.62 if written else 0.3, 11 / len(rows)))
     labels = short(known if names is None else names)
     margin = 0.075 * max(map(len, labels)) * min(1.0, cell / 0.14) + 0.5
-    show_tree = tree is not None and dendrogram is not False
+    show_tree = tree is not None and dendrogram
     size = (len(columns) * cell + margin + (2.0 if show_tree else 1.1), len(rows) * cell + margin + 0.5)
     ax = ensure_axes(ax, size)
 
@@ -155,14 +157,14 @@ def similarity_matrix(
         texts = np.reshape(numbers(values), values.shape).astype(object)
         if interval:
             ends = [
-                to_matrix(summary, str(variable.name), f"{statistic}_{end}").values[np.ix_(rows, columns)]
+                to_matrix(summary, slug, f"{statistic}_{end}").values[np.ix_(rows, columns)]
                 for end in ("low", "high")
             ]
             low, high = np.reshape(numbers(ends), (2, *values.shape)).astype(object)
             texts = np.where(own | (texts == ""), texts, texts + "\n" + low + " – " + high)
         _write_numbers(ax, values, texts, scale, hidden, font)
-    if show_tree:
-        _draw_tree(ax, tree, rows)
+    if tree is not None and show_tree:
+        _draw_tree(ax, tree)
     gone = bool((~np.isfinite(values) & ~own & ~hidden).any())
     _legend(ax, scale, variable, statistic, 1.2 if show_tree else 1.03, len(rows) * cell, gone=gone)
     heading(
@@ -181,24 +183,19 @@ def require_statistics(variable: xr.DataArray, wanted: Sequence[str]) -> None:
             raise UsageError(f"the summary of {variable.name} has no {statistic!r}, only {', '.join(known)}")
 
 
-def arrange(names: Sequence[str], order: Order, tree: NDArray[np.float64] | None) -> NDArray[np.intp]:
+def arrange(names: Sequence[str], order: Order, tree: Clustering | None = None) -> NDArray[np.intp]:
     """Put the indices of the models in an order."""
     if order == "cluster" and tree is not None:
-        return np.array(layout_tree(tree, no_plot=True)["leaves"], np.intp)
+        return np.array([names.index(name) for name in tree.order], np.intp)
     if order == "name":
         return np.array(sorted(range(len(names)), key=lambda k: (names[k].casefold(), names[k])), np.intp)
     return np.arange(len(names))
 
 
-def cluster_tree(summary: xr.Dataset, variable: xr.DataArray) -> NDArray[np.float64] | None:
-    """Linkage of the models by a metric, or None if there are too few of them."""
-    if len(model_names(summary)) < 3 or _reference(summary) is not None:
-        return None
-    scores = to_matrix(summary, str(variable.name)).values
-    apart = np.abs(scores - variable.attrs["self_value"])
-    apart = np.nanmean([apart, apart.T], axis=0)
-    apart = np.where(np.isfinite(apart), apart, np.nanmean(apart))
-    return np.asarray(linkage(squareform(apart, checks=False), "average", optimal_ordering=True))
+def tree_lines(tree: Clustering) -> tuple[list[list[float]], list[list[float]]]:
+    """Lay out a dendrogram: the four heights of each fork, and the rows (0 is the first model) they are at."""
+    drawn = dendrogram_layout(tree.linkage, no_plot=True)
+    return drawn["dcoord"], [[place / 10 - 0.5 for place in fork] for fork in drawn["icoord"]]
 
 
 def _reference(summary: xr.Dataset) -> int | None:
@@ -271,16 +268,11 @@ def _cell_points(ax: Axes, rows: int) -> float:
     return float(min(box.height * figure.get_figheight(), box.width * figure.get_figwidth()) * 72 / rows)
 
 
-def _draw_tree(ax: Axes, tree: NDArray[np.float64] | None, rows: NDArray[np.intp]) -> None:
+def _draw_tree(ax: Axes, tree: Clustering) -> None:
     """Draw the clustering at the right of the rows, its leaves at their centres."""
-    assert tree is not None
-    drawn = layout_tree(tree, no_plot=True)
-    place = {leaf: row for row, leaf in enumerate(rows)}
-    if [place[leaf] for leaf in drawn["leaves"]] != list(range(len(rows))):
-        raise UsageError("a dendrogram needs the models in the order of its leaves: order='cluster'")
     side = ax.inset_axes((1.015, 0, 0.15, 1))
-    for heights, leaves in zip(drawn["dcoord"], drawn["icoord"], strict=True):
-        side.plot(heights, np.array(leaves) / 10 - 0.5, color=MUTED, linewidth=0.9, solid_joinstyle="miter")
+    for heights, rows in zip(*tree_lines(tree), strict=True):
+        side.plot(heights, rows, color=MUTED, linewidth=0.9, solid_joinstyle="miter")
     side.set(ylim=ax.get_ylim(), xlim=(0, None))
     side.axis("off")
 
@@ -319,7 +311,5 @@ def _note(summary: xr.Dataset, variable: xr.DataArray, statistic: str) -> str:
     itself = f"{variable.attrs['self_value']:g} = identical"
     counts = variable.sel(statistic="n").values
     least, most = (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
-    images = (
-        f"{most:,} images" if least == most else f"{least:,} to {most:,} images, which differ among pairs"
-    )
+    images = f"{most:,} images" if least == most else f"{least:,}–{most:,} images (n differs among pairs)"
     return f"{statistic} over {images} · {variable.attrs['kind']}, {itself}"
