@@ -12,14 +12,14 @@ The proof that comes with every answer
 
         Σ s(u)·φ(u) = Σ_edges f(u→v)·(φ(u) - φ(v)) ≤ Σ_edges |f|.
 
-    :func:`certify` checks, on the finished answer, that the flow balances s at every pixel, that φ is feasible
-    on every edge, and that the two sums are the same integer: then f is a cheapest flow and φ proves it. An
-    answer that fails raises; none goes unchecked.
+    :func:`certify` checks, on the finished answer, that the flow balances s at every pixel, that φ is
+    feasible on every edge, and that the two sums are the same integer: then f is a cheapest flow and φ
+    proves it. An answer that fails raises; none goes unchecked.
 
 The algorithm (primal-dual, coarse to fine)
-    φ always differs by exactly ±1 between neighbours, because φ(y, x) has the parity of y + x. Every edge is
-    then *tight* downhill and only downhill: flow runs downhill (complementary slackness), any amount of it, and
-    what has been sent can be taken back. Two bytes per pixel hold that residual graph.
+    φ always differs by exactly ±1 between neighbours, because φ(y, x) has the parity of y + x. Every edge
+    is then *tight* downhill and only downhill: flow runs downhill (complementary slackness), any amount of
+    it, and what has been sent can be taken back. Two bytes per pixel hold that residual graph.
 
     1. On the coarsest block sums φ = (y + x) mod 2. On a finer level, φ is twice the coarse φ, interpolated
        bilinearly and rounded to the right parity, which keeps it feasible. The flow starts at zero.
@@ -215,11 +215,14 @@ _reused = threading.local()
 
 def _allocate(height: int, width: int) -> Level:
     nodes = (height + 2) * (width + 1)
-    i32 = [np.zeros(nodes + 4, np.int32) for _ in range(4)]  # 4 more: _reach writes before it decides
-    u8 = [np.zeros(nodes, np.uint8) for _ in range(3)]
-    flow = np.zeros((nodes, 2), np.int64)
     steps = np.array([1, -1, width + 1, -width - 1])
-    return Level((height, width), steps, np.zeros(nodes, np.int64), flow, i32[0], u8[0], u8[1], *i32[1:], u8[2])
+    excess, flow = np.zeros(nodes, np.int64), np.zeros((nodes, 2), np.int64)
+    # 4 more: the searches write before they decide
+    potential, surplus, deficit, label = (np.zeros(nodes + 4, np.int32) for _ in range(4))
+    downhill, arcs, waiting = (np.zeros(nodes, np.uint8) for _ in range(3))
+    return Level(
+        (height, width), steps, excess, flow, potential, downhill, arcs, surplus, deficit, label, waiting
+    )
 
 
 def _pixels(nodes: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
@@ -381,8 +384,8 @@ def _reach(level, sign, positive, negative):  # type: ignore[no-untyped-def]
     """
     excess, arcs, label = level.excess, level.arcs, level.label
     steps = level.steps
-    queue, end, others = (level.deficit, negative, positive) if sign > 0 else (level.surplus, positive, negative)
-    shift = 4 if sign > 0 else 0
+    queue, shift = (level.deficit, 4) if sign > 0 else (level.surplus, 0)
+    end, others = (negative, positive) if sign > 0 else (positive, negative)
     label[:] = FAR
     for i in range(end):
         label[queue[i]] = 0

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 _OCTANT = ((10, 1), (5, 1), (10, 3), (5, 2), (11, 6), (3, 2), (5, 4))
-"""Between 0° and 45°: nearest to multiples of 180°/32 = 5.625° among small vectors, for few lattice points."""
+"""Between 0° and 45°: near the multiples of 180°/32 = 5.625°, and small, for few lattice points."""
 
 DIRECTIONS: npt.NDArray[np.int64] = np.array(
-    [(1, 0), (0, 1), (1, 1), (1, -1), *((s, t) for p, q in _OCTANT for s, t in ((p, q), (q, p), (q, -p), (p, -q)))]
+    [
+        *((1, 0), (0, 1), (1, 1), (1, -1)),
+        *(direction for p, q in _OCTANT for direction in ((p, q), (q, p), (q, -p), (p, -q))),
+    ]
 )
 """(32, 2) whole (p, q), x first; no two parallel."""
 
