@@ -120,33 +120,3 @@ def configure_logging(verbosity: int) -> None:
     package.handlers[:] = [handler]
     package.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
     package.propagate = False
-
-
-def human_bytes(count: float) -> str:
-    """Write a number of bytes with the unit that suits it.
-
-    >>> human_bytes(3_500_000)
-    '3.34 MiB'
-    >>> human_bytes(100)
-    '100 B'
-    """
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(count) < 1024 or unit == "TiB":
-            break
-        count /= 1024
-    return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
-
-
-def human_seconds(seconds: float) -> str:
-    """Write a duration as one would say it.
-
-    >>> human_seconds(0.5), human_seconds(75), human_seconds(7300)
-    ('0.5 s', '1 min 15 s', '2 h 1 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min"

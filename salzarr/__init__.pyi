@@ -1,0 +1,15 @@
+from . import errors as errors
+from . import metrics as metrics
+from . import plot as plot
+from .converting import convert as convert
+from .metrics import METRICS as METRICS
+from .metrics import Metric as Metric
+from .pairwise import compare as compare
+from .pairwise.scores import open_scores as open_scores
+from .report import write_report as write_report
+from .store import open_dataset as open_dataset
+from .store import open_maps as open_maps
+from .summary import summarize as summarize
+from .summary import to_frame as to_frame
+from .summary import to_matrix as to_matrix
+from .summary import write_csv as write_csv
