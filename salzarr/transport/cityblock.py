@@ -58,6 +58,10 @@ if TYPE_CHECKING:
 
     from salzarr.transport.masses import Masses
 
+    Shape = tuple[int, int]
+    Nodes = npt.NDArray[np.int32]
+    Bytes = npt.NDArray[np.uint8]
+
 logger = logging.getLogger(__name__)
 
 FAR = 1 << 30
@@ -107,17 +111,17 @@ class Level(NamedTuple):
         Scratch of the searches: two lists of nodes, distances, flags.
     """
 
-    shape: tuple[int, int]
-    steps: npt.NDArray[np.int64]
-    excess: npt.NDArray[np.int64]
-    flow: npt.NDArray[np.int64]
-    potential: npt.NDArray[np.int32]
-    downhill: npt.NDArray[np.uint8]
-    arcs: npt.NDArray[np.uint8]
-    surplus: npt.NDArray[np.int32]
-    deficit: npt.NDArray[np.int32]
-    label: npt.NDArray[np.int32]
-    waiting: npt.NDArray[np.uint8]
+    shape: Shape
+    steps: Masses
+    excess: Masses
+    flow: Masses
+    potential: Nodes
+    downhill: Bytes
+    arcs: Bytes
+    surplus: Nodes
+    deficit: Nodes
+    label: Nodes
+    waiting: Bytes
 
 
 def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Feature:
@@ -189,7 +193,7 @@ def distance(a: Feature, b: Feature) -> float:
 
 def solve(a: Feature, b: Feature) -> tuple[Masses, Level]:
     """Return the finest level's supply and its solved problem, whose arrays the thread's next call reuses."""
-    if not _solve_level.signatures:
+    if not getattr(_solve_level, "signatures", None):
         logger.info("compiling the city-block transport: some seconds, once per machine")
     shapes = tuple(level.shape for level in a.levels)
     if getattr(_reused, "shapes", None) != shapes:
@@ -225,7 +229,7 @@ def _allocate(height: int, width: int) -> Level:
     )
 
 
-def _pixels(nodes: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+def _pixels(nodes: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
     """View an array over nodes as (height, width)."""
     height, width = shape
     rows = nodes[: (height + 2) * (width + 1)].reshape(height + 2, width + 1)
@@ -262,7 +266,7 @@ def certify(supply: Masses, level: Level) -> int:
 
 
 @jit
-def _check(supply, flow, potential):  # type: ignore[no-untyped-def]
+def _check(supply: Masses, flow: Masses, potential: Nodes) -> tuple[int, int, np.int64, np.int64]:
     """Count unbalanced pixels and infeasible edges or flows; return both with the primal and dual cost."""
     height, width = supply.shape
     stride = width + 1
@@ -289,7 +293,7 @@ def _check(supply, flow, potential):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _prolong(coarse_shape, coarse, shape, fine):  # type: ignore[no-untyped-def]
+def _prolong(coarse_shape: Shape, coarse: Nodes, shape: Shape, fine: Nodes) -> None:
     """Double the coarse potential, interpolate it bilinearly, round to the parity of y + x.
 
     Values of 1-Lipschitz s go to the nearest integer p of the pixel's parity, s - 1 < p <= s + 1. Neighbours
@@ -311,7 +315,7 @@ def _prolong(coarse_shape, coarse, shape, fine):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _solve_level(level):  # type: ignore[no-untyped-def]
+def _solve_level(level: Level) -> None:
     """Bring all excess to where it is missing, by flow and potentials that prove each other optimal."""
     _find_arcs(level)
     pixels = level.shape[0] * level.shape[1]
@@ -333,7 +337,7 @@ def _solve_level(level):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _find_arcs(level):  # type: ignore[no-untyped-def]
+def _find_arcs(level: Level) -> None:
     """Set downhill and arcs from the potential and the flow."""
     height, width = level.shape
     stride = width + 1
@@ -362,7 +366,7 @@ def _find_arcs(level):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _survey(level):  # type: ignore[no-untyped-def]
+def _survey(level: Level) -> tuple[int, int]:
     """List the nodes that have too much and too little; return how many there are of each."""
     excess, surplus, deficit = level.excess, level.surplus, level.deficit
     positive = 0
@@ -376,7 +380,7 @@ def _survey(level):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _reach(level, sign, positive, negative):  # type: ignore[no-untyped-def]
+def _reach(level: Level, sign: int, positive: int, negative: int) -> tuple[int, int]:
     """Label nodes by their distance to the deficits (sign 1) or from the surpluses (-1), nearest first.
 
     Stops when every node of the other kind is met. Returns how many nodes are labelled, in the order of the
@@ -408,7 +412,7 @@ def _reach(level, sign, positive, negative):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _wave(level, sign, reached):  # type: ignore[no-untyped-def]
+def _wave(level: Level, sign: int, reached: int) -> None:
     """Hand all surplus (sign 1) or deficit (-1) to the next nearer layer, farthest first."""
     excess, flow, downhill, arcs, label = level.excess, level.flow, level.downhill, level.arcs, level.label
     steps = level.steps
@@ -450,7 +454,7 @@ def _wave(level, sign, reached):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _push_relabel(level, active, relabels):  # type: ignore[no-untyped-def]
+def _push_relabel(level: Level, active: int, relabels: int) -> None:
     """Push surplus towards the deficits, first in first out, until done or after so many relabels."""
     excess, flow, downhill, arcs, label = level.excess, level.flow, level.downhill, level.arcs, level.label
     queue, waiting = level.surplus, level.waiting
@@ -512,7 +516,7 @@ def _push_relabel(level, active, relabels):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _raise_potentials(level):  # type: ignore[no-untyped-def]
+def _raise_potentials(level: Level) -> None:
     """Raise each potential by the node's distance to the nearest deficit, up to the farthest surplus.
 
     Against an arc the distance is 0 where mass can pass, and 2 where the potential forbids it. Nodes beyond

@@ -93,7 +93,7 @@ def distance(a: Floats, b: Floats) -> float:
     >>> left, right = np.zeros((2, 5, 5))
     >>> left[2, 0] = right[2, 4] = 1
     >>> moved = 4 * np.abs(DIRECTIONS[:, 0] / np.hypot(*DIRECTIONS.T))
-    >>> abs(distance(prepare(left), prepare(right)) - moved.mean()) < 1e-12
+    >>> bool(abs(distance(prepare(left), prepare(right)) - moved.mean()) < 1e-12)
     True
     """
     if a.shape != b.shape:
@@ -102,7 +102,9 @@ def distance(a: Floats, b: Floats) -> float:
 
 
 @jit
-def _project(masses, directions, sizes, cumulated):  # type: ignore[no-untyped-def]
+def _project(
+    masses: Floats, directions: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], cumulated: Floats
+) -> None:
     """Fill in the scaled distribution functions, one direction after another.
 
     The points p·x + q·y of one row y all leave the same remainder modulo p: kept apart by remainder, a row
@@ -131,7 +133,7 @@ def _project(masses, directions, sizes, cumulated):  # type: ignore[no-untyped-d
 
 
 @jit(fastmath=True)
-def _sum_of_differences(a, b):  # type: ignore[no-untyped-def]
+def _sum_of_differences(a: Floats, b: Floats) -> float:
     total = 0.0
     for i in range(a.size):
         total += abs(a[i] - b[i])

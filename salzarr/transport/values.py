@@ -63,7 +63,7 @@ def distance(a: Sorted, b: Sorted) -> float:
 
 
 @jit(fastmath=True)
-def _mean_difference(a, b):  # type: ignore[no-untyped-def]
+def _mean_difference(a: Sorted, b: Sorted) -> float:
     total = 0.0
     for i in range(a.size):
         total += abs(np.float64(a[i]) - np.float64(b[i]))
