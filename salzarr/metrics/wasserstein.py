@@ -151,27 +151,12 @@ def _emd(name: str, grid: Any, ground: pot.Ground, rtol: float, engine: str, bou
     )
     check_parameter(f"{name}: bound", bound, (simplex and bound is True) or bound is False, f"false {only}")
 
-    companions: tuple[str, ...] = ()
-    if engine == "pot":
-        feature, prepare, distance = (
-            "pot",
-            partial(pot.prepare, grid=grid),
-            partial(pot.distance, ground=ground),
-        )
-    elif ground == "cityblock":
-        feature, prepare, distance = "cityblock", partial(cityblock.prepare, grid=grid), cityblock.distance
-    elif grid == "full":
-        feature, prepare, distance = "bracket", bracket.prepare, bracket.distance
-        companions = ("gap",)
-    else:
-        feature, prepare = "euclidean", partial(_with_map, grid=grid)
-        companions = ("gap",) * (rtol > 0) + ("bound",) * bound
-        distance = partial(_euclidean, grid=grid, rtol=rtol, bound=bound)
+    feature, prepare, distance, companions = _solver(grid, ground, rtol, engine, bound)
     exactly = "within a certified gap" if "gap" in companions else "exact"
-    place = "all pixels" if grid == "full" else f"block sums, {grid} along the longer side"
+    place = "all pixels" if grid == "full" else f"block sums, at most {grid} along the longer side"
     return _metric(
-        f"{feature}_{grid}",
-        _scorer(f"{feature}_{grid}", prepare, distance, 1 + len(companions)),
+        feature,
+        _scorer(feature, prepare, distance, 1 + len(companions)),
         definition=f"mean {ground} distance that mass has to move, {exactly}, on {place}",
         bounds=(0.0, DIAGONAL if ground == "euclidean" else np.inf),
         companions=companions,
@@ -179,6 +164,21 @@ def _emd(name: str, grid: Any, ground: pot.Ground, rtol: float, engine: str, bou
         map_bytes=12,
         pair_bytes=128,
     )
+
+
+def _solver(
+    grid: Any, ground: pot.Ground, rtol: float, engine: str, bound: bool
+) -> tuple[str, Prepare, Distance, tuple[str, ...]]:
+    """Name of the feature, what makes it of a map, what scores two of them, and its further results."""
+    if engine == "pot":
+        return f"pot_{grid}", partial(pot.prepare, grid=grid), partial(pot.distance, ground=ground), ()
+    if ground == "cityblock":
+        return f"cityblock_{grid}", partial(cityblock.prepare, grid=grid), cityblock.distance, ()
+    if grid == "full":
+        return "bracket", bracket.prepare, bracket.distance, ("gap",)
+    score = partial(_euclidean, grid=grid, rtol=rtol, bound=bound)
+    companions = ("gap",) * (rtol > 0) + ("bound",) * bound
+    return f"euclidean_{grid}", partial(_with_map, grid=grid), score, companions
 
 
 def _with_map(map2d: NDArray[Any], grid: int) -> tuple[Any, NDArray[Any]]:
