@@ -3,10 +3,13 @@
 from salzarr.metrics import normalize
 from salzarr.metrics.block import Block, Scored, score_block
 from salzarr.metrics.checks import check_maps, check_size, warnings_for
+from salzarr.metrics.information import mutual_information
+from salzarr.metrics.mass import center_distance, hellinger, js, kl, similarity
 from salzarr.metrics.metric import METRICS, Metric, register
 from salzarr.metrics.pixelwise import cosine, mae, mse, pearson, rmse
+from salzarr.metrics.ranks import kendall, spearman, topk_intersection, topk_iou
 from salzarr.metrics.specs import as_metrics, custom, describe, parse_metrics
-from salzarr.metrics.structure import ssim
+from salzarr.metrics.structure import hog, ms_ssim, ssim, ssim_gaussian
 
 __all__ = [
     "METRICS",
@@ -14,19 +17,32 @@ __all__ = [
     "Metric",
     "Scored",
     "as_metrics",
+    "center_distance",
     "check_maps",
     "check_size",
     "cosine",
     "custom",
     "describe",
+    "hellinger",
+    "hog",
+    "js",
+    "kendall",
+    "kl",
     "mae",
+    "ms_ssim",
     "mse",
+    "mutual_information",
     "normalize",
     "parse_metrics",
     "pearson",
     "register",
     "rmse",
     "score_block",
+    "similarity",
+    "spearman",
     "ssim",
+    "ssim_gaussian",
+    "topk_intersection",
+    "topk_iou",
     "warnings_for",
 ]

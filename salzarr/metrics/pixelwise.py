@@ -63,20 +63,29 @@ def products_of(rows: NDArray[Any], scale: Scores) -> Products:
     centred = np.empty((models, pixels))
     for image in range(images):
         for model in range(models):
-            mean[model, image] = _centre(rows[model, image], scale[model, image], centred[model])
+            mean[model, image] = centre(rows[model, image], scale[model, image], centred[model])
         np.matmul(centred, centred.T, out=gram[image])
     return Products(scale, mean, gram, pixels)
 
 
 def products(block: Block) -> Products:
     """Feature ``products`` of a block: :class:`Products` of its maps."""
-    largest = np.maximum(np.abs(block.low), np.abs(block.high))
-    exponent = np.frexp(np.where(largest > 0, largest, 1.0))[1]
-    return products_of(block.flat, np.ldexp(1.0, -exponent.clip(-1022, 1022)))
+    return products_of(block.flat, power_of_two(np.maximum(np.abs(block.low), np.abs(block.high))))
+
+
+def power_of_two(largest: Scores | float) -> Scores:
+    """Find the powers of two, to multiply by without rounding, that bring these values to 0.5-1.
+
+    >>> power_of_two(np.array([1000.0, 0.0]))
+    array([0.00097656, 1.        ])
+    """
+    exponent = np.frexp(np.where(np.asarray(largest) > 0, largest, 1.0))[1]
+    factor: Scores = np.ldexp(1.0, -exponent.clip(-1022, 1022))
+    return factor
 
 
 @jit(fastmath=REORDER)
-def _centre(row: NDArray[Any], scale: float, out: NDArray[np.float64]) -> float:
+def centre(row: NDArray[Any], scale: float, out: NDArray[np.float64]) -> float:
     """Scale a row and subtract its mean, to the last bit; return the mean."""
     total = 0.0
     for i in range(row.size):
@@ -199,8 +208,8 @@ def mae() -> Metric:
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
-        total: Scores = _sum_of_distances(block.flat, pairs, ok)
-        return total / block.flat.shape[2]
+        mean: Scores = _sum_of_distances(block.flat, pairs, ok) / block.flat.shape[2]
+        return mean
 
     return _difference(
         score, definition="mean(abs(a - b))", reference="equals sklearn.metrics.mean_absolute_error"

@@ -1,4 +1,4 @@
-"""Structural similarity: SSIM and its kin."""
+"""Structural similarity: SSIM, its Gaussian and multi-scale kin, and orientations of gradients."""
 
 from __future__ import annotations
 
@@ -6,75 +6,218 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from salzarr.compiled import jit
-from salzarr.metrics.metric import Metric, Pairs, Scores, check_parameter, is_whole, register
+from salzarr.metrics.metric import Metric, check_parameter, is_whole, register
+from salzarr.metrics.pixelwise import power_of_two
+from salzarr.metrics.ranks import CONSTANT, spearman_of
+from salzarr.metrics.windows import similarities
 from salzarr.schema import Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from salzarr.metrics.block import Block
+    from salzarr.metrics.metric import Pairs, Scores
+
+K1, K2 = 0.01, 0.03
+_BELL = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+GAUSSIAN = _BELL / _BELL.sum()
+"""Wang's window: 11 taps, sigma 1.5."""
 
 
-@jit(fastmath={"contract"})
-def _box(values: NDArray[Any], window: int) -> NDArray[Any]:
-    """Means over the windows that fit."""
-    h, w = values.shape[0] - window + 1, values.shape[1] - window + 1
-    rows = np.zeros((values.shape[0], w))
-    for y in range(values.shape[0]):
-        for k in range(window):
-            for x in range(w):
-                rows[y, x] += values[y, x + k]
-    out = np.zeros((h, w))
-    for y in range(h):
-        for k in range(window):
-            for x in range(w):
-                out[y, x] += rows[y + k, x]
-    return out / (window * window)
+def _compare(
+    maps: NDArray[Any], pairs: Pairs, wanted: NDArray[np.bool_], weights: Scores, data_range: float,
+    scratch: Scores, *, uniform: bool = False, luminance: bool = True,
+) -> Scores:  # fmt: skip
+    """Mean SSIM (pair,) of one image's maps (model, y, x); NaN where not wanted or the data range is 0."""
+    # In units of about the data range, squares neither vanish nor overflow; a power of two is exact.
+    unit = float(power_of_two(data_range))
+    c1, c2 = (K1 * data_range * unit) ** 2, (K2 * data_range * unit) ** 2
+    if uniform:  # a sample's covariance: dividing c2 alone does the same
+        c2 *= 1 - 1 / weights.size**2
+    wanted = wanted & (data_range > 0)
+    taps = (0,) * weights.size
+    return similarities(maps, pairs, wanted, unit, c1, c2, weights, taps, uniform, luminance, scratch)
+
+
+def _structural(score: Any, data_range: float | None, **fields: Any) -> Metric:
+    fits = data_range is None or 0 <= data_range < np.inf
+    check_parameter("data_range", data_range, fits, "a finite number of at least 0, or none")
+    return Metric(
+        score,
+        kind="similarity",
+        self_value=1.0,
+        undefined=frozenset({Reason.CONSTANT}) if data_range == 0 else frozenset(),
+        nan_reason=Reason.CONSTANT,
+        scale_dependent=True,
+        **fields,
+    )
+
+
+def _single_scale(
+    weights: Scores, data_range: float | None, *, uniform: bool, definition: str, reference: str
+) -> Metric:
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        assert data_range is not None, "with_data_range comes first"
+        scores, scratch = np.empty(ok.shape), np.empty((3, len(block.maps), *block.shape))
+        for image in range(ok.shape[1]):
+            maps, wanted = block.maps[:, image], ok[:, image]
+            scores[:, image] = _compare(maps, pairs, wanted, weights, data_range, scratch, uniform=uniform)
+        return scores
+
+    return _structural(
+        score,
+        data_range,
+        definition=definition,
+        reference=reference,
+        bounds=(-1.0, 1.0),
+        smallest=weights.size,
+        image_bytes=24,
+    )
 
 
 @register
 def ssim(
     window: int = 7, data_range: float | None = None, precision: Literal["single", "double"] = "single"
 ) -> Metric:
-    """Structural similarity, as scikit-image computes it by default."""
+    """Structural similarity, as scikit-image computes it by default.
+
+    Parameters
+    ----------
+    window : int
+        Side of the uniform window in pixels, odd.
+    data_range : float, optional
+        The range of the data, one number for a whole comparison; ``compare`` finds it if it is not given.
+    precision : {"single", "double"}
+
+    References
+    ----------
+    Wang, Bovik, Sheikh & Simoncelli 2004, eq. 13, with a sample covariance and borders left out. Equals
+    :func:`skimage.metrics.structural_similarity`.
+    """
     check_parameter("ssim: window", window, is_whole(window, 3) and window % 2 == 1, "an odd number from 3")
-    fits = data_range is None or 0 <= data_range < np.inf
-    check_parameter("ssim: data_range", data_range, fits, "a finite number, 0 or more")
     check_parameter("ssim: precision", precision, precision in ("single", "double"), "single or double")
+    return _single_scale(
+        np.full(window, 1.0 / window),
+        data_range,
+        uniform=True,
+        definition="structural similarity, uniform window, sample covariance",
+        reference="Wang et al. 2004; equals skimage.metrics.structural_similarity",
+    )
+
+
+@register
+def ssim_gaussian(data_range: float | None = None) -> Metric:
+    """Structural similarity as published: Gaussian window of 11 taps, sigma 1.5, population covariance.
+
+    Parameters
+    ----------
+    data_range : float, optional
+        As for :func:`ssim`.
+
+    References
+    ----------
+    Wang, Bovik, Sheikh & Simoncelli 2004. Equals :func:`skimage.metrics.structural_similarity` with
+    ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False``.
+    """
+    return _single_scale(
+        GAUSSIAN,
+        data_range,
+        uniform=False,
+        definition="structural similarity, Gaussian window (sigma 1.5), population covariance",
+        reference="Wang et al. 2004; equals skimage.metrics.structural_similarity, gaussian_weights=True",
+    )
+
+
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+
+def _halved(maps: NDArray[Any]) -> NDArray[Any]:
+    """Means of 2 x 2 pixels; an odd last row or column counts twice, as in Wang's own code."""
+    height, width = maps.shape[1:]
+    even = np.pad(maps, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+    rows = even[:, ::2] + even[:, 1::2]
+    halved: NDArray[Any] = (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
+    return halved
+
+
+@register
+def ms_ssim(data_range: float | None = None) -> Metric:
+    """Multi-scale structural similarity: five scales, each half as large as the one before.
+
+    Parameters
+    ----------
+    data_range : float, optional
+        As for :func:`ssim`.
+
+    Notes
+    -----
+    A mean contrast term below 0, which a fractional power cannot take, counts as 0.
+
+    References
+    ----------
+    Wang, Simoncelli & Bovik 2003, eq. 7, with the weights given there.
+    """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
-        assert data_range is not None
-        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-        sample = window**2 / (window**2 - 1)
-        out = np.full(ok.shape, np.nan)
+        assert data_range is not None, "with_data_range comes first"
+        scores = np.ones(ok.shape)
         for image in range(ok.shape[1]):
             maps = block.maps[:, image].astype(np.float64)
-            means = [_box(m, window) for m in maps]
-            variances = [
-                sample * _box((m - m.mean()) ** 2, window) - sample * (u - m.mean()) ** 2
-                for m, u in zip(maps, means, strict=True)
-            ]
-            for pair, (a, b) in enumerate(pairs):
-                da, db = maps[a] - maps[a].mean(), maps[b] - maps[b].mean()
-                cov = _box(da * db, window) - (means[a] - maps[a].mean()) * (means[b] - maps[b].mean())
-                top = (2 * means[a] * means[b] + c1) * (2 * sample * cov + c2)
-                bottom = (means[a] ** 2 + means[b] ** 2 + c1) * (variances[a] + variances[b] + c2)
-                out[pair, image] = (top / bottom).mean()
-        return out
+            for scale, weight in enumerate(SCALE_WEIGHTS):
+                last = scale == len(SCALE_WEIGHTS) - 1
+                maps = maps if scale == 0 else _halved(maps)
+                scratch = np.empty((3, *maps.shape))
+                means = _compare(maps, pairs, ok[:, image], GAUSSIAN, data_range, scratch, luminance=last)
+                scores[:, image] *= means.clip(0) ** weight
+        return scores
+
+    return _structural(
+        score,
+        data_range,
+        definition="multi-scale structural similarity, five scales",
+        reference="Wang, Simoncelli & Bovik 2003",
+        bounds=(0.0, 1.0),
+        smallest=176,
+        image_bytes=40,
+    )
+
+
+@register
+def hog(cells: int = 16) -> Metric:
+    """Rank correlation of histograms of oriented gradients; undefined for a constant descriptor.
+
+    Parameters
+    ----------
+    cells : int
+        Side of a cell in pixels.
+
+    References
+    ----------
+    Dalal & Triggs 2005; Adebayo et al. 2018. Equals :func:`skimage.feature.hog` with cells of this size,
+    compared by :func:`scipy.stats.spearmanr`.
+    """
+    check_parameter("hog: cells", cells, is_whole(cells, 2), "a whole number of at least 2")
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        from skimage.feature import hog as descriptor
+
+        first = descriptor(np.zeros(block.shape), pixels_per_cell=(cells, cells))
+        described = np.zeros((*block.maps.shape[:2], first.size))  # zeros where no pair is asked for
+        for model, image in np.argwhere(block.unusable == Reason.SCORED):
+            described[model, image] = descriptor(block.maps[model, image], pixels_per_cell=(cells, cells))
+        return spearman_of(described, pairs)
 
     return Metric(
         score,
-        definition="structural similarity, uniform window",
+        definition="Spearman's correlation of HOG descriptors",
         kind="similarity",
         self_value=1.0,
         bounds=(-1.0, 1.0),
-        undefined=frozenset({Reason.CONSTANT}) if data_range == 0 else frozenset(),
+        undefined=CONSTANT,
         nan_reason=Reason.CONSTANT,
-        scale_dependent=True,
-        smallest=window,
-        cost="low",
-        reference="Wang et al. 2004; equals skimage.metrics.structural_similarity",
-        image_bytes=32,
-        pair_bytes=32,
+        smallest=3 * cells,
+        cost="medium",
+        reference="Adebayo et al. 2018; equals skimage.feature.hog and scipy.stats.spearmanr",
+        map_bytes=81 * 8 / cells**2,
+        image_bytes=40,
     )

@@ -1,0 +1,242 @@
+"""Metrics of distributions: each map is scaled to a mass of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from salzarr.compiled import jit
+from salzarr.metrics.metric import DIAGONAL, NEEDS_MASS, Metric, check_parameter, register
+from salzarr.metrics.pixelwise import REORDER, sum_of_squares
+from salzarr.schema import Reason
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from salzarr.metrics.block import Block
+    from salzarr.metrics.metric import Pairs, Scores
+
+MASS = "mass"
+"""Name of the feature: the maps (model, image, pixel) float64, each with a sum of 1."""
+
+
+def _unit(flat: NDArray[Any]) -> Scores:
+    """Divide each map by its sum in float64; by its largest value first, so that no sum overflows."""
+    mass = flat.astype(np.float64)
+    mass /= mass.max(axis=2, keepdims=True)
+    mass /= mass.sum(axis=2, keepdims=True)
+    return mass
+
+
+def unit_mass(block: Block) -> Scores:
+    """Feature :data:`MASS` of a block; NaN for a map without mass."""
+    return block.feature(MASS, lambda b: _unit(b.flat))
+
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+@jit(error_model="numpy")
+def _kullback_leibler(mass: Scores, pairs: Pairs, ok: NDArray[np.bool_], scores: Scores) -> None:
+    for image in range(mass.shape[1]):
+        for pair in range(len(pairs)):
+            if ok[pair, image]:
+                a, b = mass[pairs[pair, 0], image], mass[pairs[pair, 1], image]
+                forth = back = 0.0
+                for p, q in zip(a, b):  # noqa: B905 (numba's zip takes no strict)
+                    if p > 0:
+                        forth += p * np.log(EPS + p / (q + EPS))
+                    if q > 0:
+                        back += q * np.log(EPS + q / (p + EPS))
+                scores[0, pair, image], scores[1, pair, image] = forth, back
+
+
+@register
+def kl() -> Metric:
+    """Kullback-Leibler divergence KL(a ‖ b) of the first map from the second, in nats; directed.
+
+    References
+    ----------
+    The MIT saliency benchmark's KLD with its regularisation; its KLD(map1, map2) is KL(map2 ‖ map1).
+    """
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        scores = np.full((2, *ok.shape), np.nan)
+        _kullback_leibler(unit_mass(block), pairs, ok, scores)
+        return scores
+
+    return Metric(
+        score,
+        definition="KL(a ‖ b) = Σ a·log(eps + a / (b + eps)) of unit masses, natural log",
+        kind="dissimilarity",
+        self_value=0.0,
+        bounds=(0.0, np.inf),
+        undefined=NEEDS_MASS,
+        directed=True,
+        features=(MASS,),
+        unit="nat",
+        cost="medium",
+        reference="MIT saliency benchmark, KLD",
+        map_bytes=8,
+    )
+
+
+@jit(error_model="numpy")
+def _jensen_shannon(mass: Scores, pairs: Pairs, ok: NDArray[np.bool_], scores: Scores) -> None:
+    """Sum terms that are never negative: with t = (p - q) / (p + q), m/2 ((1+t) log(1+t) + (1-t) log(1-t)).
+
+    Entropies, which are sums of order 10, would lose divergences below 1e-15.
+    """
+    for image in range(mass.shape[1]):
+        for pair in range(len(pairs)):
+            if ok[pair, image]:
+                a, b = mass[pairs[pair, 0], image], mass[pairs[pair, 1], image]
+                total = 0.0
+                for p, q in zip(a, b):  # noqa: B905 (numba's zip takes no strict)
+                    if p != q:
+                        t = abs(p - q) / (p + q)
+                        term = (1 + t) * np.log1p(t)
+                        if t < 1:
+                            term += (1 - t) * np.log1p(-t)
+                        total += (p + q) / 4 * term
+                scores[pair, image] = min(total, np.log(2.0))
+
+
+@register
+def js() -> Metric:
+    """Jensen-Shannon divergence in nats.
+
+    References
+    ----------
+    Equals the square of :func:`scipy.spatial.distance.jensenshannon`.
+    """
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        scores = np.full(ok.shape, np.nan)
+        _jensen_shannon(unit_mass(block), pairs, ok, scores)
+        return scores
+
+    return Metric(
+        score,
+        definition="½ KL(a ‖ m) + ½ KL(b ‖ m), m = (a + b) / 2, of unit masses, natural log",
+        kind="dissimilarity",
+        self_value=0.0,
+        bounds=(0.0, float(np.log(2.0))),
+        undefined=NEEDS_MASS,
+        features=(MASS,),
+        unit="nat",
+        cost="medium",
+        reference="Lin 1991; equals scipy.spatial.distance.jensenshannon squared",
+        map_bytes=8,
+    )
+
+
+@jit(fastmath=REORDER)
+def _common(mass: Scores, pairs: Pairs, scores: Scores) -> None:
+    for image in range(mass.shape[1]):
+        for pair in range(len(pairs)):
+            a, b = mass[pairs[pair, 0], image], mass[pairs[pair, 1], image]
+            total = 0.0
+            for i in range(a.size):
+                total += min(a[i], b[i])
+            scores[pair, image] = min(total, 1.0)
+
+
+@register
+def similarity(shift: Literal["always", "if_negative"] = "always") -> Metric:
+    """Histogram intersection of the maps as distributions, called SIM.
+
+    Parameters
+    ----------
+    shift : {"always", "if_negative"}
+        Whether each map's minimum is subtracted always (MIT; a constant map is then undefined) or where it
+        is negative (pysaliency; a map without mass is undefined).
+
+    References
+    ----------
+    The MIT saliency benchmark's SIM.
+    """
+    check_parameter("similarity: shift", shift, shift in ("always", "if_negative"), "always or if_negative")
+    always = shift == "always"
+    name = f"mass above the minimum, {shift}"
+
+    def shifted(block: Block) -> Scores:
+        low = block.low[..., None]
+        return _unit(block.flat - (low if always else np.minimum(low, 0)))
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        scores = np.empty(ok.shape)
+        _common(block.feature(name, shifted), pairs, scores)
+        return scores
+
+    return Metric(
+        score,
+        definition="Σ min(a, b) of the maps scaled to a minimum of 0 and a sum of 1 (SIM)",
+        kind="similarity",
+        self_value=1.0,
+        bounds=(0.0, 1.0),
+        undefined=frozenset({Reason.CONSTANT if always else Reason.ZERO_MASS}),
+        nan_reason=Reason.ZERO_MASS,
+        features=(name,),
+        reference="MIT saliency benchmark, SIM" if always else "pysaliency, SIM",
+        map_bytes=8,
+    )
+
+
+@register
+def hellinger() -> Metric:
+    """Hellinger distance.
+
+    Notes
+    -----
+    Summed from differences of roots: √(1 - Σ√(ab)) loses small distances.
+    """
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        roots = block.feature("roots of mass", lambda b: np.sqrt(unit_mass(b)))
+        distances: Scores = np.sqrt(sum_of_squares(roots, pairs, ok) / 2).clip(0, 1)
+        return distances
+
+    return Metric(
+        score,
+        definition="√(½ Σ(√a - √b)²) of unit masses",
+        kind="dissimilarity",
+        self_value=0.0,
+        bounds=(0.0, 1.0),
+        undefined=NEEDS_MASS,
+        features=(MASS,),
+        reference="the formula",
+        map_bytes=16,
+    )
+
+
+@register
+def center_distance() -> Metric:
+    """Distance between the centres of mass, in pixels.
+
+    References
+    ----------
+    Equals the distance between the results of :func:`scipy.ndimage.center_of_mass`.
+    """
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        mass = unit_mass(block).reshape(block.maps.shape)
+        y, x = np.arange(block.shape[0]), np.arange(block.shape[1])
+        centres = np.stack([mass.sum(axis=3) @ y, mass.sum(axis=2) @ x])
+        away = centres[:, pairs[:, 0]] - centres[:, pairs[:, 1]]
+        distances: Scores = np.hypot(away[0], away[1])
+        return distances
+
+    return Metric(
+        score,
+        definition="distance between the centres of mass",
+        kind="dissimilarity",
+        self_value=0.0,
+        bounds=(0.0, DIAGONAL),
+        undefined=NEEDS_MASS,
+        features=(MASS,),
+        unit="px",
+        reference="equals the distance of scipy.ndimage.center_of_mass",
+        map_bytes=8,
+    )

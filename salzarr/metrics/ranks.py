@@ -1,0 +1,260 @@
+"""Metrics of order: they ask which pixels are larger, not by how much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from salzarr.compiled import jit
+from salzarr.metrics.metric import Metric, check_parameter, register
+from salzarr.metrics.pixelwise import products_of
+from salzarr.schema import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from salzarr.metrics.block import Block
+    from salzarr.metrics.metric import Pairs, Scores
+
+    Integers = NDArray[np.int32]
+
+CONSTANT = frozenset({Reason.CONSTANT})
+
+
+@jit
+def _average_ranks(row: NDArray[Any], order: NDArray[np.intp], ranks: NDArray[np.float64]) -> None:
+    """Ranks from 0 with ties at their average, doubled so that they are whole numbers."""
+    first = 0
+    for i in range(1, row.size + 1):
+        if i == row.size or row[order[i]] != row[order[first]]:
+            for j in range(first, i):
+                ranks[order[j]] = first + i - 1
+            first = i
+
+
+def ranked(rows: NDArray[Any]) -> Scores:
+    """Doubled average ranks of each row.
+
+    Parameters
+    ----------
+    rows : (..., n) float
+
+    Returns
+    -------
+    (..., n) float64
+        Whole numbers from 0 to 2n - 2: sums of their products are exact while below 2**53.
+
+    Examples
+    --------
+    >>> ranked(np.array([3.0, 1.0, 3.0]))
+    array([3., 0., 3.])
+    """
+    ranks = np.empty(rows.shape)
+    for index in np.ndindex(rows.shape[:-1]):
+        _average_ranks(rows[index], np.argsort(rows[index]), ranks[index])
+    return ranks
+
+
+def spearman_of(rows: NDArray[Any], pairs: Pairs) -> Scores:
+    """Rank correlation (pair, image) of rows (model, image, value); NaN if all values of a row are equal."""
+    scores, unscaled = np.empty((len(pairs), rows.shape[1])), np.ones((len(rows), 1))
+    for image in range(rows.shape[1]):
+        ranks = ranked(rows[:, image : image + 1])
+        scores[:, image] = products_of(ranks, unscaled).correlate(pairs, centred=True)[:, 0]
+    return scores
+
+
+@register
+def spearman() -> Metric:
+    """Rank correlation: Pearson's of average ranks; undefined for a constant map.
+
+    References
+    ----------
+    Equals :func:`scipy.stats.spearmanr`.
+    """
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        return spearman_of(block.flat, pairs)
+
+    return Metric(
+        score,
+        definition="correlation of the pixels' average ranks",
+        kind="similarity",
+        self_value=1.0,
+        bounds=(-1.0, 1.0),
+        undefined=CONSTANT,
+        cost="medium",
+        reference="equals scipy.stats.spearmanr",
+        image_bytes=16,
+    )
+
+
+def _ordered(row: NDArray[Any]) -> tuple[Integers, Integers, Integers, int]:
+    """Pixels in ascending order, dense ranks, where each rank starts, and pairs of pixels that tie."""
+    order = np.argsort(row)
+    steps = np.diff(row[order], prepend=row[order[:1]]) != 0
+    dense = np.empty(row.size, np.int32)
+    dense[order] = np.cumsum(steps)
+    sizes = np.bincount(dense).astype(np.int64)
+    starts = np.cumsum(sizes) - sizes
+    return order.astype(np.int32), dense, starts.astype(np.int32), int((sizes * (sizes - 1) // 2).sum())
+
+
+@jit
+def _discordant(
+    rank_a: Integers, start_a: Integers, order_b: Integers, rank_b: Integers, buffer: Integers
+) -> tuple[int, int]:
+    """Pairs of pixels that a and b order differently, and those that tie in both.
+
+    Knight's algorithm: with the pixels sorted by a, then b, a discordant pair is an inversion of b's ranks,
+    which a merge sort counts. Taking the pixels in b's order to their place in a's is that sort, in O(n).
+    """
+    n = order_b.size
+    place = start_a.copy()
+    source, target = buffer[0], buffer[1]
+    for i in order_b:
+        source[place[rank_a[i]]] = rank_b[i]
+        place[rank_a[i]] += 1
+    both = 0
+    for group in range(start_a.size):
+        end = start_a[group + 1] if group + 1 < start_a.size else n
+        run = 1
+        for i in range(start_a[group] + 1, end):
+            run = run + 1 if source[i] == source[i - 1] else 1
+            both += run - 1
+    inversions = 0
+    width = 1
+    while width < n:
+        for low in range(0, n, 2 * width):
+            middle, high = min(low + width, n), min(low + 2 * width, n)
+            i, j = low, middle
+            for k in range(low, high):
+                if j >= high or (i < middle and source[i] <= source[j]):
+                    target[k] = source[i]
+                    i += 1
+                else:
+                    target[k] = source[j]
+                    j += 1
+                    inversions += middle - i
+        source, target = target, source
+        width *= 2
+    return inversions, both
+
+
+@register
+def kendall() -> Metric:
+    """Kendall's tau-b, exactly, in O(n log n); undefined for a constant map.
+
+    References
+    ----------
+    Knight 1966. Equals :func:`scipy.stats.kendalltau`.
+    """
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        scores = np.full(ok.shape, np.nan)
+        pixels = block.flat.shape[2]
+        total = pixels * (pixels - 1) // 2
+        buffer = np.empty((2, pixels), np.int32)
+        for image in range(ok.shape[1]):
+            used = np.unique(pairs[ok[:, image]])
+            sorted_maps = {model: _ordered(block.flat[model, image]) for model in used}
+            for pair in np.flatnonzero(ok[:, image]):
+                _, rank_a, start_a, ties_a = sorted_maps[pairs[pair, 0]]
+                order_b, rank_b, _, ties_b = sorted_maps[pairs[pair, 1]]
+                discordant, both = _discordant(rank_a, start_a, order_b, rank_b, buffer)
+                difference = total - ties_a - ties_b + both - 2 * discordant
+                scores[pair, image] = difference / np.sqrt(total - ties_a) / np.sqrt(total - ties_b)
+        return scores.clip(-1, 1)
+
+    return Metric(
+        score,
+        definition="Kendall's tau-b",
+        kind="similarity",
+        self_value=1.0,
+        bounds=(-1.0, 1.0),
+        undefined=CONSTANT,
+        cost="medium",
+        reference="Knight 1966; equals scipy.stats.kendalltau",
+        image_bytes=12,
+        pair_bytes=12,
+    )
+
+
+def _largest(block: Block, fraction: float) -> NDArray[np.bool_]:
+    """(model, image, pixel): the k largest pixels, of equals the first, without those at the minimum."""
+    flat = block.flat
+    k = max(1, round(fraction * flat.shape[2]))
+    chosen = np.empty(flat.shape, np.bool_)
+    for index in np.ndindex(flat.shape[:2]):
+        row = flat[index]
+        threshold = np.partition(row, row.size - k)[row.size - k]
+        above = row > threshold
+        equal = np.flatnonzero(row == threshold)[: k - int(above.sum())]
+        above[equal] = True
+        chosen[index] = above & (row > row.min())
+    return chosen
+
+
+def _overlap(fraction: float, ratio: Callable[[Scores, Scores, Scores], Scores], **fields: Any) -> Metric:
+    name = f"largest {fraction}"
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        chosen = block.feature(name, lambda b: np.packbits(_largest(b, fraction), axis=-1))
+        sizes = np.bitwise_count(chosen).sum(axis=-1, dtype=np.int64)
+        common = np.stack([np.bitwise_count(chosen[a] & chosen[b]).sum(axis=-1) for a, b in pairs])
+        return ratio(common, sizes[pairs[:, 0]], sizes[pairs[:, 1]])
+
+    check_parameter("fraction", fraction, 0 < fraction <= 1, "above 0 and at most 1")
+    return Metric(
+        score,
+        kind="similarity",
+        self_value=1.0,
+        bounds=(0.0, 1.0),
+        undefined=CONSTANT,
+        features=(name,),
+        cost="low",
+        map_bytes=1.125,
+        **fields,
+    )
+
+
+@register
+def topk_iou(fraction: float = 0.1) -> Metric:
+    """Intersection over union of the largest pixels; undefined for a constant map.
+
+    Parameters
+    ----------
+    fraction : float
+        Of the pixels of a map; k = max(1, round(fraction * n)). Of pixels that tie, the first in reading
+        order belong; a pixel at the map's minimum never does.
+    """
+    return _overlap(
+        fraction,
+        lambda common, a, b: common / (a + b - common),
+        definition="intersection over union of the k largest pixels",
+        reference="the formula",
+    )
+
+
+@register
+def topk_intersection(fraction: float = 0.1) -> Metric:
+    """Share of the largest pixels that both maps have, called feature agreement; undefined if constant.
+
+    Parameters
+    ----------
+    fraction : float
+        As for :func:`topk_iou`. The intersection is divided by the size of the larger of the two sets.
+
+    References
+    ----------
+    Krishna et al. 2022, The Disagreement Problem in Explainable Machine Learning.
+    """
+    return _overlap(
+        fraction,
+        lambda common, a, b: common / np.maximum(a, b),
+        definition="size of the intersection of the k largest pixels over the larger set's",
+        reference="Krishna et al. 2022, feature agreement",
+    )
