@@ -15,8 +15,6 @@ import numpy as np
 from salzarr.errors import BudgetError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
 CHUNK_BYTES = 4 * 2**20
@@ -121,10 +119,9 @@ class Load:
     ----------
     name : str
         Its slug.
-    map_bytes : float
-        Memory per pixel of every map of a chunk, while the chunk is scored.
-    pair_bytes : float
-        Memory per pixel of one pair's maps in a chunk, while the pair is scored.
+    map_bytes, image_bytes, pair_bytes : float
+        Memory per pixel: of its features for every map of a chunk, of its scratch for every model while one
+        image is scored, and while one pair is scored.
     values : int
         Numbers per pair and image: two if directed, times one more for each companion.
     map_seconds, pair_seconds : float
@@ -133,6 +130,7 @@ class Load:
 
     name: str
     map_bytes: float = 0.0
+    image_bytes: float = 0.0
     pair_bytes: float = 0.0
     values: int = 1
     map_seconds: float = math.nan
@@ -163,6 +161,8 @@ class Plan:
         Bytes that one process may take, interpreter and libraries included.
     read_seconds : float
         Measured time to read a map; NaN if nobody has measured.
+    copy_bytes : float
+        Memory per pixel of every map of a chunk for its normalised copy.
     block : int
         Images of a task, a whole number of stored chunks: one chunk of scores.
     tile : int
@@ -180,6 +180,7 @@ class Plan:
     workers: int = 1
     budget: int | None = None
     read_seconds: float = math.nan
+    copy_bytes: float = 0.0
     block: int = 1
     tile: int = 1
 
@@ -222,14 +223,19 @@ class Plan:
     @property
     def task_bytes(self) -> int:
         """Peak memory of a task: a chunk of maps, being read or with its features, and a block of scores."""
-        pixels = self.shape[0] * self.shape[1] * min(self.chunk, self.images)
-        maps = self.models_at_once * pixels * self.itemsize
-        reading = 2 * min(READ_AHEAD, self.models_at_once) * pixels * self.itemsize
-        features = self.models_at_once * pixels * sum(load.map_bytes for load in self.loads)
-        pair = pixels * max((load.pair_bytes for load in self.loads), default=0.0)
+        image = self.shape[0] * self.shape[1]
+        chunk = image * min(self.chunk, self.images)
+        maps = self.models_at_once * chunk * self.itemsize
+        reading = 2 * min(READ_AHEAD, self.models_at_once) * chunk * self.itemsize
+        features = (
+            self.models_at_once * chunk * (self.copy_bytes + sum(load.map_bytes for load in self.loads))
+        )
+        scratch = image * max(
+            (self.models_at_once * load.image_bytes + load.pair_bytes for load in self.loads), default=0.0
+        )
         # A block of scores, and once more the largest array while it is encoded.
         scores = 2 * min(self.block, self.images) * self._image_score_bytes
-        return math.ceil(maps + max(reading, features + pair) + scores)
+        return math.ceil(maps + max(reading, features + scratch) + scores)
 
     @property
     def peak_bytes(self) -> int:
@@ -274,14 +280,14 @@ class Plan:
         return found | {"pairs": len(self.pairs), "shape": list(self.shape), "seconds": seconds}
 
 
-def fit(plan: Plan, grid: tuple[int, int] | None = None) -> Plan:
+def fit(plan: Plan, *, block: int | None = None, tile: int | None = None) -> Plan:
     """Choose blocks of images and tiles of models that fit the plan's budget.
 
     Parameters
     ----------
     plan : Plan
         Its block and tile are not looked at.
-    grid : (block, tile), optional
+    block, tile : int, optional
         Those of a comparison that is resumed: they are followed, whatever the budget.
 
     Returns
@@ -301,23 +307,21 @@ def fit(plan: Plan, grid: tuple[int, int] | None = None) -> Plan:
     >>> fit(replace(twelve, budget=400 * 2**20)).tile
     3
     """
-    if grid is not None:
-        options: Iterable[tuple[int, int]] = [grid]
-    else:
-        # Larger tiles first: the smaller they are, the more often a map is read.
-        sides = dict.fromkeys([plan.models, *(-(-plan.models // cuts) for cuts in range(3, plan.models + 1))])
-        many = max(1, -(-plan.images // (plan.chunk * MANY_BLOCKS)))
-        options = ((plan.chunk * chunks, tile) for tile in sides for chunks in dict.fromkeys([many, 1]))
+    many = max(1, -(-plan.images // (plan.chunk * MANY_BLOCKS)))
+    sizes = (plan.chunk * many, plan.chunk) if block is None else (block,)
+    # Larger tiles first: the smaller they are, the more often a map is read.
+    cuts = (plan.models, *(-(-plan.models // parts) for parts in range(3, plan.models + 1)))
     found = plan
-    for block, tile in options:
-        found = replace(plan, block=block, tile=tile)
-        if plan.budget is None or found.peak_bytes <= plan.budget:
-            return found
-    what = "the block that these results began with" if grid else f"a chunk of {plan.chunk} images"
+    for side in dict.fromkeys(cuts if tile is None else (tile,)):
+        for images in dict.fromkeys(sizes):
+            found = replace(plan, block=images, tile=side)
+            if plan.budget is None or found.peak_bytes <= plan.budget:
+                return found
+    what = f"a chunk of {plan.chunk} images" if tile is None else "the tile that these results began with"
     raise BudgetError(
         f"{what} with {found.models_at_once} models of {plan.shape[0]}x{plan.shape[1]} needs "
-        f"{size(found.peak_bytes)} in a process ({size(BASE_BYTES)}, and {size(found.task_bytes)} for each of "
-        f"{plan.threads} tasks at a time), and {size(plan.budget or 0)} are allowed; allow more memory, "
+        f"{size(found.peak_bytes)} in a process ({size(BASE_BYTES)}, and {size(found.task_bytes)} for each "
+        f"of {plan.threads} tasks at a time), and {size(plan.budget or 0)} are allowed; allow more memory, "
         "or fewer threads in a process"
     )
 

@@ -1,0 +1,406 @@
+"""Where tasks run: whatever Dask scheduler the user has, asked for its size, checked, and handed jobs."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import os
+import queue
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dask
+
+from salzarr.errors import RunError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+PATIENCE = 120.0
+"""Seconds to wait for a worker when there is none; Dask's configuration ``salzarr.patience`` changes it."""
+
+IN_FLIGHT = 4
+"""Jobs handed to a scheduler for each thread that it has: enough never to wait for the next."""
+
+SAME = ("salzarr", "zarr", "numpy")
+"""Packages whose versions must be the same everywhere, or the numbers need not be."""
+
+MEMORY_SHARE = 0.6
+"""Of a process's memory for a run: Dask's workers begin to spill at 0.6 and pause at 0.8."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """How much runs at the same time, and how much memory each process has.
+
+    Attributes
+    ----------
+    workers, threads : int
+        Processes, and tasks at a time in each of them.
+    memory : int or None
+        Bytes that one process can take.
+    """
+
+    workers: int
+    threads: int
+    memory: int | None
+
+
+def current_client() -> Client | None:
+    """Return the distributed client that Dask would use here, if there is one."""
+    get = dask.base.get_scheduler()
+    # A bound method, or a function that wraps one: what matters is whose it is.
+    owner = getattr(get, "__self__", None)
+    return owner if type(owner).__module__.startswith("distributed") else None
+
+
+def capacity() -> Capacity:
+    """Ask Dask how much runs at the same time.
+
+    Raises
+    ------
+    RunError
+        If a cluster has no workers.
+    """
+    from distributed.system import MEMORY_LIMIT
+
+    client = current_client()
+    if client is not None:
+        await_workers(client)
+        workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
+        limits = [w["memory_limit"] for w in workers if w["memory_limit"]]
+        # The smallest worker decides: any task may be sent to it.
+        memory = int(min(limits) * MEMORY_SHARE) if limits else None
+        return Capacity(len(workers), max(w["nthreads"] for w in workers), memory)
+    kind = _local_kind()
+    count = 1 if kind == "sync" else dask.config.get("num_workers", None) or dask.system.CPU_COUNT
+    share = int(MEMORY_LIMIT * MEMORY_SHARE)
+    return Capacity(count, 1, share // count) if kind == "processes" else Capacity(1, count, share)
+
+
+def _local_kind() -> str:
+    """Say whether Dask's own scheduler runs tasks in processes, threads or here."""
+    import dask.local
+    import dask.multiprocessing
+
+    get = dask.base.get_scheduler()
+    if get is dask.multiprocessing.get:
+        return "processes"
+    return "sync" if get is dask.local.get_sync else "threads"
+
+
+def await_workers(client: Client, patience: float | None = None) -> None:
+    """Wait until a cluster has a worker.
+
+    Raises
+    ------
+    RunError
+        If none comes.
+    """
+    limit = dask.config.get("salzarr.patience", PATIENCE) if patience is None else patience
+    until = time.monotonic() + limit
+    while not client.nthreads():
+        if time.monotonic() > until:
+            raise RunError(
+                f"the scheduler {client.scheduler.address} has had no worker for {limit:.0f} s; start one, "
+                f"as in 'dask worker {client.scheduler.address}', and give the same command again"
+            )
+        time.sleep(min(0.2, limit))
+
+
+def run(
+    function: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]
+) -> list[tuple[Job, str]]:
+    """Run a function on many jobs, wherever Dask runs tasks.
+
+    Parameters
+    ----------
+    function : callable
+        Returns something small; an exception that it raises ends the run.
+    jobs : sequence
+    done : callable
+        Is told each result, in the caller's process, as it comes.
+
+    Returns
+    -------
+    list of (job, str)
+        The jobs that took their worker processes down with them, and what is known of it.
+
+    Raises
+    ------
+    RunError
+        If the scheduler, or all workers, are gone for good.
+    """
+    if not jobs:
+        return []
+    client = current_client()
+    if client is not None:
+        return _run_distributed(client, function, jobs, done)
+    return _run_local(function, jobs, done)
+
+
+def _run_local(
+    function: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]
+) -> list[tuple[Job, str]]:
+    from concurrent.futures.process import BrokenProcessPool
+
+    from dask.callbacks import Callback
+
+    told: set[int] = set()
+    tasks = [dask.delayed(_numbered, pure=False)(function, job, i) for i, job in enumerate(jobs)]
+
+    def tell(_key: object, value: Any, *_: object) -> None:
+        if isinstance(value, _Numbered) and value.number not in told:
+            told.add(value.number)
+            done(value.result)
+
+    try:
+        with Callback(posttask=tell), _one_blas_thread():
+            results = dask.compute(*tasks)
+    except BrokenProcessPool:
+        # All processes of the pool are gone, and nobody says which job it was: each is tried by itself.
+        left = [job for i, job in enumerate(jobs) if i not in told]
+        if len(jobs) == 1:
+            return [(jobs[0], "its process died, perhaps for lack of memory")]
+        return [dead for job in left for dead in _run_local(function, [job], done)]
+    for result in results:  # a scheduler of the user's may know no callbacks
+        tell(None, result)
+    return []
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    number: int
+    result: Any
+
+
+def _numbered(function: Callable[[Any], Any], job: Any, number: int) -> _Numbered:
+    return _Numbered(number, function(job))
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread in this process and in those it starts: tasks are the parallelism."""
+    from threadpoolctl import threadpool_limits
+
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _run_distributed(
+    client: Client, function: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]
+) -> list[tuple[Job, str]]:
+    from distributed import KilledWorker
+
+    finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    waiting = iter(jobs)
+    running: dict[Any, Job] = {}
+    died: list[tuple[Job, str]] = []
+    width = IN_FLIGHT * max(1, sum(client.nthreads().values()))
+    try:
+        while True:
+            for job in waiting:
+                future = client.submit(function, job, pure=False)
+                running[future] = job
+                future.add_done_callback(finished.put)
+                if len(running) >= width:
+                    break
+            if not running:
+                return died
+            future = _next(client, finished)
+            job = running.pop(future)
+            if future.status == "finished":
+                done(future.result())
+            elif future.status == "error":
+                error = future.exception()
+                if not isinstance(error, KilledWorker):
+                    raise error
+                died.append((job, "its workers died, one after the other, perhaps for lack of memory"))
+            else:
+                raise _scheduler_gone()
+    finally:
+        if running and client.status == "running":
+            client.cancel(list(running), force=True)
+
+
+def _next(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
+    """Wait for a future; give up when there is nobody left who could finish one."""
+    while True:
+        try:
+            return finished.get(timeout=2)
+        except queue.Empty:
+            if client.status in ("closing", "closed"):
+                raise _scheduler_gone() from None
+            try:
+                await_workers(client)
+            except OSError:  # the connection is gone; the client tries to get it back, and says so
+                continue
+
+
+def _scheduler_gone() -> RunError:
+    return RunError(
+        "the Dask scheduler is gone; every block that was finished is kept: start a cluster, and give the "
+        "same command again"
+    )
+
+
+@contextmanager
+def connect(
+    scheduler: str = "threads",
+    *,
+    workers: int | None = None,
+    threads_per_worker: int | None = None,
+    memory: int | None = None,
+    dashboard: str | None = None,
+) -> Iterator[Client | None]:
+    """Start or join what the command line was asked to run on, and leave it afterwards.
+
+    Parameters
+    ----------
+    scheduler : str
+        ``threads`` (of this process), ``processes`` (a cluster of processes on this machine), ``sync``
+        (one task after the other), or the address of a running scheduler, such as ``tcp://host:8786``.
+    workers : int, optional
+        Threads, or processes; by default one for each core.
+    threads_per_worker : int, default 1
+        Of each process.
+    memory : int, optional
+        Bytes for each process; Dask ends one that takes much more.
+    dashboard : str, optional
+        Address of Dask's dashboard, such as ``:8787``, for ``processes``; none by default.
+
+    Yields
+    ------
+    distributed.Client or None
+        None for ``threads`` and ``sync``.
+
+    Raises
+    ------
+    UsageError
+        If the scheduler is none of these, or options are given that it has no use for.
+    RunError
+        If nobody answers at the address.
+    """
+    remote = "://" in scheduler
+    if scheduler not in ("threads", "processes", "sync") and not remote:
+        raise UsageError(
+            "--scheduler takes threads, processes, sync or an address such as tcp://host:8786, "
+            f"not {scheduler!r}"
+        )
+    useless = {
+        "--workers": workers is not None and (remote or scheduler == "sync"),
+        "--threads-per-worker": threads_per_worker is not None and scheduler != "processes",
+        "--dashboard": dashboard is not None and scheduler != "processes",
+    }
+    for option, given in useless.items():
+        if given:
+            raise UsageError(f"{option} has no meaning with --scheduler {scheduler}; leave it out")
+    for option, number in (("--workers", workers), ("--threads-per-worker", threads_per_worker)):
+        if number is not None and number < 1:
+            raise UsageError(f"{option} must be 1 or more, not {number}")
+    if remote:
+        with _joined(scheduler) as client:
+            yield client
+    elif scheduler == "processes":
+        from distributed import Client, LocalCluster
+
+        with (
+            LocalCluster(
+                n_workers=workers or dask.system.CPU_COUNT,
+                threads_per_worker=threads_per_worker or 1,
+                processes=True,
+                memory_limit=memory or "auto",
+                dashboard_address=dashboard,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            if dashboard:
+                logger.warning("Dask's dashboard is at %s", client.dashboard_link)
+            yield client
+    else:
+        with dask.config.set(scheduler=scheduler, num_workers=workers):
+            yield None
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[Client]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise RunError(f"no Dask scheduler answers at {address}: {error}") from None
+    with client:
+        yield client
+
+
+def versions() -> dict[str, str]:
+    """Versions of what must be the same on every worker."""
+    return {name: str(importlib.import_module(name).__version__) for name in SAME}
+
+
+def _look(url: str) -> tuple[dict[str, str], str | None]:
+    """On a worker: which versions it has, and whether it can read the store."""
+    from salzarr import store
+
+    try:
+        store.open_dataset(url, allow_incomplete=True)
+    except StoreError as error:
+        return versions(), str(error)
+    return versions(), None
+
+
+def check_workers(client: Client | None, url: str) -> None:
+    """Refuse to start on workers that cannot do the work.
+
+    Parameters
+    ----------
+    client : Client or None
+        Without one, tasks run here, and there is nothing to check.
+    url : str
+        The maps store, as the tasks will open it.
+
+    Raises
+    ------
+    RunError
+        If there are no workers; one has other versions of salzarr, zarr or NumPy, or none; or one cannot read
+        the store.
+    """
+    if client is None:
+        return
+    await_workers(client)
+    here = versions()
+    answers = client.run(functools.partial(_look, url), on_error="return")
+    for worker, answer in answers.items():
+        if isinstance(answer, BaseException):
+            raise RunError(
+                f"worker {worker} cannot run salzarr: {type(answer).__name__}: {answer}; install it there"
+            )
+        there, problem = answer
+        other = [f"{name} {there[name]} (here {here[name]})" for name in SAME if there[name] != here[name]]
+        if other:
+            raise RunError(f"worker {worker} has {', '.join(other)}; install the same versions there")
+        if problem is not None:
+            raise RunError(
+                f"worker {worker} cannot read {url}: {problem}; give a path or URL that every worker can read"
+            )

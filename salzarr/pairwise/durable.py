@@ -1,0 +1,246 @@
+"""The durable comparison: block by block into a scores store, and what fails is isolated."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salzarr import cluster, plan, schema
+from salzarr.errors import RunError
+from salzarr.pairwise import scores
+from salzarr.pairwise.budget import fit
+from salzarr.pairwise.earlier import Earlier, growing, input_crc, is_same, reconcile, record, settle, swap
+from salzarr.pairwise.request import Request, StoredMaps, runs_of
+from salzarr.pairwise.scoring import Arrays, Scoring
+from salzarr.schema import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from salzarr.metrics import Metric
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task: the maps of a block of images, read, scored, and written as one chunk of each metric.
+
+    Attributes
+    ----------
+    maps : StoredMaps
+        Of the block only.
+    block : slice
+        Its images, in the scores.
+    scoring : Scoring
+        With the metrics that are not done on this block.
+    url, run : str
+        The store of the scores.
+    earlier : Earlier or None
+    """
+
+    maps: StoredMaps
+    block: slice
+    scoring: Scoring
+    url: str
+    run: str
+    earlier: Earlier | None = None
+
+    def part(self, images: slice) -> Job:
+        """Give the same for a part of the block's images."""
+        block = slice(self.block.start + images.start, self.block.start + images.stop)
+        return replace(self, maps=self.maps.part(range(len(self.maps.models)), images), block=block)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes
+    ----------
+    block : slice
+    scored : int
+        Scores that were computed: pairs times images times metrics; any others were copied.
+    failed : dict of int to str
+        Images that could not be scored, by position in the scores, and why.
+    """
+
+    block: slice
+    scored: int
+    failed: dict[int, str]
+
+
+def work(job: Job) -> Outcome:
+    """Do one job, on a worker: read, score all metrics, write. An image that cannot be scored is FAILED."""
+    found, outcome = attempt(job)
+    scores.write(job.url, job.run, job.block, found)
+    return outcome
+
+
+def attempt(job: Job) -> tuple[Arrays, Outcome]:
+    """Score one job without writing."""
+    groups: dict[bytes, tuple[list[Metric], NDArray[np.bool_]]] = {}
+    for metric in job.scoring.metrics:
+        none = np.zeros(job.maps.shape[1], np.bool_)
+        known = none if job.earlier is None else job.earlier.known(metric, job.block)
+        groups.setdefault(known.tobytes(), ([], known))[0].append(metric)
+    found: Arrays = {}
+    outcome = Outcome(job.block, 0, {})
+    for metrics, known in groups.values():
+        result, scored = _score_unknown(
+            job, replace(job.scoring, metrics=tuple(metrics)), known, outcome.failed
+        )
+        found |= result
+        outcome = replace(outcome, scored=outcome.scored + scored)
+    return found, outcome
+
+
+def _score_unknown(
+    job: Job, scoring: Scoring, known: NDArray[np.bool_], failed: dict[int, str]
+) -> tuple[Arrays, int]:
+    """Copy the scores that are known, and compute the others: new pairs of known images, all of the rest."""
+    pairs, old = scoring.pairs, 0
+    found = scoring.empty(len(pairs), len(known), Reason.FAILED)
+    if job.earlier is not None and known.any():
+        old = job.earlier.pairs
+        block = slice(job.block.start, min(job.block.stop, job.earlier.images))
+        for name, values in scores.read(job.earlier.url, job.earlier.run, found, block).items():
+            found[name][..., :old, : values.shape[-1]] = values
+    scored = 0
+    for new, images in ((pairs[old:], np.flatnonzero(known)), (pairs, np.flatnonzero(~known))):
+        if len(new) and images.size:
+            for run in runs_of(images.tolist()):
+                part = job.part(run)
+                for name, values in scoring.score_isolated(part.maps, new, failed, part.block.start).items():
+                    found[name][..., len(pairs) - len(new) :, run] = values
+            scored += len(new) * images.size * len(scoring.metrics)
+    return found, scored
+
+
+def bring_up(
+    request: Request,
+    url: str,
+    *,
+    memory: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Bring the scores at a URL to where the request is: from nothing, from where a run stopped, or grown.
+
+    Parameters
+    ----------
+    request : Request
+        Of stored maps.
+    url : str
+        Where the scores are, or will be.
+    memory : int, optional
+        Bytes that one process may take.
+    progress : callable, optional
+        ``progress(done, total)``, in blocks of images.
+
+    Raises
+    ------
+    ChangedError, BudgetError, RunError, StoreError
+        See :func:`salzarr.compare`.
+    """
+    assert isinstance(request.maps, StoredMaps)
+    settle(url)
+    recorded, earlier, target = scores.attributes(url), None, url
+    if recorded is not None:
+        request, earlier = reconcile(request, url, recorded)
+    planned = None
+    if earlier is not None:
+        assert recorded is not None
+        # Blocks stay what they were: one of the new scores is copied from one of the old.
+        cut = fit(request, memory, block=recorded[scores.ATTR_PLAN]["block"])
+        planned, target = record(request, cut.block, cut.tile, earlier), growing(url)
+        recorded = scores.attributes(target)
+        if recorded is not None and not is_same(request, target, recorded, planned):
+            recorded = None  # grown towards something else, and never finished
+    if recorded is None:
+        if planned is None:
+            cut = fit(request, memory)
+            planned = record(request, cut.block, cut.tile)
+        run = scores.create(target, request, input_crc(request.maps), planned)
+    else:
+        planned, run = recorded[scores.ATTR_PLAN], recorded["run"]
+        fit(request, memory, block=planned["block"], tile=planned["tile"])
+        if recorded[schema.ATTR_COMPLETE] and not recorded[scores.ATTR_FAILED]:
+            scores.check_chunks(target, run, request.metrics, -(-len(request.images) // planned["block"]))
+            return
+        scores.begin(target)
+    block = planned["block"]
+    scoring = Scoring(len(request.models), request.reference, request.metrics, planned["tile"])
+    jobs = _jobs(request, scoring, block, target, run, earlier)
+    outcomes = _run(jobs, progress)
+    failed = {image: why for outcome in outcomes for image, why in outcome.failed.items()}
+    scored = sum(outcome.scored for outcome in outcomes)
+    computed = sum(outcome.scored > 0 for outcome in outcomes)
+    logger.info("%d of %d tasks computed %d scores", computed, len(outcomes), scored)
+    scores.finish(target, sorted(failed), {"tasks": len(outcomes), "computing": computed, "scores": scored})
+    if earlier is not None:
+        swap(url)
+    if failed:
+        raise _failure(request, failed)
+
+
+def _jobs(
+    request: Request, scoring: Scoring, block: int, url: str, run: str, earlier: Earlier | None
+) -> list[Job]:
+    """Make a job of every block and the metrics that are not done on it."""
+    done = scores.done(url, run, request.metrics)
+    jobs = []
+    for number, images in enumerate(plan.blocks(len(request.images), block)):
+        metrics = tuple(metric for metric in request.metrics if number not in done[metric.slug])
+        if metrics:
+            maps = request.maps.part(range(len(request.models)), images)
+            jobs.append(Job(maps, images, replace(scoring, metrics=metrics), url, run, earlier))
+    return jobs
+
+
+def _run(jobs: list[Job], progress: Callable[[int, int], None] | None) -> list[Outcome]:
+    """Run the jobs; those that kill their workers are taken apart until the images that do it are alone."""
+    outcomes: list[Outcome] = []
+
+    def done(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if progress is not None:
+            progress(len(outcomes), len(jobs))
+
+    if progress is not None:
+        progress(0, len(jobs))
+    for job, why in cluster.run(work, jobs, done):
+        logger.warning("images %d to %d: %s; trying them apart", job.block.start, job.block.stop - 1, why)
+        found, outcome = _apart(job, why)
+        scores.write(job.url, job.run, job.block, found)
+        done(outcome)
+    return outcomes
+
+
+def _apart(job: Job, why: str) -> tuple[Arrays, Outcome]:
+    """Score a job that killed its worker: halves of it, each in a task of its own that writes nothing."""
+    images = job.block.stop - job.block.start
+    if images == 1:
+        blank = job.scoring.empty(len(job.scoring.pairs), 1, Reason.FAILED)
+        return blank, Outcome(job.block, 0, {job.block.start: why})
+    halves = [job.part(slice(0, images // 2)), job.part(slice(images // 2, images))]
+    parts: list[tuple[Arrays, Outcome]] = []
+    parts += [_apart(half, reason) for half, reason in cluster.run(attempt, halves, parts.append)]
+    parts.sort(key=lambda part: part[1].block.start)
+    found = {name: np.concatenate([part[0][name] for part in parts], axis=-1) for name in parts[0][0]}
+    failed = parts[0][1].failed | parts[1][1].failed
+    return found, Outcome(job.block, sum(part[1].scored for part in parts), failed)
+
+
+def _failure(request: Request, failed: dict[int, str]) -> RunError:
+    """Name the images that could not be scored."""
+    listed = [f"{request.images[image]} ({why})" for image, why in sorted(failed.items())[:5]]
+    more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+    return RunError(
+        f"{len(failed)} of {len(request.images)} images could not be scored: {'; '.join(listed)}{more}; "
+        "all others are done, and the same command tries these again"
+    )

@@ -1,0 +1,254 @@
+"""Scores that are there already: whether a run goes on from them, grows them, or must refuse them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from salzarr import schema, store
+from salzarr.errors import ChangedError
+from salzarr.layout import storage_errors
+from salzarr.locks import local_path
+from salzarr.pairwise import scores
+from salzarr.pairwise.request import Request, StoredMaps, compact
+from salzarr.schema import SOURCE_CRC, Reason, reason_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from salzarr.metrics import Metric
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Scores of the same maps that need not be computed again.
+
+    Attributes
+    ----------
+    url, run : str
+        Their store.
+    pairs, images : int
+        They are those of the first so many pairs and images.
+    metrics : frozenset of str
+        Slugs.
+    stale : frozenset of int
+        Images of which a map was missing then and is there now.
+    """
+
+    url: str
+    run: str
+    pairs: int
+    images: int
+    metrics: frozenset[str]
+    stale: frozenset[int] = frozenset()
+
+    def known(self, metric: Metric, images: slice) -> NDArray[np.bool_]:
+        """Say on which of these images the metric's scores still hold."""
+        known = np.zeros(images.stop - images.start, np.bool_)
+        if metric.slug in self.metrics and images.start < self.images:
+            name = reason_name(metric.slug)
+            reasons = scores.read(
+                self.url, self.run, [name], slice(images.start, min(images.stop, self.images))
+            )
+            known[: reasons[name].shape[1]] = (reasons[name] != Reason.FAILED).all(axis=0)
+            known &= [image not in self.stale for image in range(images.start, images.stop)]
+        return known
+
+
+def record(request: Request, block: int, tile: int, earlier: Earlier | None = None) -> dict[str, Any]:
+    """Write down what a later run on the same scores must follow, as JSON types."""
+    assert isinstance(request.maps, StoredMaps)
+    plan = {
+        "block": block,
+        "grown_from": earlier and earlier.run,
+        "tile": tile,
+        "reference": None if request.reference is None else request.models[request.reference],
+        "metrics": {metric.slug: metric.attrs() for metric in request.metrics},
+        "automatic": sorted(request.automatic),
+        "maps": request.maps.url,
+        "options": _options(request.maps.url),
+        "map_shape": request.maps.map_shape,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(plan))
+    return plain
+
+
+def _options(url: str) -> Any:
+    """How the maps store was made."""
+    return store.open_dataset(url, allow_incomplete=True).attrs.get(schema.ATTR_FINGERPRINT)
+
+
+def input_crc(maps: StoredMaps) -> NDArray[np.uint32]:
+    """Checksums of the maps that are compared: (model, image); 0 where a map is missing."""
+    found = store.open_dataset(maps.url, allow_incomplete=True)[SOURCE_CRC.name]
+    return np.asarray(found.values[np.ix_(maps.models, maps.images)], np.uint32)
+
+
+def reconcile(request: Request, url: str, attrs: dict[str, Any]) -> tuple[Request, Earlier | None]:
+    """Compare what is asked for with what a scores store was begun with.
+
+    Parameters
+    ----------
+    request : Request
+    url : str
+        Of the scores.
+    attrs : dict
+        Its attributes.
+
+    Returns
+    -------
+    Request
+        In the order of the scores: what is new comes last.
+    Earlier or None
+        None if they ask for the same; else what is kept of it while it grows.
+
+    Raises
+    ------
+    ChangedError
+        If something is gone or is not what it was.
+    """
+    plan = attrs[scores.ATTR_PLAN]
+    opened = scores.arrays(url, attrs["run"])
+    models, images = attrs[scores.ATTR_MODELS], [str(i) for i in np.asarray(opened[schema.IMAGE][:])]
+    request = _in_order(request, models, images)
+    wanted = record(request, plan["block"], plan["tile"])
+    for what in ("reference", "options", "map_shape"):
+        if wanted[what] != plan[what]:
+            raise _changed(f"{_WHAT[what]} was {plan[what]} and is now {wanted[what]}")
+    widened = _redefined(plan, wanted)
+    then, now = np.asarray(opened[scores.INPUT_CRC][:]), input_crc(request.maps)
+    common = now[: len(models), : len(images)]
+    changed = (then != common) & (then != 0)
+    if changed.any():
+        who = [models[i] for i in np.flatnonzero(changed.any(axis=1))]
+        where = [images[i] for i in np.flatnonzero(changed.any(axis=0))]
+        raise _changed(f"the maps of {_some(who)} changed, on image {_some(where)}")
+    stale = frozenset(np.flatnonzero((then != common).any(axis=0)).tolist())
+    kept = frozenset(plan["metrics"]) - widened
+    new = (
+        len(request.models) > len(models)
+        or len(request.images) > len(images)
+        or len(request.metrics) > len(kept)
+        or bool(stale)
+    )
+    if not new:
+        return request, None
+    if local_path(url) is None:
+        raise _changed("something is new, and scores on an object store do not grow")
+    pairs = replace(request, models=tuple(models)).pairs
+    return request, Earlier(url, attrs["run"], len(pairs), len(images), kept, stale)
+
+
+_WHAT = {
+    "reference": "the reference model",
+    "options": "the conversion of the maps",
+    "map_shape": "the maps' size",
+}
+
+
+def _in_order(request: Request, models: list[str], images: list[str]) -> Request:
+    """Put the models and images that have scores first, in their order; all of them must still be there."""
+    assert isinstance(request.maps, StoredMaps)
+    positions = []
+    for what, had, have in (("model", models, request.models), ("image", images, request.images)):
+        where = {name: position for position, name in enumerate(have)}
+        gone = [name for name in had if name not in where]
+        if gone:
+            raise _changed(f"{what} {_some(gone)} {'is' if len(gone) == 1 else 'are'} not compared any more")
+        known = set(had)
+        positions.append([where[n] for n in had] + [where[n] for n in have if n not in known])
+    rows, columns = positions
+    reference = None if request.reference is None else rows.index(request.reference)
+    maps = replace(
+        request.maps,
+        models=tuple(request.maps.models[i] for i in rows),
+        images=compact([request.maps.images[i] for i in columns]),
+    )
+    names = tuple(request.models[i] for i in rows)
+    return replace(request, maps=maps, models=names, images=request.images[columns], reference=reference)
+
+
+def _redefined(plan: dict[str, Any], wanted: dict[str, Any]) -> frozenset[str]:
+    """Find the metrics whose automatic data range is another now; refuse any other change."""
+    widened = set()
+    for slug, was in plan["metrics"].items():
+        now = wanted["metrics"].get(slug)
+        if now is None:
+            raise _changed(f"metric {was['spec']} is not asked for any more; name it too, to keep its scores")
+        if now == was:
+            continue
+        keys = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
+        ranges = [json.loads(attrs["parameters"]).pop("data_range", None) for attrs in (was, now)]
+        rest = [json.loads(attrs["parameters"]) | {"data_range": None} for attrs in (was, now)]
+        automatic = slug in plan["automatic"] and slug in wanted["automatic"]
+        if automatic and keys == ["parameters"] and rest[0] == rest[1]:
+            widened.add(slug)
+            warnings.warn(
+                f"the range of the data was {ranges[0]:g} and is now {ranges[1]:g}: "
+                f"{was['spec']} is computed anew",
+                UserWarning,
+                stacklevel=2,
+            )
+        else:
+            told = "; ".join(f"{key} was {was.get(key)} and is now {now.get(key)}" for key in keys)
+            raise _changed(f"the definition of {was['spec']} changed: {told}")
+    return frozenset(widened)
+
+
+def _changed(what: str) -> ChangedError:
+    return ChangedError(
+        f"these results were made from something else: {what}; choose another results folder, or --overwrite"
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(str, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def is_same(request: Request, url: str, attrs: dict[str, Any], plan: dict[str, Any]) -> bool:
+    """Say whether scores were begun for exactly this request and plan, whatever their tiles."""
+    if attrs[scores.ATTR_PLAN] | {"tile": 0} != plan | {"tile": 0}:
+        return False
+    opened = scores.arrays(url, attrs["run"])
+    return (
+        attrs[scores.ATTR_MODELS] == list(request.models)
+        and np.array_equal(np.asarray(opened[schema.IMAGE][:], object), request.images)
+        and np.array_equal(opened[scores.INPUT_CRC][:], input_crc(request.maps))
+    )
+
+
+def growing(url: str) -> str:
+    """Say where scores are made that will take the place of others."""
+    return f"{url}.growing"
+
+
+def replaced(url: str) -> str:
+    """Say where scores are kept while others take their place."""
+    return f"{url}.old"
+
+
+def swap(url: str) -> None:
+    """Put grown scores in the place of the earlier ones."""
+    with storage_errors(url):
+        os.rename(url, replaced(url))
+    settle(url)
+
+
+def settle(url: str) -> None:
+    """Finish a swap that was interrupted, in whichever of its steps."""
+    path = local_path(url)
+    if path is None or not os.path.isdir(replaced(path)):
+        return
+    with storage_errors(url):
+        if not os.path.isdir(path):
+            os.rename(growing(path), path)
+        shutil.rmtree(replaced(path))

@@ -1,0 +1,98 @@
+"""What has to be measured on the maps themselves: how long a metric takes, and how far values range."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salzarr import cluster, plan
+from salzarr.metrics import normalize, score_block
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from salzarr.pairwise.request import Request, StoredMaps
+
+SAMPLE_MODELS, SAMPLE_IMAGES = 4, 4
+"""Maps that a calibration times."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    maps: StoredMaps
+    chain: str | None
+
+
+def extremes(maps: StoredMaps, chain: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find the smallest and largest value of normalised maps, by reading them all once.
+
+    Parameters
+    ----------
+    maps : StoredMaps
+    chain : str or None
+        The normalisation.
+
+    Returns
+    -------
+    (chunk,) float64, (chunk,) float64
+        Of each chunk of images; NaN where there are no values.
+    """
+    every = range(len(maps.models))
+    found: list[tuple[float, float]] = []
+    cluster.run(_extremes, [_Part(maps.part(every, chunk), chain) for chunk in maps.chunks()], found.append)
+    low, high = np.array(found).reshape(-1, 2).T
+    return low, high
+
+
+def _extremes(part: _Part) -> tuple[float, float]:
+    low, high = np.nan, np.nan
+    for model in range(len(part.maps.models)):
+        values = normalize.apply(part.maps.part([model], slice(None)).read(), part.chain)
+        values = values[np.isfinite(values)]
+        if values.size:
+            low, high = np.fmin(low, values.min()), np.fmax(high, values.max())
+    return float(low), float(high)
+
+
+def calibrate(request: Request, asked: plan.Plan) -> plan.Plan:
+    """Time the metrics on a few of the maps: each once, after a first run that compiles it.
+
+    Parameters
+    ----------
+    request : Request
+        Of stored maps.
+    asked : Plan
+
+    Returns
+    -------
+    Plan
+        With the seconds of a read, and of each metric per map and per pair.
+    """
+    models = min(SAMPLE_MODELS, len(request.models))
+    sample = request.maps.part(range(models), slice(0, min(SAMPLE_IMAGES, len(request.images))))
+    images = sample.shape[1]
+    sample.read()
+    whole = request.maps.part(range(models), slice(0, min(request.maps.chunk, len(request.images))))
+    begun = time.perf_counter()
+    read = whole.read()
+    read_seconds = (time.perf_counter() - begun) / (models * read.shape[1])
+    maps = read[:, :images]
+    few, many = plan.pairs(2), plan.pairs(models)
+    measured = []
+    for metric, load in zip(request.metrics, asked.loads, strict=True):
+        score_block(maps[:2, :1], few, [metric])
+        seconds = []
+        for block, pairs in ((maps[:2], few), (maps, many)):
+            begun = time.perf_counter()
+            score_block(block, pairs, [metric])
+            seconds.append((time.perf_counter() - begun) / images)
+        # seconds = maps x per map + pairs x per pair, of 2 maps with 1 pair and of n maps with n (n - 1) / 2.
+        per_pair = seconds[0] / 3
+        if models > 2:
+            per_pair = max(0.0, (seconds[1] - models / 2 * seconds[0]) / (len(many) - models / 2))
+        per_map = max(0.0, (seconds[0] - per_pair) / 2)
+        measured.append(replace(load, map_seconds=per_map, pair_seconds=per_pair))
+    return replace(asked, loads=tuple(measured), read_seconds=read_seconds)

@@ -1,0 +1,343 @@
+"""The scores store: made, opened, written by blocks of images, finished; and what a results folder holds.
+
+One chunk holds all pairs of one block of images and has one writer. The reasons of a metric are written after
+its values, so that a chunk of reasons that exists means that the metric is done on that block.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import uuid
+import warnings
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.sync import collect_aiterator, sync
+
+from salzarr import schema
+from salzarr._version import __version__
+from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, StoreNotFoundError
+from salzarr.layout import storage_errors
+from salzarr.locks import local_path
+from salzarr.pairwise.lazy import coordinates
+from salzarr.pairwise.scoring import fields
+from salzarr.schema import IMAGE, MODEL, REASON_DTYPE, Reason, reason_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from salzarr.metrics import Metric
+    from salzarr.pairwise.request import Request
+    from salzarr.pairwise.scoring import Arrays
+
+SCORES = "scores.zarr"
+ELSEWHERE = "scores.url"
+"""File of a results folder that says where its scores are, if they are not in it."""
+
+ATTR_PLAN = "plan"
+ATTR_MODELS = "models"
+ATTR_FAILED = "failed"
+"""Positions of images that could not be scored."""
+INPUT_CRC = "input_crc"
+"""Checksums of the maps that were compared, (model, image): what a resume is checked against."""
+
+
+def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[str, Any]) -> str:
+    """Make a scores store without any scores; its plan is the last that is written.
+
+    Parameters
+    ----------
+    url : str
+        Where; other scores that are there are replaced.
+    request : Request
+    crc : (model, image) uint32
+        Checksums of the maps.
+    plan : mapping
+        Its ``block`` is the number of images of a chunk.
+
+    Returns
+    -------
+    str
+        A name for this store that no other has.
+    """
+    run = uuid.uuid4().hex
+    pairs, images = len(request.pairs), len(request.images)
+    with storage_errors(url):
+        remove(url)
+        group = zarr.create_group(url, attributes={schema.ATTR_KIND: schema.KIND_SCORES})
+        for metric in request.metrics:
+            for field in fields(metric):
+                shape = field.shape(pairs, images)
+                group.create_array(
+                    field.name, shape=shape, chunks=(*shape[:-1], min(plan["block"], images)),
+                    dtype=field.dtype, fill_value=field.fill, dimension_names=field.dims,
+                    compressors=[ZstdCodec(level=1), Crc32cCodec()], attributes=metric.attrs(),
+                )  # fmt: skip
+        labels = {name: (dim, values) for name, (dim, values) in coordinates(request).items()}
+        labels[MODEL] = (MODEL, np.array(request.models, object))
+        for name, (dim, values) in labels.items():
+            array = group.create_array(
+                name, shape=values.shape, chunks=values.shape, dtype="string", dimension_names=(dim,),
+                compressors=[ZstdCodec(level=3), Crc32cCodec()],
+            )  # fmt: skip
+            array[:] = values
+        array = group.create_array(
+            INPUT_CRC, shape=crc.shape, chunks=(1, crc.shape[1]), dtype="uint32",
+            dimension_names=(MODEL, IMAGE), compressors=[ZstdCodec(level=3), Crc32cCodec()],
+        )  # fmt: skip
+        array[:] = crc
+        group.attrs.update(
+            {
+                schema.ATTR_FORMAT: schema.FORMAT_VERSION,
+                schema.ATTR_VERSION: __version__,
+                schema.ATTR_PROVENANCE: json.dumps(_provenance(plan), sort_keys=True),
+                schema.ATTR_COMPLETE: False,
+                ATTR_FAILED: [],
+                ATTR_MODELS: list(request.models),
+                # For xarray: variables that are labels.
+                "coordinates": f"{schema.MODEL_A} {schema.MODEL_B}",
+                "run": run,
+                ATTR_PLAN: dict(plan),
+            }
+        )
+    return run
+
+
+@functools.lru_cache(maxsize=8)
+def arrays(url: str, run: str) -> dict[str, zarr.Array[Any]]:
+    """Open a scores store for writing, once per process; ``run`` tells apart what once stood at its place."""
+    # Zarr leaves out chunks that are all fill value, unless told so when an array is opened: a block whose
+    # scores are all NaN would look like one that was never scored.
+    with zarr.config.set({"array.write_empty_chunks": True}), storage_errors(url):
+        return dict(zarr.open_group(url, mode="r+", use_consolidated=False).arrays())
+
+
+def write(url: str, run: str, images: slice, found: Arrays) -> None:
+    """Write all pairs of one block of images; the reasons of each metric after its values."""
+    opened = arrays(url, run)
+    with storage_errors(url):
+        for name, values in sorted(found.items(), key=lambda item: item[1].dtype == REASON_DTYPE):
+            opened[name][..., images] = values
+
+
+def read(url: str, run: str, names: Iterable[str], images: slice) -> Arrays:
+    """Read all pairs of a block of images."""
+    opened = arrays(url, run)
+    with storage_errors(url):
+        return {name: np.asarray(opened[name][..., images]) for name in names}
+
+
+def attributes(url: str) -> dict[str, Any] | None:
+    """Read the attributes of a scores store; None if there is none with a plan."""
+    with storage_errors(url):
+        try:
+            found = dict(zarr.open_group(url, mode="r", use_consolidated=False).attrs)
+        except (FileNotFoundError, KeyError):
+            return None
+    if found.get(schema.ATTR_KIND) == schema.KIND_SCORES and ATTR_PLAN not in found:
+        return None  # killed before there was a plan
+    schema.check(found, schema.KIND_SCORES, url)
+    return found
+
+
+def done(url: str, run: str, metrics: Iterable[Metric]) -> dict[str, set[int]]:
+    """Find the blocks on which each metric is done: all has a reason or a score, and none is FAILED."""
+    opened = arrays(url, run)
+    found = {}
+    with storage_errors(url):
+        for metric in metrics:
+            reasons = opened[reason_name(metric.slug)]
+            _, names = _chunk_names(reasons)
+            size = reasons.chunks[1]
+            found[metric.slug] = {
+                block
+                for block in (int(name) for name in names if name.isdecimal())
+                if not (np.asarray(reasons[:, block * size : (block + 1) * size]) == Reason.FAILED).any()
+            }
+    return found
+
+
+def begin(url: str) -> None:
+    """Mark a store as unfinished, which drops its consolidated metadata."""
+    with storage_errors(url):
+        zarr.open_group(url, mode="r+", use_consolidated=False).attrs[schema.ATTR_COMPLETE] = False
+
+
+def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
+    """Mark a store as complete and consolidate its metadata, last of all.
+
+    Parameters
+    ----------
+    url : str
+    failed : list of int
+        Positions of the images that could not be scored.
+    work : mapping of str to int
+        What the run did; kept with what earlier runs did.
+    """
+    with storage_errors(url):
+        group = zarr.open_group(url, mode="r+", use_consolidated=False)
+        provenance = json.loads(str(group.attrs[schema.ATTR_PROVENANCE]))
+        provenance["runs"] = [*provenance.get("runs", []), dict(work)]
+        group.attrs.update(
+            {
+                schema.ATTR_PROVENANCE: json.dumps(provenance, sort_keys=True),
+                ATTR_FAILED: failed,
+                schema.ATTR_COMPLETE: True,
+            }
+        )
+        with warnings.catch_warnings():
+            # Zarr warns that other readers may not know of consolidated metadata; they need not.
+            warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+            zarr.consolidate_metadata(group.store)
+
+
+def _provenance(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what the scores come from, for people."""
+    versions = {
+        name: metadata.version(name) for name in ("numpy", "zarr", "dask", "xarray", "numba", "scipy")
+    }
+    maps = {"url": plan["maps"], "options": plan["options"]}
+    begun = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"maps": maps, "salzarr": __version__, "versions": versions, "begun": begun}
+
+
+def _chunk_names(array: zarr.Array[Any]) -> tuple[str, set[str]]:
+    """List the chunks of an array along its images."""
+    folder = "/".join([array.path, "c", *("0" for _ in array.shape[:-1])])
+    return folder, set(collect_aiterator(array.store.list_dir(folder)))
+
+
+def place(results: str, scores: str | None) -> str:
+    """Say where the scores of a results folder are: where it is told now, or was told, or in the folder."""
+    if scores is not None:
+        return scores
+    note = os.path.join(results, ELSEWHERE)
+    if os.path.isfile(note):
+        with open(note) as file:
+            return file.read().strip()
+    return os.path.join(results, SCORES)
+
+
+def remember_place(results: str, url: str) -> None:
+    """Note in a results folder where its scores are, if elsewhere."""
+    if url != os.path.join(results, SCORES):
+        with open(os.path.join(results, ELSEWHERE), "w") as file:
+            file.write(url + "\n")
+
+
+def remove(url: str) -> None:
+    """Delete a scores store, and nothing that is not one.
+
+    Raises
+    ------
+    StoreExistsError
+        If it is something else.
+    """
+    path = local_path(url)
+    if path is None:
+        group = zarr.open_group(url, mode="a", use_consolidated=False)
+        if group.attrs.get(schema.ATTR_KIND, schema.KIND_SCORES) == schema.KIND_SCORES:
+            sync(group.store.clear())
+        return
+    if not os.path.lexists(path):
+        return
+    if os.path.isdir(path) and all(name.endswith(".partial") for name in os.listdir(path)):
+        shutil.rmtree(path)  # killed while it was made
+        return
+    try:
+        with open(os.path.join(path, "zarr.json")) as file:
+            kind = json.load(file).get("attributes", {}).get(schema.ATTR_KIND)
+    except (OSError, ValueError):
+        kind = None
+    if kind != schema.KIND_SCORES:
+        raise StoreExistsError(
+            f"{url} is not a store of scores, so it is not overwritten; move it away yourself"
+        )
+    shutil.rmtree(path)
+
+
+def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = False) -> xr.Dataset:
+    """Open the scores of a results folder.
+
+    Parameters
+    ----------
+    results : path
+        The folder that :func:`compare` wrote to, or the path or URL of its scores.
+    allow_incomplete : bool, default False
+        Open scores that are not complete too; what is not there yet is NaN, for the reason FAILED.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dask-backed: per metric its scores (pair, image), ``<metric>_reason`` and its companions; see
+        :func:`compare`.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there are none.
+    IncompleteError
+        If the run was interrupted.
+    VersionError
+        If a newer salzarr wrote them.
+
+    Examples
+    --------
+    >>> open_scores("nowhere")
+    Traceback (most recent call last):
+    ...
+    salzarr.errors.StoreNotFoundError: there are no scores in nowhere; make them with 'salzarr compare'
+    """
+    import xarray as xr
+
+    where = os.fspath(results)
+    url = place(where, None) if local_path(where) is not None else where
+    found = attributes(url)
+    if found is None:
+        url, found = where, attributes(where)
+    if found is None or ATTR_PLAN not in found:
+        raise StoreNotFoundError(f"there are no scores in {where}; make them with 'salzarr compare'")
+    if not found[schema.ATTR_COMPLETE] and not allow_incomplete:
+        raise IncompleteError(
+            f"the comparison in {where} was interrupted; finish it with the same 'salzarr compare' as before"
+        )
+    with storage_errors(url):
+        dataset = xr.open_zarr(url, consolidated=False)
+        # Labels as Python strings, in memory, as a lazy comparison has them.
+        labels = {name: (dataset[name].dims, dataset[name].values.astype(object)) for name in dataset.coords}
+    # Zarr lists arrays in no order: the metrics' own.
+    names = [
+        name
+        for slug, attrs in found[ATTR_PLAN]["metrics"].items()
+        for name in (slug, *(f"{slug}_{companion}" for companion in attrs["companions"]), reason_name(slug))
+    ]
+    return dataset.assign_coords(labels)[names]
+
+
+def check_chunks(url: str, run: str, metrics: Iterable[Metric], blocks: int) -> None:
+    """Refuse a store that claims to be complete and has lost chunks, which would read as NaN.
+
+    Raises
+    ------
+    CorruptError
+    """
+    opened = arrays(url, run)
+    for metric in metrics:
+        for field in fields(metric):
+            folder, names = _chunk_names(opened[field.name])
+            lost = [block for block in range(blocks) if str(block) not in names]
+            if lost:
+                more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+                raise CorruptError(
+                    f"{url} has lost chunk {folder}/{lost[0]}{more}; give the same command with --overwrite"
+                )
