@@ -16,6 +16,7 @@ from salzarr.plot.style import MISSING, ensure_axes, heading, name_ticks, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     import xarray as xr
     from matplotlib.axes import Axes
@@ -80,7 +81,7 @@ def _rgb(colour: str) -> list[int]:
     return [round(255 * c) for c in mpl.colors.to_rgb(colour)]
 
 
-def photograph(photos: str | Path, image: str, side: int) -> RGB | None:
+def photograph(photos: str | PathLike[str], image: str, side: int) -> RGB | None:
     """Read the photograph of an image: the file of that name, with any usual suffix, below a folder.
 
     Parameters
@@ -145,7 +146,7 @@ def maps_sheet(
     *,
     models: Sequence[str] | None = None,
     images: Sequence[str] | None = None,
-    photos: str | Path | None = None,
+    photos: str | PathLike[str] | None = None,
     side: int = 160,
 ) -> Axes:
     """Draw a sheet of maps: models down, images across.

@@ -193,7 +193,7 @@ def arrange(names: Sequence[str], order: Order, tree: Clustering | None = None) 
 
 
 def tree_lines(tree: Clustering) -> tuple[list[list[float]], list[list[float]]]:
-    """Lay out a dendrogram: the four heights of each fork, and the rows (0 is the first model) they are at."""
+    """Lay out a dendrogram: four heights of each fork, and four rows (0 is the first leaf)."""
     drawn = dendrogram_layout(tree.linkage, no_plot=True)
     return drawn["dcoord"], [[place / 10 - 0.5 for place in fork] for fork in drawn["icoord"]]
 

@@ -1,0 +1,11 @@
+"""The report: one HTML file that needs no network, no server and no second file.
+
+It computes nothing. Statistics come from :mod:`salzarr.summary` and its neighbours, colours and pictures from
+:mod:`salzarr.plot`; here they become data beside a template, and a small script draws the page from them.
+Names and paths travel as JSON and are shown as text, so that no name can become markup.
+"""
+
+from salzarr.report.page import Contents, render
+from salzarr.report.results import write_report
+
+__all__ = ["Contents", "render", "write_report"]

@@ -1,0 +1,131 @@
+"""Statistics as data for the page: lists of numbers by row, colours, trees and places."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from salzarr.errors import UsageError
+from salzarr.groups import GROUP
+from salzarr.plot.matrix import arrange, tree_lines
+from salzarr.plot.style import colour_scale
+from salzarr.rows import model_names
+from salzarr.schema import MODEL, PAIR, REASON, STATISTIC, reason_name
+from salzarr.structure import cluster, distances, embed, metric_agreement
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import ArrayLike, NDArray
+
+    from salzarr.plot.style import Scale
+
+logger = logging.getLogger(__name__)
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Numbering(dict[Key, int]):
+    """Numbers things in the order in which they are first asked for, so that data can refer to them."""
+
+    def __missing__(self, key: Key) -> int:
+        self[key] = len(self)
+        return self[key]
+
+
+Palettes = Numbering[tuple[str, ...]]
+
+
+def as_json(value: object) -> str:
+    """JSON for a script element: nothing in it can end the element, and NaN is null."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def numbers(values: ArrayLike, digits: int | None = None) -> Any:
+    """Nested lists of numbers as JSON has them: in full or with some significant digits, None for NaN."""
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        return [numbers(row, digits) for row in values]
+    limit = np.finfo(float).max
+    return [
+        None if v != v else (v if digits is None else float(f"{v:.{digits}g}"))
+        for v in np.clip(np.asarray(values, float), -limit, limit).tolist()
+    ]
+
+
+def by_row(variable: xr.DataArray, *last: str) -> NDArray[Any]:
+    """Values by row, the pairs from a to b and then, if directed, from b to a; other dimensions last."""
+    values = variable.transpose(..., PAIR, *last).values
+    return values.reshape(-1, *(variable.sizes[name] for name in last))
+
+
+def statistics(
+    summary: xr.Dataset, groups: xr.Dataset | None, slug: str, palettes: Palettes
+) -> dict[str, Any]:
+    """Give every number of a metric's summary, and the colours of each statistic."""
+    variable, reasons = summary[slug], summary[reason_name(slug)]
+    scales = {}
+    for name in variable[STATISTIC].values:
+        values = variable.sel({STATISTIC: name}).values
+        both = (colour_scale(variable.attrs, values, str(name), stretch=stretch) for stretch in (False, True))
+        scales[str(name)] = [_scale(scale, palettes) for scale in both]
+    by_group = [] if groups is None else [groups.sel({GROUP: label}) for label in groups[GROUP].values]
+    return {
+        "values": _by_statistic(variable),
+        "reasons": {str(r): reasons.sel({REASON: r}).values.tolist() for r in reasons[REASON].values},
+        "scales": scales,
+        "groups": [_by_statistic(part[slug]) for part in by_group],
+    }
+
+
+def _by_statistic(variable: xr.DataArray) -> dict[str, Any]:
+    return {str(s): numbers(by_row(variable.sel({STATISTIC: s}))) for s in variable[STATISTIC].values}
+
+
+def _scale(scale: Scale, palettes: Palettes) -> dict[str, float]:
+    return {
+        "colours": palettes[tuple(scale.stops())],
+        "from": float(scale.norm.vmin or 0),
+        "to": float(scale.norm.vmax or 0),
+        "low": scale.low,
+        "high": scale.high,
+    }
+
+
+def structure(summary: xr.Dataset, slug: str) -> dict[str, Any]:
+    """Cluster and place the models, where there are scores enough."""
+    models = model_names(summary)
+    if len(models) < 3:
+        return {"tree": None, "map": None}
+    try:
+        apart = distances(summary, slug)
+        tree = cluster(apart)
+        placed = embed(apart, starts=8 if len(models) <= 60 else 1)
+    except UsageError as error:
+        logger.info("%s: no clusters and no map of the models: %s", slug, error)
+        return {"tree": None, "map": None}
+    heights, rows = tree_lines(tree)
+    x, y = (numbers(placed.isel(axis=axis).sel({MODEL: models}).values, 6) for axis in (0, 1))
+    return {
+        "tree": {
+            "leaves": arrange(models, "cluster", tree).tolist(),
+            "heights": [numbers(fork, 6) for fork in heights],
+            "places": rows,
+        },
+        "map": {"x": x, "y": y, "stress": placed.attrs["stress"]},
+    }
+
+
+def agreement(summary: xr.Dataset, palettes: Palettes) -> dict[str, Any]:
+    found = metric_agreement(summary)
+    scale = colour_scale(
+        {"bounds": ["-1", "1"], "self_value": 1, "kind": "similarity"}, found["spearman"].values
+    )
+    return {
+        "names": [str(summary[str(slug)].attrs.get("spec", slug)) for slug in found["metric"].values],
+        "values": numbers(found["spearman"].values),
+        "p": numbers(found["p"].values),
+        "scale": _scale(scale, palettes),
+    }

@@ -1,0 +1,136 @@
+"""What single images say: distributions, the images at either end, and their thumbnails."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+from collections import Counter
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, features
+
+from salzarr import ranking
+from salzarr.plot.maps import photograph, tile
+from salzarr.report.data import Numbering, by_row, numbers
+from salzarr.rows import model_names
+from salzarr.schema import IMAGE, MODEL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from salzarr.report.page import Contents
+
+logger = logging.getLogger(__name__)
+
+PICTURES = 40
+"""How many images carry thumbnails, at most."""
+PICTURE_BYTES = 8 << 20
+"""How much the thumbnails may weigh together; images that no longer fit are listed by name alone."""
+PICTURE_SIDE = 96
+"""Of a thumbnail, in pixels."""
+EXTREMES = 5
+"""How many images a pair lists at either end."""
+RANKED = 4
+"""How many images a metric's gallery shows at either end."""
+ENDS = {"least": "least_alike", "most": "most_alike"}
+
+
+def add_images(
+    data: Sequence[dict[str, Any]], contents: Contents, slugs: Sequence[str], images: Numbering[int]
+) -> list[dict[str, Any]]:
+    """Add to each metric what single images say, and give the pictures of the images that tell most.
+
+    Images are known by their position along the scores, and numbered as the page comes to mention them.
+    """
+    scores = contents.scores
+    assert scores is not None
+    found, spread = ranking.extremes(scores, EXTREMES), ranking.histograms(scores)
+    ranks = ranking.rank_images(scores)
+    for slug, metric in zip(slugs, data, strict=True):
+        edges = spread[f"{slug}_edge"].values
+        metric["histogram"] = {
+            "edges": numbers(edges[[0, -1]]),
+            "counts": by_row(spread[f"{slug}_count"], "bin").tolist(),
+        }
+        metric["ranking"] = _ranked(ranks, slug, images)
+        metric["extremes"] = {}
+        for end, label in ENDS.items():
+            at, score = (
+                by_row(found[f"{slug}_{what}"].sel(end=label), "place") for what in ("image", "score")
+            )
+            metric["extremes"][end] = [_listed(*row, images) for row in zip(at, score, strict=True)]
+    pictures = _pictures(contents, _worth_seeing(data, images))
+    shown = [picture["image"] for picture in pictures]
+    for slug, metric in zip(slugs, data, strict=True):
+        metric["shown"] = numbers(by_row(scores[slug].isel({IMAGE: shown}), IMAGE), 6)
+    for picture in pictures:
+        picture["image"] = images[picture["image"]]
+    return pictures
+
+
+def _ranked(ranks: xr.Dataset, slug: str, images: Numbering[int]) -> dict[str, list[list[Any]]]:
+    """List the images on which the models disagree most and least, with their mean score over pairs."""
+    score, rank = ranks[slug].values, ranks[f"{slug}_rank"].values
+    order = np.argsort(rank, kind="stable")
+    order = order[np.isfinite(score[order])]
+    ends = {"least": order[:RANKED], "most": order[::-1][:RANKED]}
+    return {end: _listed(at, score[at], images) for end, at in ends.items()}
+
+
+def _listed(
+    positions: NDArray[np.intp], scores: NDArray[np.float64], images: Numbering[int]
+) -> list[list[Any]]:
+    """List images as [number, score], without the places that no image fills."""
+    listed = zip(positions.tolist(), numbers(scores, 6), strict=True)
+    return [[images[position], score] for position, score in listed if position >= 0]
+
+
+def _worth_seeing(data: Sequence[dict[str, Any]], images: Numbering[int]) -> list[int]:
+    """Choose the images to show: those of the galleries in turn, then those that most pairs list."""
+    galleries = [[image for image, _ in metric["ranking"][end]] for metric in data for end in ENDS]
+    count: Counter[int] = Counter()
+    for row in chain.from_iterable(metric["extremes"][end] for metric in data for end in ENDS):
+        for place, (image, _) in enumerate(row):
+            count[image] += EXTREMES - place
+    first = [image for image in chain.from_iterable(zip_longest(*galleries)) if image is not None]
+    chosen = dict.fromkeys([*first, *(image for image, _ in count.most_common())])
+    positions = list(images)
+    return [positions[image] for image in chosen][:PICTURES]
+
+
+def _pictures(contents: Contents, positions: Sequence[int]) -> list[dict[str, Any]]:
+    """Draw the thumbnails: per image one of each model, and the photograph if there is one."""
+    if contents.maps is None or contents.scores is None:
+        return []
+    at = [{str(name): k for k, name in enumerate(contents.maps[axis].values)} for axis in (MODEL, IMAGE)]
+    rows = [at[0].get(model) for model in model_names(contents.summary)]
+    pictures: list[dict[str, Any]] = []
+    weight = 0
+    for position in positions:
+        name = str(contents.scores[IMAGE].values[position])
+        if name not in at[1]:
+            continue
+        maps = contents.maps.isel({IMAGE: at[1][name]}).values
+        uris = [None if k is None else _uri(tile(maps[k], PICTURE_SIDE)) for k in rows]
+        photo = None if contents.photos is None else photograph(contents.photos, name, PICTURE_SIDE * 2)
+        picture = {"image": position, "maps": uris, "photo": None if photo is None else _uri(photo)}
+        weight += len(json.dumps(picture))
+        if weight > PICTURE_BYTES:
+            logger.info("%d images carry thumbnails, more would make the page too heavy", len(pictures))
+            break
+        pictures.append(picture)
+    return pictures
+
+
+def _uri(picture: NDArray[np.uint8]) -> str:
+    kind = "WEBP" if features.check("webp") else "JPEG"
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, kind, quality=72)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

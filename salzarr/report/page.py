@@ -1,0 +1,249 @@
+"""The page: what it shows, the data it carries, and the template that holds both."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from salzarr._version import __version__
+from salzarr.groups import GROUP
+from salzarr.plot.matrix import arrange
+from salzarr.plot.style import plain
+from salzarr.report.data import Numbering, agreement, as_json, statistics, structure
+from salzarr.report.images import add_images
+from salzarr.rows import metric_names, model_names
+from salzarr.schema import (
+    IMAGE,
+    MAP_MAX,
+    MAP_MIN,
+    MAP_STATUS,
+    MODEL,
+    MODEL_A,
+    MODEL_B,
+    PAIR,
+    REASON,
+    STATISTIC,
+    Status,
+    reason_name,
+)
+from salzarr.summary import NO_SELF
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import xarray as xr
+
+LABELS = {
+    "n": "images",
+    "std": "standard deviation",
+    "se": "standard error",
+    "min": "minimum",
+    "max": "maximum",
+    "q25": "lower quartile",
+    "q75": "upper quartile",
+    "median_se": "standard error of the median",
+}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a report shows; what is None is left out, and the page says so.
+
+    Parameters
+    ----------
+    summary : Dataset
+        Of :func:`salzarr.summarize`, without groups.
+    scores : Dataset, optional
+        For the distributions, and for the images on which models agree least and most.
+    groups : Dataset, optional
+        The summary with groups.
+    maps : DataArray (model, image, y, x), optional
+        For thumbnails; only the images shown are read.
+    facts : Dataset, optional
+        Of :func:`salzarr.store.facts`, for the degenerate maps.
+    photos : path, optional
+        Folder of the photographs.
+    title : str
+    commands : sequence of str
+        Which make the report again.
+    provenance : mapping of str to value
+    """
+
+    summary: xr.Dataset
+    scores: xr.Dataset | None = None
+    groups: xr.Dataset | None = None
+    maps: xr.DataArray | None = None
+    facts: xr.Dataset | None = None
+    photos: str | PathLike[str] | None = None
+    title: str = "Saliency maps compared"
+    commands: Sequence[str] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _script(value: object) -> Markup:
+    return Markup(as_json(value))
+
+
+def render(contents: Contents) -> str:
+    """Make the page.
+
+    Returns
+    -------
+    str
+        A whole HTML document.
+    """
+    summary = contents.summary
+    slugs, models = metric_names(summary), model_names(summary)
+    images: Numbering[int] = Numbering()
+    palettes: Numbering[tuple[str, ...]] = Numbering()
+    data = [statistics(summary, contents.groups, slug, palettes) for slug in slugs]
+    pictures: list[dict[str, Any]] = []
+    if contents.scores is not None:
+        pictures = add_images(data, contents, slugs, images)
+    for slug, metric in zip(slugs, data, strict=True):
+        metric |= structure(summary, slug)
+    agreed = agreement(summary, palettes) if len(slugs) > 1 else None
+    page = {
+        "models": models,
+        "by_name": arrange(models, "name").tolist(),
+        "pairs": _pairs(summary, models),
+        "metrics": [_definition(summary[slug].attrs, slug) for slug in slugs],
+        "statistics": [str(name) for name in summary[STATISTIC].values],
+        "labels": LABELS,
+        "spreads": sorted(NO_SELF),
+        "reasons": [str(name) for name in summary[REASON].values],
+        "confidence": _confidence(summary),
+        "groups": _group_names(contents.groups),
+        "agreement": agreed,
+        "pictures": pictures,
+        "images": [str(contents.scores[IMAGE].values[k]) for k in images]
+        if contents.scores is not None
+        else [],
+        "image_count": 0 if contents.scores is None else contents.scores.sizes[IMAGE],
+        "no_pictures": "The maps were not at hand when it was written, so images are listed by name.",
+        "colours": list(palettes),
+    }
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    sources = files("salzarr") / "templates"
+    script = (sources / "report.js").read_text("utf-8")
+    return environment.from_string((sources / "report.html.j2").read_text("utf-8")).render(
+        title=plain(contents.title),
+        version=__version__,
+        style=Markup((sources / "report.css").read_text("utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        page=_script(page),
+        metric_data=[_script(metric) for metric in data],
+        facts=_facts(contents, len(models), len(slugs)),
+        groups=page["groups"],
+        agreement=agreed,
+        metrics=page["metrics"],
+        reasons=page["reasons"],
+        reason_rows=_reason_rows(summary, slugs),
+        degenerate=_degenerate(contents.facts, models),
+        commands=[plain(command) for command in contents.commands],
+        provenance=[(plain(name), plain(_text(value))) for name, value in contents.provenance.items()],
+    )
+
+
+def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:
+    """Give what readers need to know of a metric."""
+    low, high = (b if b == "diagonal" else f"{float(b):.6g}".replace("inf", "∞") for b in attrs["bounds"])
+    parameters = ", ".join(f"{k} = {_text(v)}" for k, v in json.loads(attrs.get("parameters", "{}")).items())
+    normalize = attrs.get("normalize", "none")
+    return {
+        "slug": slug,
+        "spec": plain(attrs.get("spec", slug)),
+        "definition": plain(attrs.get("definition", "")),
+        "kind": attrs["kind"],
+        "self": float(attrs["self_value"]),
+        "range": f"{low} to {high}",
+        "unit": plain(attrs.get("unit", "")),
+        "directed": bool(attrs.get("directed", False)),
+        "parameters": plain(
+            "; ".join(filter(None, [parameters, normalize != "none" and f"maps: {normalize}"]))
+        ),
+        "reference": plain(attrs.get("reference", "")),
+    }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _pairs(summary: xr.Dataset, models: Sequence[str]) -> list[list[int]]:
+    place = {name: k for k, name in enumerate(models)}
+    ends = zip(summary[MODEL_A].values, summary[MODEL_B].values, strict=True)
+    return [[place[str(a)], place[str(b)]] for a, b in ends]
+
+
+def _confidence(summary: xr.Dataset) -> str:
+    settings = json.loads(summary.attrs.get("bootstrap", "{}"))
+    return f"{100 * settings['confidence']:g} %" if settings else ""
+
+
+def _group_names(groups: xr.Dataset | None) -> list[str]:
+    return [] if groups is None else [str(label) for label in groups[GROUP].values]
+
+
+def _facts(contents: Contents, models: int, metrics: int) -> list[tuple[str, str]]:
+    pairs = contents.summary.sizes[PAIR]
+    facts = [(f"{models:,}", "models"), (f"{pairs:,}", "pair" if pairs == 1 else "pairs")]
+    if contents.scores is not None:
+        facts.append((f"{contents.scores.sizes[IMAGE]:,}", "images"))
+    facts.append((f"{metrics:,}", "metric" if metrics == 1 else "metrics"))
+    if contents.maps is not None:
+        facts.append((f"{contents.maps.sizes['y']} × {contents.maps.sizes['x']}", "pixels per map"))
+    return [*facts, ("", f"written {date.today().isoformat()}")]
+
+
+def _reason_rows(summary: xr.Dataset, slugs: Sequence[str]) -> list[dict[str, Any]]:
+    """Count scored images over all pairs, and those that are not by reason."""
+    rows = []
+    for slug in slugs:
+        scored = summary[slug].sel({STATISTIC: "n"}).values.reshape(-1, summary.sizes[PAIR])[0]
+        counts = [int(scored.sum()), *summary[reason_name(slug)].sum(PAIR).values.tolist()]
+        rows.append({"metric": plain(summary[slug].attrs.get("spec", slug)), "counts": counts})
+    return rows
+
+
+def _degenerate(facts: xr.Dataset | None, models: Sequence[str]) -> dict[str, Any] | None:
+    """Count each model's maps that are missing, not finite, constant, all zero or partly negative."""
+    if facts is None:
+        return None
+    facts = facts.sel({MODEL: [m for m in models if m in facts[MODEL].values]})
+    low, high, status = (facts[variable.name].values for variable in (MAP_MIN, MAP_MAX, MAP_STATUS))
+    there = (status & Status.MISSING) == 0
+    kinds = {
+        "missing": ~there,
+        "not finite": (status & Status.NON_FINITE) != 0,
+        "all zero": there & (low == 0) & (high == 0),
+        "constant": there & (low == high) & (low != 0),
+        "with negative values": there & (low < 0),
+    }
+    names = facts[IMAGE].values
+    rows = []
+    for k, model in enumerate(facts[MODEL].values):
+        broken = np.logical_or.reduce([kinds[kind][k] for kind in list(kinds)[:4]])
+        rows.append(
+            {
+                "model": plain(model),
+                "counts": [int(kind[k].sum()) for kind in kinds.values()],
+                "examples": ", ".join(plain(name) for name in names[broken][:3]),
+            }
+        )
+    return {"kinds": list(kinds), "rows": rows, "any": any(any(row["counts"][:4]) for row in rows)}

@@ -1,0 +1,185 @@
+"""From a results folder to its report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from salzarr.errors import InputError, SalzarrError
+from salzarr.pairwise.scores import open_scores
+from salzarr.report.page import Contents, render
+from salzarr.rows import metric_names, model_names
+from salzarr.schema import (
+    ATTR_PROVENANCE,
+    DIRECTION,
+    DIRECTIONS,
+    IMAGE,
+    MAPS,
+    MODEL,
+    MODEL_A,
+    MODEL_B,
+    PAIR,
+    REASON,
+    STATISTIC,
+    reason_name,
+)
+from salzarr.store import facts, open_dataset
+from salzarr.summary import COUNTS, TEXT, read_csv, summarize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(
+    results: str | PathLike[str],
+    out: str | PathLike[str] | None = None,
+    *,
+    summary: xr.Dataset | None = None,
+    groups: xr.Dataset | None = None,
+    maps: str | PathLike[str] | None = None,
+    photos: str | PathLike[str] | None = None,
+    title: str | None = None,
+) -> Path:
+    """Write the report of a results folder: one HTML file, opened by a double click.
+
+    Parameters
+    ----------
+    results : path
+        The folder that :func:`salzarr.compare` wrote to.
+    out : path, optional
+        By default ``report.html`` in that folder; replaced if it exists.
+    summary : Dataset, optional
+        Of :func:`salzarr.summarize`. By default what ``summary.csv`` of the folder holds; if there is no such
+        file, the scores are summarized.
+    groups : Dataset, optional
+        The summary with groups.
+    maps : path, optional
+        By default the store that was compared, if it is still there; without it the page has no thumbnails.
+    photos : path, optional
+        Folder of the photographs, which are named like the images.
+    title : str, optional
+
+    Returns
+    -------
+    Path
+        Of the report.
+
+    Raises
+    ------
+    StoreNotFoundError
+        If there are no scores in the folder, or no maps at the path given.
+    InputError
+        If ``summary.csv`` does not belong to the scores.
+    """
+    folder = Path(results)
+    scores = open_scores(folder)
+    recorded = json.loads(str(scores.attrs.get(ATTR_PROVENANCE, "{}")))
+    url = str(recorded.get("maps", {}).get("url", "")) if maps is None else fspath(maps)
+    table = folder / "summary.csv"
+    if summary is None:
+        summary = restored(read_csv(table), scores) if table.is_file() else summarize(scores)
+    opened = None
+    try:
+        opened = open_dataset(url)
+    except SalzarrError as error:
+        if maps is not None:
+            raise
+        logger.warning("the report shows no maps: %s", error)
+    contents = Contents(
+        summary=summary,
+        scores=scores,
+        groups=groups,
+        maps=None if opened is None else opened[MAPS.name],
+        facts=None if opened is None else facts(url),
+        photos=photos,
+        title=title or f"Saliency maps compared: {folder.resolve().name}",
+        commands=commands(scores, opened, maps=url, results=fspath(results)),
+        provenance=recorded,
+    )
+    target = folder / "report.html" if out is None else Path(out)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(render(contents), "utf-8")
+    return partial.replace(target)
+
+
+def restored(frame: pd.DataFrame, scores: xr.Dataset) -> xr.Dataset:
+    """Turn a table of :func:`salzarr.to_frame` back into the summary of these scores, number by number.
+
+    Raises
+    ------
+    InputError
+        If its rows are not the scores' pairs.
+    """
+    statistics = ["n", *(name for name in frame.columns if name not in (*TEXT, *COUNTS))]
+    reasons = [name for name in COUNTS if name != "n"]
+    a, b = (scores[end].values.astype(str) for end in (MODEL_A, MODEL_B))
+    variables: dict[str, xr.DataArray] = {}
+    for slug in metric_names(scores):
+        directed = DIRECTION in scores[slug].dims
+        rows = frame[frame["metric"] == slug]
+        first = np.concatenate([a, b]) if directed else a
+        if "group" in frame or rows[MODEL_A].tolist() != first.tolist():
+            raise InputError("summary.csv is not that of these scores; write it anew with 'salzarr report'")
+        values = rows[statistics].to_numpy(float).T.reshape(len(statistics), -1, len(a))
+        dims = [STATISTIC, DIRECTION, PAIR]
+        variables[slug] = xr.DataArray(values, dims=dims, attrs=scores[slug].attrs)
+        if not directed:
+            variables[slug] = variables[slug].isel({DIRECTION: 0})
+        counts = rows[reasons].to_numpy(int).T[:, : len(a)]
+        variables[reason_name(slug)] = xr.DataArray(counts, dims=[REASON, PAIR])
+    coords = {
+        STATISTIC: statistics,
+        REASON: reasons,
+        MODEL_A: (PAIR, a),
+        MODEL_B: (PAIR, b),
+        DIRECTION: list(DIRECTIONS),
+    }
+    return xr.Dataset(variables, coords, {"models": model_names(scores)})
+
+
+def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, results: str) -> list[str]:
+    """Spell the commands that make these results again.
+
+    Parameters
+    ----------
+    scores : Dataset
+    opened : Dataset, optional
+        The maps store.
+    maps, results : str
+        Where they are.
+
+    Returns
+    -------
+    list of str
+        For a shell.
+    """
+    variables = [scores[slug] for slug in metric_names(scores)]
+    plan = scores.attrs.get("plan", {})
+    compare = ["compare", maps, results, "--metrics", ",".join(str(v.attrs["spec"]) for v in variables)]
+    if plan.get("reference"):
+        compare += ["--reference", plan["reference"]]
+    ranges = {
+        json.loads(v.attrs["parameters"]).get("data_range")
+        for v in variables
+        if v.name not in plan.get("automatic", ()) and "data_range" not in v.attrs["spec"]
+    }
+    compare += [word for r in ranges - {None} for word in ("--data-range", f"{r:g}")]
+    convert = []
+    if opened is not None:
+        source = opened.attrs.get(ATTR_PROVENANCE, {}).get("source", "SOURCE")
+        convert = [["convert", source, maps]]
+        chosen = model_names(scores)
+        if chosen != [str(name) for name in opened[MODEL].values]:
+            compare += ["--models", ",".join(chosen)]
+        if scores.sizes[IMAGE] < opened.sizes[IMAGE]:
+            compare += ["--images", str(scores.sizes[IMAGE])]
+    return [shlex.join(["salzarr", *words]) for words in (*convert, compare, ["report", results])]
