@@ -1,0 +1,155 @@
+"""Which images the models agree and disagree on, overall and pair by pair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from scipy.stats import rankdata
+
+from salzarr.descriptive import mean
+from salzarr.rows import MEMORY, load_if_small, metric_names, model_names, rows_of
+from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL_A, MODEL_B, PAIR
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Variables = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
+
+END, PLACE = "end", "place"
+ENDS = ("least_alike", "most_alike")
+
+
+def rank_images(scores: xr.Dataset, *, memory: int = MEMORY) -> xr.Dataset:
+    """Rank the images by how much the models disagree on them.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Of :func:`salzarr.compare`.
+    memory : int
+        Bytes that may be used.
+
+    Returns
+    -------
+    Dataset
+        Per metric ``<slug>`` (image), the mean score over pairs; and ``<slug>_rank`` (image), 1 where the
+        models disagree most (ties share the mean of their ranks). ``rank`` (image) is the mean of the
+        metrics' ranks. Where pairs have no score on an image, its mean is that of the other pairs' departures
+        from their own means, so that an outlying model's missing map does not make an image look agreed upon.
+        NaN for an image without scores.
+    """
+    scores = load_if_small(scores, memory)
+    found: dict[str, xr.DataArray] = {}
+    for slug in metric_names(scores):
+        departures, known = np.zeros(scores.sizes[IMAGE]), np.zeros(scores.sizes[IMAGE])
+        level, rows = 0.0, 0
+        for _, values in rows_of(scores, slug, memory // 2):
+            own = mean(values)
+            departures += np.nansum(values - own[:, None], axis=0)
+            known += np.count_nonzero(~np.isnan(values), axis=0)
+            level += float(np.nansum(own))
+            rows += int(np.count_nonzero(~np.isnan(own)))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            height = level / max(rows, 1) + departures / np.where(known > 0, known, np.nan)
+        alike = height if scores[slug].attrs["kind"] == "similarity" else -height
+        found[slug] = xr.DataArray(height, dims=[IMAGE], attrs=scores[slug].attrs)
+        found[f"{slug}_rank"] = xr.DataArray(rankdata(alike, nan_policy="omit"), dims=[IMAGE])
+    ranks = np.stack([found[f"{slug}_rank"].values for slug in metric_names(scores)])
+    found["rank"] = xr.DataArray(mean(ranks.T.copy()), dims=[IMAGE])
+    return xr.Dataset(found, coords={IMAGE: scores[IMAGE].values}, attrs={"models": model_names(scores)})
+
+
+def extremes(scores: xr.Dataset, k: int = 10, *, memory: int = MEMORY) -> xr.Dataset:
+    """Find the images on which each pair of models is least and most alike.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Of :func:`salzarr.compare`.
+    k : int
+        How many at each end.
+    memory : int
+        Bytes that may be used.
+
+    Returns
+    -------
+    Dataset
+        Per metric ``<slug>_image`` (end, pair, place) int64, positions along the scores' images, -1 past
+        the last one that has a score; and ``<slug>_score``, NaN there. A directed metric has a dimension
+        ``direction`` before ``pair``. ``end`` is least_alike or most_alike, the most extreme image first.
+    """
+    scores = load_if_small(scores, memory)
+    k = min(k, scores.sizes[IMAGE])
+    found: Variables = {}
+    for slug in metric_names(scores):
+        directions = scores[slug].sizes.get(DIRECTION, 1)
+        alike = 1.0 if scores[slug].attrs["kind"] == "similarity" else -1.0
+        positions, extreme = [], []
+        for _, values in rows_of(scores, slug, memory // 2):
+            order = np.argsort(alike * values, axis=1)  # NaNs last
+            n = np.count_nonzero(~np.isnan(values), axis=1)[:, None]
+            least, most = order[:, :k], np.take_along_axis(order, np.maximum(n - 1 - np.arange(k), 0), axis=1)
+            both = np.where(np.arange(k) < n, np.stack([least, most]), -1)
+            shape = 2, directions, -1, k
+            positions.append(both.reshape(shape))
+            taken = np.take_along_axis(values[None], both, axis=2)
+            extreme.append(np.where(both < 0, np.nan, taken).reshape(shape))
+        dims = (END, DIRECTION, PAIR, PLACE)
+        for name, blocks in (("image", positions), ("score", extreme)):
+            whole = np.concatenate(blocks, axis=2)
+            if DIRECTION in scores[slug].dims:
+                found[f"{slug}_{name}"] = dims, whole
+            else:
+                found[f"{slug}_{name}"] = (END, PAIR, PLACE), whole[:, 0]
+    return _labelled(scores, found).assign_coords({END: list(ENDS)})
+
+
+def histograms(scores: xr.Dataset, bins: int = 40, *, memory: int = MEMORY) -> xr.Dataset:
+    """Count each pair's scores in bins that are the same for all pairs of a metric.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Of :func:`salzarr.compare`.
+    bins : int
+    memory : int
+        Bytes that may be used.
+
+    Returns
+    -------
+    Dataset
+        Per metric ``<slug>_count`` (pair, bin) or (direction, pair, bin) int64, and ``<slug>_edge`` (edge):
+        bins + 1 edges from the smallest score to the largest; the last bin holds its upper edge.
+    """
+    scores = load_if_small(scores, memory)
+    found: Variables = {}
+    for slug in metric_names(scores):
+        low, high = np.nan, np.nan
+        for _, values in rows_of(scores, slug, memory // 2):
+            low = np.fmin(low, np.fmin.reduce(values, axis=None, initial=np.nan))
+            high = np.fmax(high, np.fmax.reduce(values, axis=None, initial=np.nan))
+        edges = np.histogram_bin_edges([], bins, (low, high) if low <= high else (0.0, 1.0))
+        blocks = []
+        for _, values in rows_of(scores, slug, memory // 2):
+            # The bin of a score counts the inner edges at or below it; a NaN comes behind the last bin.
+            bin_of = (
+                np.searchsorted(edges[1:-1], values, side="right")
+                + (bins + 1) * np.arange(len(values))[:, None]
+            )
+            bin_of[np.isnan(values)] = (bins + 1) * np.nonzero(np.isnan(values))[0] + bins
+            counted = np.bincount(bin_of.ravel(), minlength=(bins + 1) * len(values)).reshape(-1, bins + 1)
+            blocks.append(counted[:, :-1].reshape(scores[slug].sizes.get(DIRECTION, 1), -1, bins))
+        whole = np.concatenate(blocks, axis=1)
+        directed = DIRECTION in scores[slug].dims
+        found[f"{slug}_count"] = ((DIRECTION, PAIR, "bin"), whole) if directed else ((PAIR, "bin"), whole[0])
+        found[f"{slug}_edge"] = (("edge",), edges)
+    return _labelled(scores, found)
+
+
+def _labelled(scores: xr.Dataset, found: Variables) -> xr.Dataset:
+    """Put the pairs' labels on what was found."""
+    coords = {MODEL_A: (PAIR, scores[MODEL_A].values), MODEL_B: (PAIR, scores[MODEL_B].values)}
+    dataset = xr.Dataset(found, coords, {"models": model_names(scores)})
+    return dataset.assign_coords({DIRECTION: list(DIRECTIONS)}) if DIRECTION in dataset.dims else dataset

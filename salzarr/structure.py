@@ -1,0 +1,300 @@
+"""The structure among the models that a matrix shows: clusters, a map of the models, agreement of metrics.
+
+Everything here starts from a summary, by way of :func:`distances`, and survives cells without a score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import rankdata
+
+from salzarr.errors import UsageError
+from salzarr.rows import metric_names
+from salzarr.schema import MODEL, MODEL_A
+from salzarr.summary import to_matrix
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from salzarr.descriptive import Floats
+    from salzarr.metrics.metric import Metric
+
+
+def distances(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean") -> xr.DataArray:
+    """Turn a metric's matrix into distances: symmetric, at least 0, and 0 on the diagonal.
+
+    Parameters
+    ----------
+    summary : Dataset
+        Of :func:`salzarr.summarize`, of one group.
+    metric : str or Metric
+    statistic : str
+        Which statistic over images stands for a pair.
+
+    Returns
+    -------
+    DataArray (model_a, model_b) float64
+        How far a score lies from that of a map with itself (1 - r of a correlation, the value itself of an
+        error); the mean of both directions of a directed metric; NaN where there is no score.
+    """
+    matrix = to_matrix(summary, metric, statistic)
+    values = matrix.values.copy()
+    np.fill_diagonal(values, np.nan)
+    own = float(matrix.attrs.get("self_value", np.nan))
+    if np.isnan(own):  # a user's metric that does not say: its closest pair is taken as the same
+        best = np.fmax if matrix.attrs["kind"] == "similarity" else np.fmin
+        own = best.reduce(values, axis=None, initial=np.nan)
+    apart = own - values if matrix.attrs["kind"] == "similarity" else values - own
+    apart = np.maximum((apart + apart.T) / 2, 0)
+    np.fill_diagonal(apart, 0)
+    return matrix.copy(data=apart)
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """A hierarchy of the models.
+
+    Attributes
+    ----------
+    linkage : (merge, 4) float64
+        As :func:`scipy.cluster.hierarchy.linkage` makes it, over ``models``.
+    models : tuple of str
+        The models that have a score with any other.
+    order : tuple of str
+        All models as the leaves lie from left to right; those without any score come last.
+    imputed : int
+        Number of pairs whose distance was missing and had to be guessed.
+    """
+
+    linkage: Floats
+    models: tuple[str, ...]
+    order: tuple[str, ...]
+    imputed: int
+
+
+def cluster(distances: xr.DataArray, method: str = "average") -> Clustering:
+    """Cluster the models hierarchically, and order the leaves so that neighbours are alike.
+
+    Parameters
+    ----------
+    distances : DataArray (model_a, model_b)
+        Of :func:`distances`. A missing one is guessed as the middle of what the triangle inequality allows,
+        given the distances of both models to all others.
+    method : str
+        Of the linkage.
+
+    Returns
+    -------
+    Clustering
+
+    Raises
+    ------
+    UsageError
+        If fewer than half of the distances are known, as when all models were compared with one alone.
+
+    See Also
+    --------
+    scipy.cluster.hierarchy.linkage, scipy.cluster.hierarchy.dendrogram
+
+    References
+    ----------
+    Bar-Joseph, Gifford, Jaakkola: Fast optimal leaf ordering for hierarchical clustering, 2001.
+    """
+    kept, known = _scored(distances)
+    merges = linkage(squareform(_guess(known), checks=False), method=method, optimal_ordering=True)
+    names = [str(name) for name in distances[MODEL_A].values]
+    models = [names[i] for i in kept]
+    order = [models[i] for i in leaves_list(merges)]
+    rest = [name for i, name in enumerate(names) if i not in set(kept.tolist())]
+    return Clustering(merges, tuple(models), (*order, *rest), int(np.isnan(known).sum()) // 2)
+
+
+def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int = 0) -> xr.DataArray:
+    """Place the models so that they lie as far apart as their distances say: metric MDS.
+
+    Parameters
+    ----------
+    distances : DataArray (model_a, model_b)
+        Of :func:`distances`. A missing one carries no weight.
+    dims : int
+        Number of axes.
+    starts : int
+        Number of random starts, beside that from classical scaling; the best result is kept.
+    seed : int
+        Of the random starts.
+
+    Returns
+    -------
+    DataArray (model, axis) float64
+        Positions in the metric's unit, centred, the longest axis first; NaN for a model without any score.
+        ``attrs["stress"]`` is the normalised stress √(Σ(d - δ)² / Σδ²) over the known pairs: 0 is perfect,
+        and above 0.2 the picture should not be trusted.
+
+    Raises
+    ------
+    UsageError
+        If fewer than half of the distances are known.
+
+    References
+    ----------
+    Borg, Groenen: Modern Multidimensional Scaling, 2nd edition, 2005, section 8.5 (SMACOF with weights).
+
+    See Also
+    --------
+    sklearn.manifold.MDS, sklearn.manifold.smacof
+    """
+    order = np.argsort(distances[MODEL_A].values.astype(str))  # so that the starts do not depend on the order
+    kept, known = _scored(distances[order, order])
+    weight = np.where(np.isnan(known), 0.0, 1.0)
+    np.fill_diagonal(weight, 0)
+    target = np.where(weight > 0, known, 0.0)
+    rng = np.random.default_rng(seed)
+    size = max(float(target.max()), np.finfo(float).tiny)
+    begin = [_classical(_guess(known), dims), *(rng.normal(0, size, (starts, len(kept), dims)))]
+    _, best = min((_smacof(target, weight, start) for start in begin), key=lambda result: result[0])
+    stress, best = _smacof(target, weight, best, steps=5000)
+    placed = np.full((len(order), dims), np.nan)
+    placed[order[kept]] = _upright(best)
+    scale = float((weight * target**2).sum())
+    return xr.DataArray(
+        placed,
+        dims=[MODEL, "axis"],
+        coords={MODEL: distances[MODEL_A].values},
+        name=distances.name,
+        attrs={"stress": float(np.sqrt(stress / scale)) if scale > 0 else 0.0},
+    )
+
+
+def _scored(distances: xr.DataArray) -> tuple[NDArray[np.intp], Floats]:
+    """Positions of the models with any distance, and the distances among them; refuse too few."""
+    values = np.array(distances.values, np.float64)
+    np.fill_diagonal(values, np.nan)
+    kept = np.flatnonzero(np.isfinite(values).any(axis=1))
+    known = values[np.ix_(kept, kept)]
+    cells = len(kept) * (len(kept) - 1)
+    found = int(np.isfinite(known).sum())
+    if len(kept) < 2 or found < cells / 2:
+        raise UsageError(
+            f"{found // 2} of {cells // 2} pairs of models have a score, and it takes at least half of them "
+            "to place the models; compare all pairs"
+        )
+    np.fill_diagonal(known, 0)
+    return kept, known
+
+
+def _guess(known: Floats) -> Floats:
+    """Fill missing distances with the middle of what the triangle inequality leaves open."""
+    filled = known.copy()
+    for i, j in np.argwhere(np.triu(np.isnan(known))):
+        apart, around = np.abs(known[i] - known[j]), known[i] + known[j]
+        guess = (np.fmax.reduce(apart) + np.fmin.reduce(around)) / 2
+        filled[i, j] = filled[j, i] = np.nanmean(known) if np.isnan(guess) else guess
+    return filled
+
+
+def _classical(distances: Floats, dims: int) -> Floats:
+    """Classical (Torgerson) scaling, the usual start."""
+    centring = np.eye(len(distances)) - 1 / len(distances)
+    values, vectors = np.linalg.eigh(-0.5 * centring @ distances**2 @ centring)
+    placed = np.zeros((len(distances), dims))
+    use = min(dims, len(values))
+    top = slice(-1, -use - 1, -1)
+    placed[:, :use] = vectors[:, top] * np.sqrt(np.maximum(values[top], 0))
+    return placed
+
+
+def _smacof(target: Floats, weight: Floats, placed: Floats, steps: int = 300) -> tuple[float, Floats]:
+    """Majorise the raw stress Σ w (d - δ)² over ordered pairs from one start: (stress, positions)."""
+    solve = np.linalg.pinv(np.diag(weight.sum(axis=1)) - weight)
+    before = np.inf
+    for _ in range(steps):
+        between = squareform(pdist(placed))
+        stress = float((weight * (between - target) ** 2).sum())
+        if before - stress <= 1e-10 * stress:
+            break
+        before = stress
+        ratio = np.divide(weight * target, between, out=np.zeros_like(between), where=between > 0)
+        placed = solve @ ((np.diag(ratio.sum(axis=1)) - ratio) @ placed)
+    return stress, placed
+
+
+def _upright(placed: Floats) -> Floats:
+    """Turn positions onto their principal axes, the furthest model on the positive side of each."""
+    centred = placed - placed.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    turned = np.zeros_like(centred)
+    turned[:, : len(axes)] = centred @ axes.T
+    furthest = turned[np.argmax(np.abs(turned), axis=0), np.arange(turned.shape[1])]
+    found: Floats = turned * np.where(furthest < 0, -1.0, 1.0)
+    return found
+
+
+def metric_agreement(summary: xr.Dataset, *, repeats: int = 999, seed: int = 0) -> xr.Dataset:
+    """Ask whether the metrics see the same models as alike.
+
+    Parameters
+    ----------
+    summary : Dataset
+        Of :func:`salzarr.summarize`, of one group.
+    repeats : int
+        Number of permutations of the models.
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        ``spearman`` (metric, metric_2), the rank correlation of two metrics' distances over the pairs that
+        both have; ``p`` (metric, metric_2), two-sided, by a Mantel test, which permutes the models of one
+        matrix because its cells are not independent; and ``n``, the number of those pairs. NaN below three
+        pairs, or where all distances are the same. With four models or fewer there are so few permutations
+        that no p is small.
+
+    References
+    ----------
+    Mantel: The detection of disease clustering and a generalized regression approach, 1967.
+    """
+    names = metric_names(summary)
+    matrices = [distances(summary, name).values for name in names]
+    rng = np.random.default_rng(seed)
+    shuffles = [rng.permutation(len(matrices[0])) for _ in range(repeats)]
+    result = {"spearman": np.ones((len(names),) * 2), "p": np.full((len(names),) * 2, np.nan)}
+    result["n"] = np.zeros((len(names),) * 2)
+    for i, a in enumerate(matrices):
+        for j, b in enumerate(matrices[: i + 1]):
+            for key, value in zip(("n", "spearman", "p"), _mantel(a, b, shuffles), strict=True):
+                result[key][i, j] = result[key][j, i] = value
+    return xr.Dataset(
+        {key: (("metric", "metric_2"), value) for key, value in result.items()},
+        coords={"metric": names, "metric_2": names},
+        attrs={"repeats": repeats, "seed": seed},
+    )
+
+
+def _mantel(a: Floats, b: Floats, shuffles: list[NDArray[Any]]) -> tuple[int, float, float]:
+    """Cells, Spearman's correlation and Mantel's p of two distance matrices."""
+    cells = np.triu(np.isfinite(a) & np.isfinite(b), 1)
+    n = int(cells.sum())
+    first, second = (np.zeros_like(a) for _ in range(2))
+    for ranks, values in ((first, a), (second, b)):
+        if n:
+            rank = rankdata(values[cells])
+            ranks[cells] = rank - rank.mean()
+        ranks += ranks.T
+    both = cells | cells.T
+
+    def correlation(order: NDArray[Any] | slice) -> float:
+        moved, seen = (matrix[order][:, order] for matrix in (second, both))
+        scale = (first**2 * seen).sum() * (moved**2 * both).sum()
+        return float((first * moved).sum() / np.sqrt(scale)) if scale > 0 else np.nan
+
+    found = correlation(slice(None))
+    if n < 3 or np.isnan(found):
+        return n, np.nan, np.nan
+    extreme = sum(abs(correlation(order)) >= abs(found) - 1e-12 for order in shuffles)
+    return n, min(1.0, max(-1.0, found)), (1 + extreme) / (1 + len(shuffles))
