@@ -10,11 +10,12 @@ import numpy as np
 
 from salzarr.errors import StoreExistsError, UsageError
 from salzarr.locks import local_path, lock
-from salzarr.pairwise import budget, earlier, measure, scores
+from salzarr.pairwise import budget, measure
 from salzarr.pairwise.durable import bring_up
+from salzarr.pairwise.earlier import growing, replaced
 from salzarr.pairwise.lazy import lazy_scores
 from salzarr.pairwise.request import Request, StoredMaps, resolve
-from salzarr.pairwise.scores import open_scores
+from salzarr.pairwise.scores import ATTR_PLAN, attributes, open_scores, place, remember_place, remove
 from salzarr.pairwise.streaming import stream
 from salzarr.plan import parse_size
 
@@ -137,9 +138,14 @@ def compare(
         return lazy_scores(request)
     _check_stored(request)
     folder = os.fspath(out)
-    if scores == "none":
-        return stream(request, memory=parse_size(memory), progress=progress)
-    with _results(folder, scores, overwrite) as url:
+    with _results(folder):
+        if scores == "none":
+            return stream(request, memory=parse_size(memory), progress=progress)
+        url = place(folder, scores)
+        if overwrite:
+            for old in (url, growing(url), replaced(url)):
+                remove(old)
+        remember_place(folder, url)
         bring_up(request, url, memory=parse_size(memory), progress=progress)
     return open_scores(folder)
 
@@ -148,7 +154,10 @@ def plan_comparison(
     maps: Any,
     metrics: Any = FIVE,
     *,
+    out: str | os.PathLike[str] | None = None,
+    scores: str | None = None,
     memory: int | str | None = None,
+    overwrite: bool = False,
     calibrated: bool = True,
     **options: Any,
 ) -> Plan:
@@ -158,6 +167,8 @@ def plan_comparison(
     ----------
     maps, metrics
         As :func:`compare` takes them; the maps are those of a store.
+    out, scores, overwrite
+        As for :func:`compare`: a comparison that was begun there goes on as it was planned then.
     memory : int or str, optional
         Bytes that one process may take.
     calibrated : bool, default True
@@ -182,7 +193,11 @@ def plan_comparison(
 
     request = resolve(maps, metrics, scan=anything, **options)
     _check_stored(request)
-    found = budget.fit(request, parse_size(memory))
+    begun = (
+        None if out is None or overwrite or scores == "none" else attributes(place(os.fspath(out), scores))
+    )
+    kept = {} if begun is None else {key: begun[ATTR_PLAN][key] for key in ("block", "tile")}
+    found = budget.fit(request, parse_size(memory), **kept)
     return measure.calibrate(request, found) if calibrated else found
 
 
@@ -195,16 +210,11 @@ def _check_stored(request: Request) -> None:
 
 
 @contextmanager
-def _results(folder: str, url: str | None, overwrite: bool) -> Iterator[str]:
-    """Hold the lock of a results folder, and say where its scores are."""
+def _results(folder: str) -> Iterator[None]:
+    """Hold the lock of a results folder."""
     if local_path(folder) is None:
         raise UsageError(f"results are a local folder, not {folder}; the scores can be elsewhere, by scores=")
     if os.path.exists(os.path.join(folder, "zarr.json")):
         raise StoreExistsError(f"{folder} is itself a Zarr store; choose another folder for the results")
     with lock(folder):
-        where = scores.place(folder, url)
-        if overwrite:
-            for old in (where, earlier.growing(where), earlier.replaced(where)):
-                scores.remove(old)
-        scores.remember_place(folder, where)
-        yield where
+        yield

@@ -148,6 +148,7 @@ def bring_up(
         See :func:`salzarr.compare`.
     """
     assert isinstance(request.maps, StoredMaps)
+    cluster.check_workers(cluster.current_client(), request.maps.url)
     settle(url)
     recorded, earlier, target = scores.attributes(url), None, url
     if recorded is not None:
@@ -185,7 +186,7 @@ def bring_up(
     if earlier is not None:
         swap(url)
     if failed:
-        raise _failure(request, failed)
+        raise RunError(f"{failure(request, failed)}; the same command tries these again")
 
 
 def _jobs(
@@ -236,11 +237,11 @@ def _apart(job: Job, why: str) -> tuple[Arrays, Outcome]:
     return found, Outcome(job.block, sum(part[1].scored for part in parts), failed)
 
 
-def _failure(request: Request, failed: dict[int, str]) -> RunError:
+def failure(request: Request, failed: dict[int, str]) -> str:
     """Name the images that could not be scored."""
     listed = [f"{request.images[image]} ({why})" for image, why in sorted(failed.items())[:5]]
     more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-    return RunError(
+    return (
         f"{len(failed)} of {len(request.images)} images could not be scored: {'; '.join(listed)}{more}; "
-        "all others are done, and the same command tries these again"
+        "all others are done"
     )

@@ -321,7 +321,8 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
         for slug, attrs in found[ATTR_PLAN]["metrics"].items()
         for name in (slug, *(f"{slug}_{companion}" for companion in attrs["companions"]), reason_name(slug))
     ]
-    return dataset.assign_coords(labels)[names]
+    opened: xr.Dataset = dataset.assign_coords(labels)[names]
+    return opened
 
 
 def check_chunks(url: str, run: str, metrics: Iterable[Metric], blocks: int) -> None:

@@ -89,8 +89,11 @@ class Scoring:
         """Score maps in memory, (model, image, y, x)."""
         found: Arrays = {}
         for metric, scored in zip(self.metrics, score_block(maps, pairs, self.metrics).values(), strict=True):
-            values = (scored.values, *(scored.companions[name] for name in metric.companions), scored.reason)
-            found |= {field.name: value for field, value in zip(fields(metric), values, strict=True)}
+            *values, reason = fields(metric)
+            names = ("", *metric.companions)
+            for field, name in zip(values, names, strict=True):
+                found[field.name] = scored.companions[name] if name else scored.values
+            found[reason.name] = scored.reason
         return found
 
     def score_stored(self, maps: StoredMaps, pairs: NDArray[np.intp]) -> Arrays:

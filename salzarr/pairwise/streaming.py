@@ -1,7 +1,241 @@
-"""Scores that are reduced as they come."""
+"""A comparison of which only statistics are kept: scores are reduced where they are made."""
 
 from __future__ import annotations
 
+import logging
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-def stream(request, *, memory=None, progress=None):
-    raise NotImplementedError
+import numpy as np
+
+from salzarr import cluster, plan
+from salzarr.pairwise.budget import fit
+from salzarr.pairwise.durable import failure
+from salzarr.pairwise.lazy import attributes, coordinates
+from salzarr.pairwise.scoring import Scoring
+from salzarr.pairwise.sketch import STATISTICS, Sketch
+from salzarr.schema import (
+    ATTR_KIND,
+    DIRECTION,
+    IMAGE,
+    PAIR,
+    REASON,
+    STATISTIC,
+    Reason,
+    reason_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from salzarr.pairwise.request import Request, StoredMaps
+
+logger = logging.getLogger(__name__)
+
+MOST_POINTS = 512
+"""Points of a sketch: a quartile is within about 0.2 % of its rank."""
+
+SKETCH_BYTES = 64 * 2**20
+"""All sketches of a task, about; with very many pairs, each keeps fewer points."""
+
+UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What is kept of the scores of some images.
+
+    Attributes
+    ----------
+    images : slice
+    sketches : dict of str to Sketch
+        By the metric's slug; its rows are pairs, or directions times pairs.
+    reasons : dict of str to (reason, pair) int64
+        Images without a score.
+    failed : dict of int to str
+        Images that could not be scored, and why.
+    """
+
+    images: slice
+    sketches: dict[str, Sketch]
+    reasons: dict[str, NDArray[np.int64]]
+    failed: dict[int, str]
+
+    def merge(self, other: Reduced) -> Reduced:
+        """Put together what is kept of two sets of images."""
+        return Reduced(
+            slice(min(self.images.start, other.images.start), max(self.images.stop, other.images.stop)),
+            {slug: sketch.merge(other.sketches[slug]) for slug, sketch in self.sketches.items()},
+            {slug: counts + other.reasons[slug] for slug, counts in self.reasons.items()},
+            self.failed | other.failed,
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """One task: the maps of some images, to be read, scored and reduced."""
+
+    maps: StoredMaps
+    images: slice
+    scoring: Scoring
+    points: int
+
+    def part(self, images: slice) -> Part:
+        """Give the same for a part of the images."""
+        where = slice(self.images.start + images.start, self.images.start + images.stop)
+        return replace(self, maps=self.maps.part(range(len(self.maps.models)), images), images=where)
+
+
+def reduce_part(part: Part) -> Reduced:
+    """Do one task, on a worker: score a stored chunk of images at a time, and keep a sketch of it."""
+    found = None
+    pairs = part.scoring.pairs
+    for chunk in part.maps.chunks():
+        one = part.part(chunk)
+        failed: dict[int, str] = {}
+        arrays = part.scoring.score_isolated(one.maps, pairs, failed, one.images.start)
+        sketches, reasons = {}, {}
+        for metric in part.scoring.metrics:
+            values = arrays[metric.slug].reshape(-1, arrays[metric.slug].shape[-1])
+            sketches[metric.slug] = Sketch.of(values, part.points)
+            why = arrays[reason_name(metric.slug)]
+            reasons[metric.slug] = np.stack([np.count_nonzero(why == reason, axis=1) for reason in UNSCORED])
+        reduced = Reduced(one.images, sketches, reasons, failed)
+        found = reduced if found is None else found.merge(reduced)
+    assert found is not None
+    return found
+
+
+def stream(
+    request: Request, *, memory: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> xr.Dataset:
+    """Compare stored maps and keep statistics only.
+
+    Parameters
+    ----------
+    request : Request
+        Of stored maps.
+    memory : int, optional
+        Bytes that one process may take.
+    progress : callable, optional
+        ``progress(done, total)``, in blocks of images.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :func:`salzarr.summarize` gives it: per metric (statistic, pair) or (statistic, direction, pair),
+        and ``<metric>_reason`` (reason, pair). Quartiles are exact for as many images as a sketch has points,
+        which ``attrs["sketch_points"]`` says, and approximate beyond.
+
+    Raises
+    ------
+    BudgetError
+        If a block does not fit the memory.
+    RunError
+        If the cluster is gone. Nothing is kept of a run that did not end.
+    """
+    cluster.check_workers(cluster.current_client(), request.maps.url)
+    cut = fit(request, memory)
+    scoring = Scoring(len(request.models), request.reference, request.metrics, cut.tile)
+    rows = len(request.pairs) * sum(1 + metric.directed for metric in request.metrics)
+    points = int(np.clip(SKETCH_BYTES // (8 * rows), 32, MOST_POINTS))
+    every = range(len(request.models))
+    parts = [
+        Part(request.maps.part(every, images), images, scoring, points)
+        for images in plan.blocks(len(request.images), cut.block)
+    ]
+    tree = _Tree(len(parts))
+    finished = 0
+
+    def done(reduced: Reduced) -> None:
+        nonlocal finished
+        finished += 1
+        tree.add(reduced.images.start // cut.block, reduced)
+        if progress is not None:
+            progress(finished, len(parts))
+
+    if progress is not None:
+        progress(0, len(parts))
+    for part, why in cluster.run(reduce_part, parts, done):
+        done(_apart(part, why))
+    if tree.root.failed:
+        warnings.warn(failure(request, tree.root.failed), UserWarning, stacklevel=3)
+    return _summary(request, tree.root, points)
+
+
+class _Tree:
+    """Merges neighbours two by two, whichever comes first: the result is always the same."""
+
+    def __init__(self, leaves: int) -> None:
+        self.widths = [leaves]
+        while self.widths[-1] > 1:
+            self.widths.append(-(-self.widths[-1] // 2))
+        self.waiting: dict[tuple[int, int], Reduced] = {}
+
+    @property
+    def root(self) -> Reduced:
+        """What is left when all leaves have been added."""
+        return self.waiting[len(self.widths) - 1, 0]
+
+    def add(self, position: int, reduced: Reduced) -> None:
+        """Add a leaf, and merge all that thereby have their neighbours."""
+        for level, width in enumerate(self.widths[:-1]):
+            left, right = position & ~1, position | 1
+            if right < width:
+                other = self.waiting.pop((level, left + right - position), None)
+                if other is None:
+                    self.waiting[level, position] = reduced
+                    return
+                reduced = other.merge(reduced) if position == right else reduced.merge(other)
+            position //= 2
+        self.waiting[len(self.widths) - 1, 0] = reduced
+
+
+def _apart(part: Part, why: str) -> Reduced:
+    """Reduce a part that killed its worker: its halves by themselves, down to the image that does it."""
+    images = part.images.stop - part.images.start
+    if images == 1:
+        logger.warning("image %d: %s", part.images.start, why)
+        return _failed(part, why)
+    halves = [part.part(slice(0, images // 2)), part.part(slice(images // 2, images))]
+    found: list[Reduced] = []
+    found += [_apart(half, reason) for half, reason in cluster.run(reduce_part, halves, found.append)]
+    first, second = sorted(found, key=lambda reduced: reduced.images.start)
+    return first.merge(second)
+
+
+def _failed(part: Part, why: str) -> Reduced:
+    pairs = len(part.scoring.pairs)
+    sketches, reasons = {}, {}
+    for metric in part.scoring.metrics:
+        sketches[metric.slug] = Sketch.of(np.full((pairs * (1 + metric.directed), 1), np.nan), part.points)
+        reasons[metric.slug] = np.zeros((len(UNSCORED), pairs), np.int64)
+        reasons[metric.slug][UNSCORED.index(Reason.FAILED)] = 1
+    return Reduced(part.images, sketches, reasons, {part.images.start: why})
+
+
+def _summary(request: Request, reduced: Reduced, points: int) -> xr.Dataset:
+    """Label the statistics."""
+    import xarray as xr
+
+    variables: dict[str, Any] = {}
+    for metric in request.metrics:
+        values = reduced.sketches[metric.slug].statistics()
+        dims: tuple[str, ...] = (STATISTIC, PAIR)
+        if metric.directed:
+            dims, values = (STATISTIC, DIRECTION, PAIR), values.reshape(len(STATISTICS), 2, -1)
+        variables[metric.slug] = (dims, values, metric.attrs())
+        variables[reason_name(metric.slug)] = ((REASON, PAIR), reduced.reasons[metric.slug], metric.attrs())
+    labels = {name: label for name, label in coordinates(request).items() if name != IMAGE}
+    labels[STATISTIC] = (STATISTIC, list(STATISTICS))
+    labels[REASON] = (REASON, [reason.label for reason in UNSCORED])
+    attrs = attributes(request) | {
+        ATTR_KIND: "summary",
+        "sketch_points": points,
+        "failed": {str(request.images[image]): why for image, why in sorted(reduced.failed.items())},
+    }
+    return xr.Dataset(variables, labels, attrs)
