@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from salzarr.errors import InputError, UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -69,7 +71,7 @@ def quantise(map2d: npt.ArrayLike) -> Masses:
 
     Raises
     ------
-    ValueError
+    InputError
         If the map is not 2-D, or has a negative or non-finite pixel, or no mass.
 
     Notes
@@ -85,10 +87,10 @@ def quantise(map2d: npt.ArrayLike) -> Masses:
     """
     values = np.asarray(map2d, dtype=np.float64)
     if values.ndim != 2:
-        raise ValueError(f"A map to transport must have 2 dimensions, not {values.ndim}.")
+        raise InputError(f"A map to transport must have 2 dimensions, not {values.ndim}.")
     peak = values.max(initial=0.0)
     if not (np.isfinite(peak) and peak > 0.0 and values.min() >= 0.0):
-        raise ValueError(
+        raise InputError(
             "A map to transport needs finite, non-negative values with a positive sum; "
             "normalise it first (for instance with normalize='abs')."
         )
@@ -147,7 +149,7 @@ def block_factor(shape: Sequence[int], grid: int) -> int:
     (7, 10, 1)
     """
     if grid < 1:
-        raise ValueError(f"The grid of the earth mover's distance must be at least 1, not {grid}.")
+        raise UsageError(f"The grid of the earth mover's distance must be at least 1, not {grid}.")
     return max(1, -(-max(shape) // grid))
 
 
