@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from salzarr.metrics import Block
     from salzarr.pairwise.request import StoredMaps
 
 Arrays = dict[str, "NDArray[Any]"]
@@ -85,7 +86,7 @@ class Scoring:
             for field in fields(metric)
         }
 
-    def score(self, maps: NDArray[Any], pairs: NDArray[np.intp]) -> Arrays:
+    def score(self, maps: NDArray[Any] | Block, pairs: NDArray[np.intp]) -> Arrays:
         """Score maps in memory, (model, image, y, x)."""
         found: Arrays = {}
         for metric, scored in zip(self.metrics, score_block(maps, pairs, self.metrics).values(), strict=True):

@@ -1,0 +1,277 @@
+"""The chance baseline: how alike two models look on images that do not belong together.
+
+Two models can agree on every image merely because both look at its middle. Their maps of *different* images
+then agree as well; what agreement remains beyond that is about the images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from salzarr import plan
+from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew
+from salzarr.descriptive import mean
+from salzarr.errors import UsageError
+from salzarr.pairwise.scoring import Scoring, fields
+from salzarr.rows import MEMORY, load_if_small, metric_names, model_names, name_order, rows_of
+from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL_A, MODEL_B, PAIR, STATISTIC
+from salzarr.second_read import ArrayPart, SecondRead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from salzarr.descriptive import Floats
+    from salzarr.pairwise.request import StoredMaps
+    from salzarr.pairwise.scoring import Arrays
+
+    Part = StoredMaps | ArrayPart
+
+PARTNER = "partner"
+STATISTICS = ("n", "score", "baseline", "corrected", "corrected_low", "corrected_high")
+
+
+def partners(images: int, block: int = 1, seed: int = 0) -> NDArray[np.intp]:
+    """Give every image another one: a permutation in which none stays in its place.
+
+    Blocks of images are shuffled like a deck of cards, and each image is paired with the one that lies half
+    a deck away. Only whole blocks are shuffled, so that a stored chunk is read once more and not once for
+    each of its images; like images, which a sorted set has side by side, are thereby far apart.
+
+    Parameters
+    ----------
+    images : int
+    block : int
+        Images that stay together.
+    seed : int
+
+    Returns
+    -------
+    (image,) int
+        Position of each image's partner.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two images.
+
+    Examples
+    --------
+    >>> partners(5, block=2)
+    array([4, 2, 0, 1, 3])
+    """
+    if images < 2:
+        raise UsageError(f"a chance baseline takes two images or more, not {images}")
+    starts = np.random.default_rng(seed).permutation(np.arange(0, images, block))
+    deck = np.concatenate([np.arange(start, min(start + block, images)) for start in starts])
+    half = block * (len(starts) // 2) if len(starts) > 1 else images // 2
+    partner = np.empty(images, np.intp)
+    partner[deck] = np.roll(deck, -half)
+    return partner
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Some images and their partners, to be scored tile by tile."""
+
+    images: slice
+    tiles: tuple[tuple[NDArray[np.intp], NDArray[np.intp], Part, Part], ...]
+    scoring: Scoring
+    pairs: NDArray[np.intp]
+
+
+def _work(job: _Job) -> tuple[slice, Arrays]:
+    found = job.scoring.empty(len(job.pairs), job.images.stop - job.images.start)
+    for models, where, own, others in job.tiles:
+        both = np.concatenate([own.read(), others.read()])
+        a, b = np.searchsorted(models, job.pairs[where]).T
+        for name, values in job.scoring.score(both, np.stack([a, len(models) + b], axis=1)).items():
+            found[name][..., where, :] = values
+    return job.images, found
+
+
+def chance(
+    scores: xr.Dataset,
+    maps: Any,
+    *,
+    metrics: Any = None,
+    seed: int = 0,
+    memory: int = MEMORY,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Compare the same pairs of models on mismatched images: model a on an image, model b on another.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Of :func:`salzarr.compare`: its models, images, pairs and metrics are taken. Only one metric's
+        baseline is computed if only it is given: ``scores[["ssim", "ssim_reason"]]``.
+    maps : path or URL of a maps store, DataArray, dict or list of arrays
+        The maps that were compared.
+    metrics : optional
+        As :func:`salzarr.compare` takes them, if a metric is a function that cannot be found by its name.
+    seed : int
+        Of the permutation, see :func:`partners`.
+    memory : int
+        Bytes for the maps and features that are in memory at the same time in a process. The scores, 8 bytes
+        per metric, pair and image, come on top.
+    progress : callable, optional
+        Is told (done, total) tasks.
+
+    Returns
+    -------
+    Dataset
+        As the scores are, in memory, with a coordinate ``partner`` (image): the other image.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two images, or maps of the scores are missing from ``maps``.
+    BudgetError
+        If the maps of two models on one image do not fit the memory.
+
+    See Also
+    --------
+    corrected : Score, baseline and what remains of one beyond the other.
+    """
+    again = SecondRead.of(scores, maps, metrics)
+    images = len(again.images)
+    block, side = again.fit(2, memory)
+    partner = partners(images, min(again.chunk, images), seed)
+    scoring = Scoring(len(again.models), None, again.metrics)
+    walk = plan.tiles(again.pairs, side)
+
+    def job(where: slice) -> _Job:
+        own = range(where.start, where.stop)
+        tiles = [
+            (models, chosen, again.part(models, own), again.part(models, partner[where]))
+            for models, chosen in walk
+        ]
+        return _Job(where, tuple(tiles), scoring, again.pairs)
+
+    found = scoring.empty(len(again.pairs), images)
+
+    def keep(result: tuple[slice, Arrays]) -> None:
+        where, arrays = result
+        for name, values in arrays.items():
+            found[name][..., where] = values
+
+    again.run(_work, [job(where) for where in plan.blocks(images, block)], keep, progress)
+    dataset = xr.Dataset(
+        {
+            field.name: (field.dims, found[field.name], metric.attrs())
+            for metric in again.metrics
+            for field in fields(metric)
+        },
+        coords={
+            MODEL_A: (PAIR, scores[MODEL_A].values),
+            MODEL_B: (PAIR, scores[MODEL_B].values),
+            IMAGE: scores[IMAGE].values,
+            PARTNER: (IMAGE, again.images[partner]),
+        },
+        attrs={**scores.attrs, "baseline_seed": seed},
+    )
+    return dataset.assign_coords({DIRECTION: list(DIRECTIONS)}) if DIRECTION in dataset.dims else dataset
+
+
+def corrected(
+    scores: xr.Dataset,
+    chance: xr.Dataset,
+    *,
+    repeats: int = 2000,
+    confidence: float = 0.95,
+    method: Method = "bca",
+    seed: int = 0,
+    memory: int = MEMORY,
+) -> xr.Dataset:
+    """Take the chance baseline out of the scores: (score - baseline) / (self - baseline).
+
+    0 says that the models agree on an image no more than on two different ones, 1 that their maps are the
+    same; below 0 they agree less. It is a ratio of means over images, not a mean of ratios, which a few
+    images with a small denominator would decide.
+
+    Parameters
+    ----------
+    scores, chance : Dataset
+        Of :func:`salzarr.compare` and of :func:`chance`, on the same pairs and images.
+    repeats : int
+        Number of bootstrap resamples of the images: a resampled image brings its score and its baseline.
+    confidence, method, seed
+        Of the interval, see :func:`salzarr.bootstrap.intervals`.
+    memory : int
+        Bytes that may be used.
+
+    Returns
+    -------
+    Dataset
+        Per metric (statistic, pair) or (statistic, direction, pair) with the statistics ``n`` (images with a
+        score), ``score`` and ``baseline`` (means over images), ``corrected``, ``corrected_low`` and
+        ``corrected_high``. The last three are NaN where the baseline is as good as the score of a map with
+        itself, or a metric does not say what that is.
+    """
+    if scores[IMAGE].values.tolist() != chance[IMAGE].values.tolist():
+        raise UsageError("the scores and their baseline are of different images; compute the baseline anew")
+    scores = load_if_small(scores, memory // 2)
+    order = name_order(scores)
+    variables = {}
+    for slug in metric_names(chance):
+        own = float(scores[slug].attrs.get("self_value", np.nan))
+        directions = scores[slug].sizes.get(DIRECTION, 1)
+        parts = []
+        walk = (rows_of(of, slug, memory // 4, row_bytes=64.0 * repeats) for of in (scores, chance))
+        for (_, matched), (_, mismatched) in zip(*walk, strict=True):
+            found = _corrected(matched, mismatched, own, repeats, confidence, method, seed, order)
+            parts.append(found.reshape(len(STATISTICS), directions, -1))
+        whole = xr.DataArray(
+            np.concatenate(parts, axis=2), dims=[STATISTIC, DIRECTION, PAIR], attrs=scores[slug].attrs
+        )
+        variables[slug] = whole if DIRECTION in scores[slug].dims else whole.isel({DIRECTION: 0})
+    coords = {
+        STATISTIC: list(STATISTICS),
+        MODEL_A: (PAIR, scores[MODEL_A].values),
+        MODEL_B: (PAIR, scores[MODEL_B].values),
+    }
+    dataset = xr.Dataset(variables, coords, {"models": model_names(scores), "repeats": repeats, "seed": seed})
+    return dataset.assign_coords({DIRECTION: list(DIRECTIONS)}) if DIRECTION in dataset.dims else dataset
+
+
+def _corrected(
+    matched: Floats,
+    mismatched: Floats,
+    own: float,
+    repeats: int,
+    confidence: float,
+    method: Method,
+    seed: int,
+    order: NDArray[np.intp],
+) -> Floats:
+    """Statistics of each row: (statistic, row)."""
+    n = np.count_nonzero(~np.isnan(matched), axis=1).astype(np.float64)
+    score, baseline = mean(matched), mean(mismatched)
+    batches = [
+        _ratio(resampled_means(matched, weights), resampled_means(mismatched, weights), own)
+        for weights in resamples(matched.shape[1], repeats, seed, order)
+    ]
+    estimate = _ratio(score, baseline, own)
+    acceleration = None
+    if method == "bca":
+        # How the ratio moves when an image's weight does, by way of either mean.
+        room = np.where(np.isnan(estimate), np.nan, own - baseline)[:, None]
+        by_score = (matched - score[:, None]) / np.maximum(n, 1)[:, None] / room
+        known = np.maximum(np.count_nonzero(~np.isnan(mismatched), axis=1), 1)[:, None]
+        by_baseline = (mismatched - baseline[:, None]) / known * (score[:, None] - own) / room**2
+        acceleration = skew(np.nan_to_num(by_score) + np.nan_to_num(by_baseline))
+    low, high = interval(np.concatenate(batches), confidence, estimate, acceleration)
+    some = np.where((n > 1) & ~np.isnan(estimate), 1.0, np.nan)
+    return np.stack([n, score, baseline, estimate, low * some, high * some])
+
+
+def _ratio(score: Floats, baseline: Floats, own: float) -> Floats:
+    room = own - baseline
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.abs(room) > 1e-12 * max(abs(own), 1e-300), (score - baseline) / room, np.nan)

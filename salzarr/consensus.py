@@ -1,0 +1,252 @@
+"""The consensus of the models: the mean of their maps, and how well each model agrees with the others'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from salzarr import plan
+from salzarr.errors import MetricError
+from salzarr.metrics import Block
+from salzarr.pairwise.scoring import Scoring, fields
+from salzarr.rows import MEMORY
+from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, Reason, X, Y
+from salzarr.second_read import ArrayPart, SecondRead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from salzarr.descriptive import Floats
+    from salzarr.metrics import Metric
+    from salzarr.pairwise.request import StoredMaps
+    from salzarr.pairwise.scoring import Arrays
+
+    Part = StoredMaps | ArrayPart
+    Range = tuple[float, float]
+
+CONSENSUS = "consensus of the others"
+SUM = "sum"
+"""Each map counts the same: without it the model with the largest scale would decide alone."""
+
+
+def consensus(maps: xr.DataArray, normalize: str = SUM) -> xr.DataArray:
+    """Average, for each model and image, the maps of all other models.
+
+    Parameters
+    ----------
+    maps : DataArray (model, image, y, x)
+        In memory or Dask-backed, as :func:`salzarr.open_maps` gives it.
+    normalize : str
+        What is done to each map before, see :mod:`salzarr.metrics.normalize`; signed maps take
+        ``"abs+sum"``.
+
+    Returns
+    -------
+    DataArray (model, image, y, x) float64
+        At a model stands the mean of the others. A map that is missing, not finite or without a
+        normalisation does not count; NaN where no other model has a map.
+
+    Raises
+    ------
+    MetricError
+        If a map has negative values that the normalisation cannot take (when it is computed).
+    """
+    if maps.chunks is not None:
+        maps = maps.chunk({MODEL: -1, Y: -1, X: -1})
+    dims = [[MODEL, Y, X]]
+    found: xr.DataArray = xr.apply_ufunc(
+        lambda block: _leave_one_out(np.moveaxis(block, 0, 1), normalize),
+        maps.transpose(IMAGE, MODEL, Y, X),
+        input_core_dims=dims,
+        output_core_dims=dims,
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        keep_attrs=True,
+    )
+    return found.transpose(MODEL, IMAGE, Y, X)
+
+
+def _leave_one_out(maps: NDArray[Any], chain: str) -> Floats:
+    """(model, image, y, x) maps to the means of the other models' maps: (image, model, y, x)."""
+    block = _normalized(maps, chain)
+    total, count = _totals(block)
+    return np.moveaxis(_others(block, total, count), 1, 0)
+
+
+def _normalized(maps: NDArray[Any], chain: str) -> Block:
+    block = Block(maps).normalized(chain)
+    signed = np.argwhere(block.unusable == Reason.NEGATIVE)
+    if len(signed):
+        raise MetricError(
+            f"{len(signed)} maps have negative values, which {chain!r} cannot take; "
+            f"give the consensus a normalisation for signed maps, such as 'abs+{chain}'"
+        )
+    return block
+
+
+def _totals(block: Block) -> tuple[Floats, NDArray[np.intp]]:
+    """Sum (image, y, x) and number (image,) of the usable maps."""
+    usable = block.unusable == Reason.SCORED
+    total = np.where(usable[:, :, None, None], block.maps, 0.0).sum(axis=0, dtype=np.float64)
+    return total, usable.sum(axis=0)
+
+
+def _others(block: Block, total: Floats, count: NDArray[np.intp]) -> Floats:
+    """Mean of the other models' maps: (model, image, y, x)."""
+    usable = block.unusable == Reason.SCORED
+    others = (count - usable)[:, :, None, None]
+    left = total - np.where(usable[:, :, None, None], block.maps, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: Floats = np.where(others > 0, left / others, np.nan)
+    # Differences of sums leave -1e-20 where all others are 0, and a mass cannot be negative.
+    return np.where((mean < 0) & (block.maps >= 0).all(axis=(2, 3), keepdims=True), 0.0, mean)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Some images, a few models at a time."""
+
+    images: slice
+    parts: tuple[tuple[slice, Part], ...]
+    scoring: Scoring
+    chain: str
+
+    def blocks(self) -> Iterator[tuple[slice, Block]]:
+        """Read the maps of some models at a time; behind them stands the consensus of the others of each."""
+        read = ((models, _normalized(part.read(), self.chain)) for models, part in self.parts)
+        kept = list(read) if len(self.parts) == 1 else None  # one part need not be read twice
+        totals = [_totals(block) for _, block in (kept or read)]
+        total = np.sum([total for total, _ in totals], axis=0)
+        count = np.sum([count for _, count in totals], axis=0)
+        again = kept or ((models, _normalized(part.read(), self.chain)) for models, part in self.parts)
+        for models, block in again:
+            others = _others(block, total, count)
+            both = Block(np.concatenate([block.maps, others]))
+            alone = np.isnan(others).all(axis=(2, 3))
+            why = np.where(alone, np.uint8(Reason.MISSING), np.uint8(Reason.SCORED))
+            both.unusable = np.concatenate([block.unusable, why])
+            yield models, both
+
+
+def _score(job: _Job) -> tuple[slice, Arrays]:
+    found = job.scoring.empty(job.scoring.models, job.images.stop - job.images.start)
+    for models, block in job.blocks():
+        pair = np.arange(models.stop - models.start)
+        for name, values in job.scoring.score(block, np.stack([pair, pair + len(pair)], axis=1)).items():
+            found[name][..., models, :] = values
+    return job.images, found
+
+
+def _ranges(job: _Job) -> dict[str, Range]:
+    """Smallest and largest value that each metric will see, after its own normalisation."""
+    found = {}
+    for metric in job.scoring.metrics:
+        blocks = [block.normalized(metric.normalize) for _, block in job.blocks()]
+        low = np.fmin.reduce([np.fmin.reduce(block.low, axis=None) for block in blocks])
+        high = np.fmax.reduce([np.fmax.reduce(block.high, axis=None) for block in blocks])
+        found[metric.slug] = float(low), float(high)
+    return found
+
+
+def agreement(
+    scores: xr.Dataset,
+    maps: Any,
+    *,
+    metrics: Any = None,
+    normalize: str = SUM,
+    memory: int = MEMORY,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Compare each model with the consensus of the others, image by image.
+
+    Both are on the scale of the normalisation, so that the scores are not those of the raw maps. A metric
+    that needs the range of the data is given that of the normalised maps, which takes one more read.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Of :func:`salzarr.compare`: its models, images and metrics are taken.
+    maps : path or URL of a maps store, DataArray, dict or list of arrays
+        The maps that were compared.
+    metrics : optional
+        As :func:`salzarr.compare` takes them, if others are wanted.
+    normalize : str
+        Of each map before it is averaged, see :func:`consensus`.
+    memory : int
+        Bytes for what is in memory at the same time in a process.
+    progress : callable, optional
+        Is told (done, total) tasks.
+
+    Returns
+    -------
+    Dataset
+        Scores as :func:`salzarr.compare` gives them, of the pairs of each model (``model_a``) and the
+        consensus of the others (``model_b``): :func:`salzarr.summarize` takes it as it is.
+
+    Raises
+    ------
+    MetricError
+        If maps have negative values that the normalisation cannot take.
+    BudgetError
+        If two models' maps of one image do not fit the memory.
+    """
+    again = SecondRead.of(scores, maps, metrics)
+    models, images = len(again.models), len(again.images)
+    block, side = again.fit(2, memory)
+    cuts = plan.blocks(models, min(2 * side, models))
+    chosen = again.metrics
+
+    def jobs(metrics: tuple[Metric, ...]) -> list[_Job]:
+        scoring = Scoring(models, None, metrics)
+
+        def parts(where: slice) -> tuple[tuple[slice, Part], ...]:
+            images = range(where.start, where.stop)
+            return tuple((cut, again.part(range(cut.start, cut.stop), images)) for cut in cuts)
+
+        return [_Job(where, parts(where), scoring, normalize) for where in plan.blocks(images, block)]
+
+    ranged = tuple(metric for metric in chosen if "data_range" in dict(metric.params))
+    if ranged:
+        low: dict[str, float] = {}
+        high: dict[str, float] = {}
+
+        def widen(found: dict[str, Range]) -> None:
+            for slug, (smallest, largest) in found.items():
+                low[slug] = float(np.fmin(low.get(slug, np.nan), smallest))
+                high[slug] = float(np.fmax(high.get(slug, np.nan), largest))
+
+        again.run(_ranges, jobs(ranged), widen)
+        chosen = tuple(
+            metric.with_data_range(high[metric.slug] - low[metric.slug]) if metric in ranged else metric
+            for metric in chosen
+        )
+    found = Scoring(models, None, chosen).empty(models, images)
+
+    def keep(result: tuple[slice, Arrays]) -> None:
+        where, arrays = result
+        for name, values in arrays.items():
+            found[name][..., where] = values
+
+    again.run(_score, jobs(chosen), keep, progress)
+    name = CONSENSUS
+    while name in again.models:
+        name += "'"
+    dataset = xr.Dataset(
+        {
+            field.name: (field.dims, found[field.name], metric.attrs())
+            for metric in chosen
+            for field in fields(metric)
+        },
+        coords={
+            MODEL_A: (PAIR, np.array(again.models, object)),
+            MODEL_B: (PAIR, np.array([name] * models, object)),
+            IMAGE: again.images,
+        },
+        attrs={**scores.attrs, "models": [*again.models, name], "consensus_normalize": normalize},
+    )
+    return dataset.assign_coords({DIRECTION: list(DIRECTIONS)}) if DIRECTION in dataset.dims else dataset

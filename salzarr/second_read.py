@@ -1,0 +1,207 @@
+"""Going back to the maps after a comparison: the same models, images and metrics, some images at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from salzarr import cluster, plan
+from salzarr.errors import BudgetError, ChangedError, MetricError, RunError, UsageError
+from salzarr.metrics import as_metrics, parse_metrics
+from salzarr.pairwise.request import StoredMaps, compact, label
+from salzarr.rows import metric_names, model_names
+from salzarr.schema import IMAGE, MODEL_A, MODEL_B
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from salzarr.metrics import Metric
+
+FEW = 16
+"""Images of a task, if they are not stored many together."""
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def metrics_of(scores: xr.Dataset) -> tuple[Metric, ...]:
+    """Make the metrics anew that scores were computed with, from what is stored beside them.
+
+    Raises
+    ------
+    UsageError
+        If one of them is a function of the user's, which a store cannot hold.
+    ChangedError
+        If this salzarr defines one of them differently.
+    """
+    found = []
+    for slug in metric_names(scores):
+        attrs = scores[slug].attrs
+        try:
+            (metric,) = parse_metrics(attrs["spec"])
+        except (MetricError, ImportError) as error:
+            raise UsageError(f"{slug} cannot be made from its name ({error}); give metrics=") from error
+        metric = metric.with_normalize(attrs["normalize"])
+        if metric.needs_data_range:
+            metric = metric.with_data_range(json.loads(attrs["parameters"])["data_range"])
+        now = metric.attrs()
+        for what in ("revision", "parameters", "normalize"):
+            if now[what] != attrs[what]:
+                raise ChangedError(
+                    f"{slug} was computed with {what} {attrs[what]}, and here it would be {now[what]}; "
+                    "compare the maps again"
+                )
+        found.append(metric)
+    return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayPart:
+    """Some models and images of an array of NumPy or Dask, not yet taken from it."""
+
+    maps: Any
+    models: tuple[int, ...]
+    images: tuple[int, ...]
+
+    def read(self) -> NDArray[Any]:
+        """Take the maps: (model, image, y, x)."""
+        return np.asarray(self.maps[list(self.models)][:, list(self.images)])
+
+
+@dataclass(frozen=True, eq=False)
+class SecondRead:
+    """The maps behind some scores.
+
+    Attributes
+    ----------
+    maps : StoredMaps, or (model, image, y, x) array of NumPy or Dask
+    models : tuple of str
+    images : (image,) array of str
+    metrics : tuple of Metric
+    pairs : (pair, 2) int
+        Positions of the scores' pairs among the models.
+    """
+
+    maps: StoredMaps | Any
+    models: tuple[str, ...]
+    images: NDArray[Any]
+    metrics: tuple[Metric, ...]
+    pairs: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, scores: xr.Dataset, maps: Any, metrics: Any = None) -> SecondRead:
+        """Find the maps of the scores' models and images in what :func:`salzarr.compare` takes as maps.
+
+        Raises
+        ------
+        UsageError
+            If a model or an image of the scores is not there.
+        """
+        labelled = label(maps)
+        models = model_names(scores)
+        images = scores[IMAGE].values.astype(str).tolist()
+        positions = []
+        for what, wanted, there in (("model", models, labelled.models), ("image", images, labelled.images)):
+            place = {str(name): i for i, name in enumerate(there)}
+            gone = [name for name in wanted if name not in place]
+            if gone:
+                raise UsageError(
+                    f"the maps have no {what} {gone[0]!r}, and the scores do; give those that were compared"
+                )
+            positions.append([place[name] for name in wanted])
+        labelled = labelled.select(*positions)
+        ends = [[models.index(str(name)) for name in scores[end].values] for end in (MODEL_A, MODEL_B)]
+        return cls(
+            labelled.maps,
+            tuple(models),
+            np.array(images, object),
+            metrics_of(scores) if metrics is None else as_metrics(metrics),
+            np.array(ends, np.intp).T.reshape(-1, 2),
+        )
+
+    @property
+    def chunk(self) -> int:
+        """Images that are stored together."""
+        return self.maps.chunk if isinstance(self.maps, StoredMaps) else 1
+
+    def part(self, models: Iterable[int], images: Iterable[int]) -> StoredMaps | ArrayPart:
+        """Choose the maps of some models and images, in this order; ``read()`` then reads them."""
+        models, images = tuple(map(int, models)), tuple(map(int, images))
+        if not isinstance(self.maps, StoredMaps):
+            return ArrayPart(self.maps, models, images)
+        chosen = tuple(self.maps.models[i] for i in models)
+        return replace(self.maps, models=chosen, images=compact([self.maps.images[i] for i in images]))
+
+    def fit(self, copies: int, memory: int) -> tuple[int, int]:
+        """Choose how many images, and how many models along a tile, a task takes.
+
+        Parameters
+        ----------
+        copies : int
+            Maps that a task holds for each model and image of its tile.
+        memory : int
+            Bytes for all tasks that run at the same time in a process.
+
+        Returns
+        -------
+        images, models : int
+
+        Raises
+        ------
+        BudgetError
+            If not even the maps of two models on one image fit.
+        """
+        pixels = math.prod(self.maps.shape[2:])
+        share = memory // (cluster.capacity().threads if isinstance(self.maps, StoredMaps) else 1)
+        per_map = copies * (self.maps.dtype.itemsize + 8 + sum(m.map_bytes for m in self.metrics))
+        image_bytes = copies * max((m.image_bytes for m in self.metrics), default=0)
+        pair_bytes = max((m.pair_bytes for m in self.metrics), default=0)
+        for side in (len(self.models) // parts for parts in range(1, len(self.models) // 2 + 1)):
+            # A tile has the models of both its sides.
+            held = min(2 * side, len(self.models))
+            spare = share / pixels - held * image_bytes - pair_bytes
+            images = int(spare // (held * per_map))
+            if images >= 1:
+                return min(images, max(self.chunk, FEW)), side
+        raise BudgetError(
+            f"two models' maps of {self.maps.shape[2]}x{self.maps.shape[3]} with what {self.metrics[0].slug} "
+            f"and the other metrics need do not fit {plan.size(share)} for a task; give more memory"
+        )
+
+    def run(
+        self,
+        function: Callable[[Job], Result],
+        jobs: Sequence[Job],
+        done: Callable[[Result], None],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Run a function on many jobs: stored maps wherever Dask runs tasks, others here, one by one.
+
+        Raises
+        ------
+        RunError
+            If a job takes its workers down.
+        """
+        count = 0
+
+        def tell(result: Result) -> None:
+            nonlocal count
+            done(result)
+            count += 1
+            if progress is not None:
+                progress(count, len(jobs))
+
+        if isinstance(self.maps, StoredMaps):
+            died = cluster.run(function, jobs, tell)
+            if died:
+                raise RunError(f"{len(died)} of {len(jobs)} tasks failed: {died[0][1]}")
+        else:
+            for job in jobs:
+                tell(function(job))
