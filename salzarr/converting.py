@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,30 +14,25 @@ import numpy as np
 
 from salzarr import layout, schema
 from salzarr._version import __version__
-from salzarr.errors import (
-    ChangedError,
-    InputError,
-    InputNotFoundError,
-    ShapeError,
-    StoreExistsError,
-)
+from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError
 from salzarr.filling import Piece, checksum, fill
+from salzarr.joining import Labelled, check_joins, common_size, gather, union
 from salzarr.locks import lock
-from salzarr.schema import Status
-from salzarr.sources import FORMATS
-from salzarr.sources.discover import STACKED, Entry, Tree, select_models
-from salzarr.sources.memory import Arrays
-from salzarr.sources.names import clean, duplicates, read_names, relabel, renamer
+from salzarr.schema import IMAGE, MODEL, Status
+from salzarr.sources.discover import STACKED
 from salzarr.sources.shaping import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from salzarr.layout import Writable
+    from salzarr.joining import Models, Names
+    from salzarr.layout import MapsStore
     from salzarr.sources.names import Rename
-    from salzarr.sources.source import Source, Stamp
+    from salzarr.sources.source import Stamp
+
+    Progress = Callable[[int, int], None]
 
 log = logging.getLogger(__name__)
 
@@ -48,35 +40,33 @@ BATCH = 32
 """Chunks that are handed to Dask at a time: enough to keep workers busy, and what a kill loses at most."""
 
 SHOWN = 10
-"""Files that an error lists at most."""
-
-Names = Mapping[str, Any] | str | os.PathLike[str] | None
+"""Files or images that a message lists at most."""
 
 
 @dataclass(frozen=True)
 class ConvertReport:
-    """What a conversion did.
+    """What a conversion did, and what is in the store now.
 
     Attributes
     ----------
     store : str
-        Where the maps are now.
+        Where the maps are.
     models : tuple of str
-        All models of the store.
+        All of the store.
     images : int
-        Images of the store.
+        All of the store.
     shape : (int, int)
         Height and width of the maps.
-    written : int
-        Maps that this run wrote.
+    written, bytes : int
+        Maps that this run wrote, and their bytes before compression.
     missing : dict of str to int
         Of each model that lacks images which others have, how many.
     extra : dict of str to int
         Of each model that has images which no other has, how many.
-    non_finite, constant, resized : int
-        Maps with a NaN or infinity, with a single value (all-zero ones too), of another size at first.
-    bytes : int
-        Of the maps that this run wrote, uncompressed.
+    degenerate : dict of str to int
+        Maps of the store that are ``non_finite``, ``constant`` (all zero, too) or ``negative`` somewhere.
+    resized : int
+        Maps of the store that had another size.
     seconds : float
         It took.
     notices : tuple of str
@@ -88,38 +78,28 @@ class ConvertReport:
     images: int
     shape: tuple[int, int]
     written: int
+    bytes: int
     missing: dict[str, int]
     extra: dict[str, int]
-    non_finite: int
-    constant: int
+    degenerate: dict[str, int]
     resized: int
-    bytes: int
     seconds: float
     notices: tuple[str, ...] = ()
-
-    @property
-    def degenerate(self) -> int:
-        """Maps that some metrics cannot score."""
-        return self.non_finite + self.constant
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A source and the ids that its maps have in the store."""
-
-    model: str
-    ids: tuple[str, ...]
-    source: Source
 
 
 @dataclass
 class Plan:
-    """What is to be done: the axes of the store, and which pieces are to be filled."""
+    """What is to be done: the axes of the store, what is known of its maps, and the pieces to be filled."""
 
     models: list[str]
     images: list[str]
+    facts: NDArray[np.void]
     pieces: list[Piece] = field(default_factory=list)
-    maps: int = 0
+
+    @property
+    def maps(self) -> int:
+        """How many are to be written."""
+        return sum(len(piece.slots) for piece in self.pieces)
 
 
 def convert(
@@ -127,9 +107,9 @@ def convert(
     store: str | os.PathLike[str],
     *,
     glob: str | None = None,
-    models: Mapping[str, str | os.PathLike[str]] | Sequence[str] | None = None,
+    models: Models | None = None,
     stacked: str = STACKED,
-    names: Names | Sequence[str] = None,
+    names: Names | None = None,
     rename: Rename | None = None,
     strip_suffix: Sequence[str] = (),
     size: str | tuple[int, int] | None = None,
@@ -138,7 +118,7 @@ def convert(
     append: bool = False,
     overwrite: bool = False,
     chunk_bytes: int = layout.CHUNK_BYTES,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ConvertReport:
     """Batch the maps of many models into one chunked store.
 
@@ -147,19 +127,19 @@ def convert(
 
     Parameters
     ----------
-    source : path, mapping, or array
-        A folder with one folder per model, whatever lies between that and the maps; one file that holds
-        many models; ``{model: array[image, y, x]}``; or an xarray object with a ``model`` dimension.
+    source : path, mapping, or xarray object
+        A folder with one folder (or archive) per model, whatever lies between that and the maps; one file
+        with many models; ``{model: array[image, y, x]}``; or what has a ``model`` dimension.
     store : path or URL
         Where the store is or is to be.
     glob : str, optional
         Only files whose path below the source matches are looked at, such as ``*/**/Baseline/*.npy``.
     models : mapping or sequence of str, optional
-        ``{name: path}`` (relative to the source) instead of one folder each, or the names of those wanted.
+        ``{name: path}`` (below the source) instead of one folder each; or the names of those wanted.
     stacked : str, default "batch_maps*.npy"
         Which ``.npy`` files are stacks, (image, H, W).
     names : path, sequence of str, or mapping of model to either, optional
-        Names of the maps of stacks that have none beside them.
+        Names of the maps of stacks that have none of their own.
     rename : mapping, path of a two-column csv file, or callable, optional
         New names of images.
     strip_suffix : sequence of str
@@ -191,10 +171,17 @@ def convert(
         If maps differ in size and no size is given; the message is a table of the sizes.
     StoreExistsError, ChangedError, LockedError
         If the store holds other maps, was begun with other inputs or options, or is being written.
+    StoreError
+        If the store cannot be written, such as when the disk is full; the same call goes on.
+
+    See Also
+    --------
+    create : to write maps from the loop that makes them
+    export : the way back
 
     Examples
     --------
-    >>> import numpy as np, salzarr, tempfile
+    >>> import numpy as np, tempfile
     >>> rng = np.random.default_rng(0)
     >>> maps = {"a": rng.random((5, 8, 8)), "b": rng.random((5, 8, 8))}
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -202,115 +189,66 @@ def convert(
     >>> report.models, report.images, report.shape
     (('a', 'b'), 5, (8, 8))
     """
-    began = time.monotonic()
-    url = layout.url_of(store)
     recipe = Recipe.of(size, channel, dtype)
     notices: list[str] = []
-    entries = find(source, notices, glob=glob, models=models, stacked=stacked, names=names)
-    labelled = label(entries, strip_suffix, rename)
-    with lock(url):
-        opened = _open_or_create(
-            url, labelled, recipe, notices, append=append, overwrite=overwrite, chunk_bytes=chunk_bytes
-        )
-        facts, plan = _plan(opened, labelled, append=append)
-        if plan.pieces or not opened.attrs[schema.ATTR_COMPLETE]:
-            _run(opened, plan, facts, recipe, progress)
-        report = _report(url, opened, facts, plan, notices, time.monotonic() - began)
-        provenance = {
-            "source": str(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__,
-            "salzarr": __version__,
-            "notices": notices,
-        }
-        opened.finish(provenance)
-    return report
+    labelled = gather(
+        source, notices, glob=glob, models=models, stacked=stacked,
+        names=names, rename=rename, strip_suffix=strip_suffix,
+    )  # fmt: skip
+    origin = os.fspath(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
+    return write_store(
+        labelled, layout.url_of(store), recipe, str(origin), notices,
+        append=append, overwrite=overwrite, chunk_bytes=chunk_bytes, progress=progress,
+    )  # fmt: skip
 
 
-def find(
-    source: Any,
+def write_store(
+    labelled: Sequence[Labelled],
+    url: str,
+    recipe: Recipe,
+    origin: str,
     notices: list[str],
     *,
-    glob: str | None = None,
-    models: Mapping[str, str | os.PathLike[str]] | Sequence[str] | None = None,
-    stacked: str = STACKED,
-    names: Names | Sequence[str] = None,
-) -> list[Entry]:
-    """Find the models of a source; the parameters are those of :func:`convert`.
+    append: bool,
+    overwrite: bool,
+    chunk_bytes: int,
+    progress: Progress | None,
+) -> ConvertReport:
+    """Write labelled maps into a new store, or what is missing of them into one that is there.
+
+    Parameters
+    ----------
+    labelled : sequence of Labelled
+        The maps.
+    url : str
+        Of the store.
+    recipe : Recipe
+        How arrays become maps.
+    origin : str
+        Where they come from, for the store's provenance.
+    notices : list of str
+        What a user should know; more are added.
+    append, overwrite, chunk_bytes, progress
+        As in :func:`convert`.
 
     Raises
     ------
-    InputNotFoundError
-        If there are none.
+    SalzarrError
+        As :func:`convert`.
     """
-    given = _names(names)
-    wanted = [models] if isinstance(models, str) else models
-    if isinstance(source, (str, os.PathLike)):
-        root = os.fspath(source)
-        tree = Tree(FORMATS, glob, stacked, given, notices)
-        if not os.path.isdir(root):
-            raise InputNotFoundError(f"{root} is not a folder; give the one that holds the models' folders")
-        if isinstance(wanted, Mapping):
-            return [
-                e
-                for name, path in wanted.items()
-                for e in tree.model(name, os.path.join(root, os.fspath(path)))
-            ]
-        entries = tree.models(root)
-    else:
-        entries = [
-            Entry(str(name), Arrays.of(str(name), values, given.get(str(name), given.get(""))))
-            for name, values in dict(source).items()
-        ]
-    return select_models(entries, wanted) if wanted else entries  # type: ignore[arg-type]
-
-
-def _names(names: Names | Sequence[str]) -> dict[str, list[str]]:
-    """Return names by model, "" standing for all."""
-    if names is None:
-        return {}
-    table = names if isinstance(names, Mapping) else {"": names}
-    return {
-        model: read_names(of) if isinstance(of, (str, os.PathLike)) else [str(name) for name in of]
-        for model, of in table.items()
-    }
-
-
-def label(
-    entries: Sequence[Entry], strip_suffix: Sequence[str] = (), rename: Rename | None = None
-) -> list[Labelled]:
-    """Give every map the id that it has in the store, and refuse what cannot be joined by it.
-
-    Raises
-    ------
-    InputError
-        If a model has two maps of one image, two models have one name, or maps without names would be
-        joined with others by position.
-    """
-    new_name = renamer(rename)
-    labelled = []
-    for entry in entries:
-        source = entry.source
-        ids = relabel(source.ids, strip_suffix, new_name) if source.named else source.ids
-        for twice in duplicates(ids)[:1]:
-            origins = [origin for origin, id_ in zip(source.origins(), ids, strict=True) if id_ == twice]
-            raise InputError(
-                f"{entry.model} has several maps of image {twice!r}: {', '.join(origins[:3])}; rename or remove all but one"
-            )
-        labelled.append(Labelled(clean(entry.model), ids, source))
-    for twice in duplicates(item.model for item in labelled):
-        raise InputError(f"two models are called {twice!r}; rename one")
-    for item in labelled:
-        if not item.source.named:
-            for other in labelled:
-                _check_joins(item, set(other.ids), f"{other.model} has {len(other.ids)} others")
-    return labelled
-
-
-def _check_joins(item: Labelled, ids: set[str], others: str) -> None:
-    """Refuse to join maps without names with others by position."""
-    if set(item.ids) != ids:
-        raise InputError(
-            f"{item.source.origins()[0].split('[')[0]} ({item.model}) holds {len(item.ids)} maps without names and {others}, so they cannot be joined; give their names with --names FILE, or a text file beside it"
+    began = time.monotonic()
+    with lock(url):
+        store = _open_or_create(
+            url, labelled, recipe, notices, append=append, overwrite=overwrite, chunk_bytes=chunk_bytes
         )
+        plan = _plan(store, labelled, append=append)
+        if plan.pieces:
+            _run(store, plan, recipe, progress)
+        report = _report(store, plan, notices, time.monotonic() - began)
+        if plan.pieces or not (store.complete and store.consolidated):
+            earlier = store.attrs.get(schema.ATTR_PROVENANCE)
+            store.finish(plan.facts, _provenance(origin, report, earlier))
+    return report
 
 
 def _open_or_create(
@@ -322,93 +260,51 @@ def _open_or_create(
     append: bool,
     overwrite: bool,
     chunk_bytes: int,
-) -> Writable:
+) -> MapsStore:
     """Open a store that is to be resumed or grown, or make a new one."""
-    if overwrite and layout.exists(url):
-        layout.remove_store(url)
-    if not layout.exists(url):
-        shape = recipe.size or common_shape(labelled, recipe)
+    is_new = overwrite or not layout.exists(url) or layout.is_embryo(url)
+    if is_new:
+        shape = recipe.size or common_size(labelled, recipe)  # before anything is deleted
+        if overwrite and layout.exists(url):
+            layout.remove_store(url)
+        models, images = [item.model for item in labelled], union([item.ids for item in labelled])
         return layout.create_store(
-            url, [item.model for item in labelled], union([item.ids for item in labelled]), shape,
-            recipe.attrs(), dtype=recipe.dtype, chunk_bytes=chunk_bytes,
-        )  # fmt: skip
-    opened = layout.open_writable(url)
-    stored = opened.attrs[schema.ATTR_FINGERPRINT]
+            url, models, images, shape, recipe.attrs(), dtype=recipe.dtype, chunk_bytes=chunk_bytes
+        )
+    store = layout.open_writable(url)
+    stored = store.attrs[schema.ATTR_FINGERPRINT]
     changed = [
-        f"{name} was {stored.get(name)} and is {value}"
+        f"{name} was {stored.get(name)} and is now {value}"
         for name, value in recipe.attrs().items()
         if stored.get(name) != value
     ]
     if changed:
         raise ChangedError(
-            f"{url} was made with other options: {', '.join(changed)}; give the same, or --overwrite"
+            f"{url} was made with other options: {', '.join(changed)}; give those, or start again with --overwrite"
         )
-    if not opened.attrs[schema.ATTR_COMPLETE]:
-        notices.append(f"{url} was unfinished and has been taken up")
-    elif not append:
-        known = set(opened.models), set(opened.images)
-        new = (
-            [i.model for i in labelled if i.model not in known[0]],
-            {id_ for i in labelled for id_ in i.ids} - known[1],
+    old, known = set(store.names(MODEL)), set(store.names(IMAGE))
+    new = [item for item in labelled if item.model not in old]
+    more = {id_ for item in labelled for id_ in item.ids} - known
+    if not store.complete:
+        notices.append(f"{url} was unfinished; what was there has been kept")
+    elif (new or more) and not append:
+        raise StoreExistsError(
+            f"{url} exists, and {len(new)} models and {len(more)} images are not in it; add them with "
+            "--append, or start again with --overwrite"
         )
-        if new[0] or new[1]:
-            raise StoreExistsError(
-                f"{url} exists, and {len(new[0])} models and {len(new[1])} images would be new; add them with --append, or start again with --overwrite"
-            )
-    if recipe.size is None:
-        shape = common_shape(
-            [item for item in labelled if item.model not in opened.models] or labelled[:1], recipe
-        )
-        if shape != opened.shape:
+    for item in new:
+        check_joins(item, list(known), url)
+    if recipe.size is None and new:
+        shape = common_size(new, recipe)
+        if shape != store.shape:
             raise ShapeError(
-                f"the maps have size {shape[0]}x{shape[1]}, those of {url} {opened.shape[0]}x{opened.shape[1]}"
+                f"the new maps are {shape[0]}x{shape[1]}, those of {url} {store.shape[0]}x{store.shape[1]}; "
+                "convert them all into a new store with --size"
             )
-    return opened
+    return store
 
 
-def union(ids: Sequence[Sequence[str]]) -> list[str]:
-    """Join ids: in order of their names if each list is so, else as they come.
-
-    >>> union([["a", "c"], ["b", "c"]]), union([["c", "a"], ["b"]])
-    (['a', 'b', 'c'], ['c', 'a', 'b'])
-    """
-    joined = list(dict.fromkeys(id_ for part in ids for id_ in part))
-    return sorted(joined) if all(list(part) == sorted(part) for part in ids) else joined
-
-
-def common_shape(labelled: Sequence[Labelled], recipe: Recipe) -> tuple[int, int]:
-    """Return the size that all maps have, from their headers.
-
-    Raises
-    ------
-    ShapeError
-        If there are several; the message is a table of them.
-    """
-    sizes: dict[str, Counter[tuple[int, int]]] = {}
-    with ThreadPoolExecutor() as pool:
-        for item, shapes in zip(labelled, pool.map(lambda item: item.source.shapes(), labelled), strict=True):
-            counts = Counter(shapes)
-            first = {shape: item.source.origins()[shapes.index(shape)] for shape in counts}
-            sizes[item.model] = Counter()
-            for shape, count in counts.items():
-                sizes[item.model][recipe.shape(shape, first[shape])] += count
-    total = sum(sizes.values(), Counter())
-    if len(total) > 1:
-        width = max(map(len, sizes))
-        rows = [
-            f"  {model:{width}}  " + ", ".join(f"{h}x{w} ({n} maps)" for (h, w), n in found.most_common())
-            for model, found in sizes.items()
-        ]
-        h, w = total.most_common(1)[0][0]
-        raise ShapeError(
-            "\n".join(
-                ["the maps have different sizes:", *rows, f"resize them to one, such as --size {h}x{w}"]
-            )
-        )
-    return next(iter(total))
-
-
-def _plan(opened: Writable, labelled: Sequence[Labelled], *, append: bool) -> tuple[NDArray[np.void], Plan]:
+def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Plan:
     """Compare what there is with what is wanted, and grow the store to hold it.
 
     Raises
@@ -416,36 +312,46 @@ def _plan(opened: Writable, labelled: Sequence[Labelled], *, append: bool) -> tu
     ChangedError
         If inputs that were converted already have changed or gone.
     """
-    models, images = opened.models, opened.images
-    plan = Plan([*models, *(i.model for i in labelled if i.model not in set(models))], images)
-    have = set(images)
-    plan.images = images + [id_ for id_ in union([item.ids for item in labelled]) if id_ not in have]
-    if (plan.models, plan.images) != (models, images):
-        opened.begin()
-        opened.grow(plan.models, plan.images)
-    facts = opened.read_facts()
-    rows, columns = ({name: at for at, name in enumerate(names)} for names in (plan.models, plan.images))
-    per_chunk = opened.maps.chunks[1]
+    models, images = store.names(MODEL), store.names(IMAGE)
+    known = set(images)
+    all_models = list(dict.fromkeys([*models, *(item.model for item in labelled)]))
+    all_images = images + [id_ for id_ in union([item.ids for item in labelled]) if id_ not in known]
+    if (all_models, all_images) != (models, images):
+        store.begin()
+    store.grow(all_models, all_images)
+    plan = Plan(all_models, all_images, store.read_facts())
+    column = {id_: at for at, id_ in enumerate(all_images)}
+    length = store.chunks.length
     for item in labelled:
-        model = rows[item.model]
-        places = np.array([columns[id_] for id_ in item.ids])
+        model = all_models.index(item.model)
+        places = np.array([column[id_] for id_ in item.ids])
         stamps = item.source.stamps()
-        done = facts["map_status"][model] & Status.MISSING == 0
-        done &= np.repeat(
-            [opened.has_chunk(model, block) for block in range(-(-done.size // per_chunk))], per_chunk
-        )[: done.size]
-        _check_unchanged(opened.url, item, stamps, facts[model], places, done, append=append)
-        todo = [position for position in np.argsort(places, kind="stable") if not done[places[position]]]
+        done = plan.facts["map_status"][model] & Status.MISSING == 0
+        for block in range(-(-done.size // length)):
+            part = done[block * length : (block + 1) * length]
+            if part.any() and not store.chunks.exists(model, block):
+                part[:] = False
+        _check_unchanged(store.url, item, stamps, plan.facts[model], places, done, append=append)
         blocks: dict[int, list[int]] = {}
-        for position in todo:
-            blocks.setdefault(int(places[position]) // per_chunk, []).append(int(position))
+        for position in np.argsort(places, kind="stable").tolist():
+            if not done[places[position]]:
+                blocks.setdefault(int(places[position]) // length, []).append(position)
         for block, positions in blocks.items():
-            slots = tuple(int(places[position]) % per_chunk for position in positions)
-            keep = bool(done[block * per_chunk : (block + 1) * per_chunk].any())
-            part = item.source.select(positions)
-            plan.pieces.append(Piece(model, block, slots, part, tuple(stamps[p] for p in positions), keep))
-        plan.maps += len(todo)
-    return facts, plan
+            part = item.select(positions)
+            plan.pieces.append(
+                Piece(
+                    model,
+                    block,
+                    slots=tuple(int(places[position]) % length for position in positions),
+                    source=part.source,
+                    stamps=tuple(stamps[position] for position in positions),
+                    keep=bool(done[block * length : (block + 1) * length].any()),
+                    facts=part.facts,
+                )
+            )
+    if plan.pieces:
+        store.begin()
+    return plan
 
 
 def _check_unchanged(
@@ -458,106 +364,144 @@ def _check_unchanged(
     *,
     append: bool,
 ) -> None:
-    """Refuse inputs that are not those which were converted: by their stamps, and where these differ, their bytes."""
-    there = np.zeros(done.size, bool)
-    there[places] = True
-    gone = np.flatnonzero(done & ~there)
-    if gone.size and not append:
+    """Refuse inputs that are not those converted: by their stamps, and where these differ, by their bytes."""
+    gone = done.copy()
+    gone[places] = False
+    if gone.any() and not append:
         raise ChangedError(
-            f"{url} holds {gone.size} maps of {item.model} that are no longer in the source; put them back, or start again with --overwrite"
+            f"{url} holds {gone.sum()} maps of {item.model} that are no longer in the source; put them back, "
+            "or start again with --overwrite"
         )
-    known = np.array(stamps)
-    differ = done[places] & (
-        (known[:, 0] != facts["source_size"][places])
-        | (known[:, 1] != facts["source_mtime"][places])
-        | (known[:, 1] < 0)
+    here = facts[places]
+    sizes, times = np.array(stamps, np.int64).reshape(-1, 2).T
+    differ = (sizes != here["source_size"]) | (times != here["source_mtime"]) | (times < 0)
+    suspects = np.flatnonzero(done[places] & differ).tolist()
+    part = item.select(suspects)
+    crcs = (
+        part.facts["source_crc"] if part.facts is not None else [checksum(raw) for raw in part.source.read()]
     )
-    suspects = np.flatnonzero(differ)
-    part = item.source.select(suspects.tolist())
     changed = [
-        origin for place, origin, raw in zip(places[suspects], part.origins(), part.read(), strict=True)
-        if checksum(raw) != facts["source_crc"][place]
-    ]  # fmt: skip
+        origin
+        for position, crc, origin in zip(suspects, crcs, part.source.origins(), strict=True)
+        if crc != here["source_crc"][position]
+    ]
     if changed:
         raise ChangedError(
-            f"{len(changed)} inputs changed since {url} was written: {_listed(changed)}; start again with --overwrite"
+            f"{len(changed)} inputs are not those that {url} was made from: {listed(changed)}; "
+            "start again with --overwrite"
         )
 
 
-def _listed(items: Sequence[str]) -> str:
-    more = f", and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+def listed(items: Sequence[str]) -> str:
+    """Return the first few of many.
+
+    >>> listed([str(n) for n in range(12)])
+    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more'
+    """
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + more
 
 
-def _run(
-    opened: Writable,
-    plan: Plan,
-    facts: NDArray[np.void],
-    recipe: Recipe,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Fill all pieces, noting in the journal what is finished, and write the facts in the end.
+def _run(store: MapsStore, plan: Plan, recipe: Recipe, progress: Progress | None) -> None:
+    """Fill all pieces, noting in the journal what is finished.
 
     Raises
     ------
     InputError
         If inputs could not be read, once everything else is done.
     """
-    opened.begin()
     failures: list[InputError] = []
-    done = 0
-    for batch in _batches(plan.pieces, BATCH):
+    done, total = 0, plan.maps
+    for start in range(0, len(plan.pieces), BATCH):
+        batch = plan.pieces[start : start + BATCH]
         # A call without arguments, or Dask would look through every field of every piece for collections.
-        tasks = [dask.delayed(partial(fill, piece, opened.maps, recipe), pure=False)() for piece in batch]
-        results = dask.compute(*tasks)
+        results = dask.compute(
+            *(dask.delayed(partial(fill, piece, store.chunks, recipe), pure=False)() for piece in batch)
+        )
         records = np.concatenate([result.records for result in results])
         failures += [result.failure for result in results if result.failure]
-        opened.journal.append(records)
-        for name in layout.FACT.names or ():
-            facts[name][records["model"], records["image"]] = records[name]
+        store.journal.append(records)
+        layout.add_records(plan.facts, records)
         done += sum(len(piece.slots) for piece in batch)
         if progress:
-            progress(done, plan.maps)
+            progress(done, total)
     if failures:
         lines = "\n".join(f"  {failure}" for failure in failures[:SHOWN])
+        more = f"\n  and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
         raise InputError(
-            f"{len(failures)} inputs could not be converted, everything else has been:\n{lines}\n"
-            f"mend or remove them and repeat the command, which goes on from here"
+            f"{len(failures)} chunks could not be converted, all others are:\n{lines}{more}\n"
+            "mend or remove these inputs and repeat the command, which goes on from here"
         )
-    opened.write_facts(facts, range(len(plan.models)))
 
 
-def _batches(items: Sequence[Piece], size: int) -> Iterator[Sequence[Piece]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _report(
-    url: str, opened: Writable, facts: NDArray[np.void], plan: Plan, notices: Sequence[str], seconds: float
-) -> ConvertReport:
-    """Count what there is in the store now."""
-    status = facts["map_status"]
-    there = status & Status.MISSING == 0
+def _report(store: MapsStore, plan: Plan, notices: list[str], seconds: float) -> ConvertReport:
+    """Count what there is in the store now, and say what is missing."""
+    there = plan.facts["map_status"] & Status.MISSING == 0
     owners = there.sum(axis=0)
-    missing = {model: int((~there[row] & (owners > 0)).sum()) for row, model in enumerate(plan.models)}
-    extra = (
-        {model: int((there[row] & (owners == 1)).sum()) for row, model in enumerate(plan.models)}
-        if len(plan.models) > 1
-        else {}
-    )
-    height, width = opened.shape
+    missing = _by_model(plan, ~there & (owners > 0), "lacks", "that others have", notices)
+    alone = there & (owners == 1) if len(plan.models) > 1 else np.zeros_like(there)
+    extra = _by_model(plan, alone, "alone has", "", notices)
+    height, width = store.shape
     return ConvertReport(
-        store=url,
+        store=store.url,
         models=tuple(plan.models),
         images=len(plan.images),
         shape=(height, width),
         written=plan.maps,
-        missing={model: count for model, count in missing.items() if count},
-        extra={model: count for model, count in extra.items() if count},
-        non_finite=int((status & Status.NON_FINITE > 0).sum()),
-        constant=int((there & (facts["map_min"] == facts["map_max"])).sum()),
-        resized=int((status & Status.RESIZED > 0).sum()),
-        bytes=plan.maps * height * width * opened.maps.dtype.itemsize,
+        bytes=plan.maps * height * width * store.maps.dtype.itemsize,
+        missing=missing,
+        extra=extra,
+        degenerate=degenerate(plan.facts),
+        resized=int((plan.facts["map_status"] & Status.RESIZED > 0).sum()),
         seconds=seconds,
         notices=tuple(notices),
     )
+
+
+def _by_model(
+    plan: Plan, mask: NDArray[np.bool_], verb: str, which: str, notices: list[str]
+) -> dict[str, int]:
+    """Count and name the images of each model that a mask marks."""
+    counts = {}
+    for model, row in zip(plan.models, mask, strict=True):
+        if row.any():
+            names = [plan.images[at] for at in np.flatnonzero(row)[: SHOWN + 1]]
+            counts[model] = int(row.sum())
+            notices.append(
+                f"{model} {verb} {counts[model]} images {which}: {listed(names)}".replace(" :", ":")
+            )
+    return counts
+
+
+def degenerate(facts: NDArray[np.void]) -> dict[str, int]:
+    """Count the maps that some metrics cannot take, from what is known of them.
+
+    Parameters
+    ----------
+    facts : ndarray of dtype FACT
+
+    Returns
+    -------
+    dict
+        ``non_finite``, ``constant`` (a single value), ``all_zero``, ``negative`` (somewhere).
+    """
+    low, high = facts["map_min"], facts["map_max"]
+    return {
+        "non_finite": int((facts["map_status"] & Status.NON_FINITE > 0).sum()),
+        "constant": int((low == high).sum()),
+        "all_zero": int(((low == 0) & (high == 0)).sum()),
+        "negative": int((low < 0).sum()),
+    }
+
+
+def _provenance(origin: str, report: ConvertReport, earlier: Any) -> dict[str, Any]:
+    """Return what a store remembers of how it was made; of each run that added to it."""
+    run = {
+        "source": origin,
+        "salzarr": __version__,
+        "written": report.written,
+        "missing": report.missing,
+        "extra": report.extra,
+        "notices": list(report.notices),
+    }
+    return {"runs": [*(earlier or {}).get("runs", []), run]}

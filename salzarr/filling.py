@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
-from salzarr.errors import CorruptError, InputError, StoreError
-from salzarr.layout import RECORD, chunk_key, storage_errors
+from salzarr.chunks import BadChunkError, chunk_key
+from salzarr.errors import CorruptError, InputError
+from salzarr.layout import FACT_NAMES, RECORD, storage_errors
 from salzarr.schema import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import zarr
     from numpy.typing import NDArray
 
+    from salzarr.chunks import Chunks
     from salzarr.sources.shaping import Recipe
     from salzarr.sources.source import Source, Stamp
 
@@ -65,13 +66,13 @@ def note(record: NDArray[np.void], values: Array, crc: int, stamp: Stamp, *, res
 
 
 def write_chunk(
-    maps: zarr.Array[Any], model: int, block: int, slots: Sequence[int], values: Array, *, keep: bool
+    chunks: Chunks, model: int, block: int, slots: Sequence[int], values: Array, *, keep: bool
 ) -> None:
     """Write some maps of one chunk, all others of it staying as they are.
 
     Parameters
     ----------
-    maps : zarr.Array
+    chunks : Chunks
         Of the store.
     model, block : int
         Which chunk.
@@ -90,22 +91,20 @@ def write_chunk(
     StoreError
         If the chunk cannot be written.
     """
-    start = block * maps.chunks[1]
-    stop = min(start + maps.chunks[1], maps.shape[1])
-    where = (slice(model, model + 1), slice(start, stop))
-    with storage_errors(str(maps.store)):
-        if list(slots) != list(range(stop - start)):
-            chunk = np.full((stop - start, *maps.shape[2:]), np.nan, maps.dtype)
+    with storage_errors(chunks.url):
+        if list(slots) != list(range(chunks.length)):
+            whole = np.full(chunks.shape, np.nan, values.dtype)
             if keep:
                 try:
-                    chunk = np.array(maps[where])[0]
-                except Exception as error:
+                    chunks.read(model, block, whole)
+                except BadChunkError as error:
                     raise CorruptError(
-                        f"{maps.store}: the chunk {chunk_key(model, block)} cannot be read ({error}), so no maps can be added to it; convert again with --overwrite"
-                    ) from error
-            chunk[list(slots)] = values
-            values = chunk
-        maps[where] = values[None]
+                        f"{chunks.url}: chunk {chunk_key(model, block)} {error}, so that no maps can be added; "
+                        "convert again with --overwrite"
+                    ) from None
+            whole[list(slots)] = values
+            values = whole
+        chunks.write(model, block, values)
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,8 @@ class Piece:
         As they were when the run was planned.
     keep : bool
         Whether the chunk holds other maps already.
+    facts : ndarray of dtype FACT, optional
+        What is known of the maps, if they come from another store.
     """
 
     model: int
@@ -132,6 +133,7 @@ class Piece:
     source: Source
     stamps: tuple[Stamp, ...]
     keep: bool
+    facts: NDArray[np.void] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,23 +144,21 @@ class Filled:
     failure: InputError | None = None
 
 
-def fill(piece: Piece, maps: zarr.Array[Any], recipe: Recipe) -> Filled:
+def fill(piece: Piece, chunks: Chunks, recipe: Recipe) -> Filled:
     """Read the maps of a piece and write their chunk: the task that runs on workers.
 
     A bad input fails this piece alone, so that everything else gets done and the same command, once the
     input is mended, does only what is left. A disk that is full fails the run.
     """
     try:
-        values, records = read_piece(piece, maps.chunks[1], maps.shape[2:], recipe)
+        values, records = read_piece(piece, chunks.shape, recipe)
     except InputError as error:
         return Filled(np.empty(0, RECORD), error)
-    write_chunk(maps, piece.model, piece.block, piece.slots, values, keep=piece.keep)
+    write_chunk(chunks, piece.model, piece.block, piece.slots, values, keep=piece.keep)
     return Filled(records)
 
 
-def read_piece(
-    piece: Piece, per_chunk: int, shape: tuple[int, ...], recipe: Recipe
-) -> tuple[Array, NDArray[np.void]]:
+def read_piece(piece: Piece, chunk: tuple[int, ...], recipe: Recipe) -> tuple[Array, NDArray[np.void]]:
     """Read the maps of a piece, as they are to be stored, and what is to be noted of them.
 
     Raises
@@ -166,32 +166,28 @@ def read_piece(
     InputError
         If one cannot be read, has the wrong size, or has changed since the run was planned.
     """
-    count = len(piece.slots)
+    count, (per_chunk, *shape) = len(piece.slots), chunk
     values = np.empty((count, *shape), recipe.dtype)
     records = np.empty(count, RECORD)
     records["model"] = piece.model
     origins = piece.source.origins()
     for position, (raw, origin) in enumerate(zip(piece.source.read(), origins, strict=True)):
         made, resized = recipe.apply(raw, origin)
-        if made.shape != shape:
+        if list(made.shape) != shape:
             raise InputError(
-                f"{origin} has size {made.shape[0]}x{made.shape[1]}, the store has {shape[0]}x{shape[1]}; resize with --size {shape[0]}x{shape[1]}"
+                f"{origin} is {made.shape[0]}x{made.shape[1]}, the maps of the store are {shape[0]}x{shape[1]}; "
+                "resize with --size"
             )
         values[position] = made
         records["image"][position] = piece.block * per_chunk + piece.slots[position]
-        note(records[position], made, checksum(raw), piece.stamps[position], resized=resized)
+        if piece.facts is None:
+            note(records[position], made, checksum(raw), piece.stamps[position], resized=resized)
+        else:
+            for name in FACT_NAMES:
+                records[name][position] = piece.facts[name][position]
     for origin, planned, now in zip(origins, piece.stamps, piece.source.stamps(), strict=True):
         if planned != now:
             raise InputError(
                 f"{origin} changed while it was converted; repeat the command when it is finished"
             )
     return values, records
-
-
-def first_sentence(error: StoreError | InputError) -> str:
-    """Return the first line of an error.
-
-    >>> first_sentence(InputError("one\\ntwo"))
-    'one'
-    """
-    return str(error).splitlines()[0]

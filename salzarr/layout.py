@@ -1,11 +1,20 @@
 """How a maps store lies on disk: made, opened for writing, grown, finished.
 
-This is the only module that opens a maps store for writing.
+This is the only module that opens a maps store for writing, and the order in which things are written is what
+lets a run be killed anywhere:
+
+* making: the mark of a salzarr store first, then the arrays, then the options, without which it is an embryo
+  that is made anew;
+* growing: unfinished first (which drops the consolidated metadata), then the arrays, then the names;
+* filling: a chunk by a rename, then its record in the journal; facts stay in memory until the end;
+* finishing: facts, ``complete``, consolidated metadata, and the journal is dropped.
 """
 
 from __future__ import annotations
 
 import os
+import time
+import uuid
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import collect_aiterator, sync
 
 from salzarr import schema
 from salzarr._version import __version__
+from salzarr.chunks import Chunks, codecs
 from salzarr.errors import StoreError, StoreExistsError, StoreNotFoundError
 from salzarr.locks import local_path
 
@@ -34,6 +44,14 @@ CHUNK_BYTES = 4 << 20
 ROW = 16_384
 """Least length of a chunk of facts and names, so that a store that grows does not fray into small files."""
 
+FACT = np.dtype([(variable.name, variable.dtype) for variable in (*schema.FACTS, *schema.MANIFEST)])
+"""What is known of one map besides its values."""
+
+RECORD = np.dtype([("model", "uint32"), ("image", "uint32"), *FACT.descr])
+"""The same in the journal."""
+
+FACT_NAMES: tuple[str, ...] = FACT.names or ()
+
 
 def url_of(path: str | os.PathLike[str]) -> str:
     """Return a store's place as text: a path, or a URL as it is.
@@ -44,11 +62,6 @@ def url_of(path: str | os.PathLike[str]) -> str:
     return os.fspath(path).rstrip("/") or "/"
 
 
-def codecs(itemsize: int, cname: str = "lz4") -> list[Any]:
-    """Return the compressor of maps, and behind it the checksum that it lacks."""
-    return [BloscCodec(cname=cname, clevel=5, shuffle="bitshuffle", typesize=itemsize), Crc32cCodec()]  # type: ignore[arg-type]
-
-
 def images_per_chunk(shape: tuple[int, int], itemsize: int, chunk_bytes: int = CHUNK_BYTES) -> int:
     """Return how many whole maps go into a chunk.
 
@@ -56,6 +69,23 @@ def images_per_chunk(shape: tuple[int, int], itemsize: int, chunk_bytes: int = C
     20
     """
     return max(1, chunk_bytes // (shape[0] * shape[1] * itemsize))
+
+
+def blank(shape: tuple[int, ...]) -> NDArray[np.void]:
+    """Return facts of maps that are missing.
+
+    >>> blank((1,))["map_status"]
+    array([1], dtype=uint8)
+    """
+    facts = np.empty(shape, FACT)
+    for name in FACT_NAMES:
+        facts[name] = _fill(FACT[name])
+    return facts
+
+
+def _fill(dtype: np.dtype[Any]) -> Any:
+    """Return what stands for a missing value."""
+    return int(schema.Status.MISSING) if dtype == np.uint8 else {"f": np.nan, "i": -1, "u": 0}[dtype.kind]
 
 
 @contextmanager
@@ -71,24 +101,28 @@ def storage_errors(url: str) -> Iterator[None]:
 
 
 def exists(url: str) -> bool:
-    """Whether there is anything at that place."""
+    """Whether there is anything at that place; what a killed run left half written is nothing."""
     path = local_path(url)
-    if path is not None:
-        return (os.path.isdir(path) and bool(os.listdir(path))) or os.path.isfile(path)
-    return is_group(url)
+    if path is None:
+        return _is_group(url)
+    if os.path.isdir(path):
+        return any(not name.endswith(".partial") for name in os.listdir(path))
+    return os.path.lexists(path)
 
 
-def is_group(url: str) -> bool:
-    """Whether there is a Zarr group at that place."""
+def _is_group(url: str) -> bool:
     try:
-        zarr.open_group(url, mode="r", use_consolidated=False)
-    except (FileNotFoundError, KeyError):
-        return False
+        with storage_errors(url):
+            zarr.open_group(url, mode="r", use_consolidated=False)
+    except (StoreError, KeyError) as error:
+        if isinstance(error.__cause__, FileNotFoundError) or isinstance(error, KeyError):
+            return False
+        raise
     return True
 
 
-def read_attrs(url: str) -> dict[str, Any]:
-    """Return the attributes of a maps store, checked to be one.
+def open_group(url: str, mode: Any = "r") -> zarr.Group:
+    """Open a maps store's group, checked to be one, without consolidated metadata.
 
     Raises
     ------
@@ -97,76 +131,25 @@ def read_attrs(url: str) -> dict[str, Any]:
     StoreError, VersionError
         If it is something else, or from a newer salzarr.
     """
-    return dict(open_group(url).attrs)
-
-
-def open_group(url: str, mode: Any = "r") -> zarr.Group:
-    """Open a maps store's group, checked to be one, without consolidated metadata.
-
-    Raises
-    ------
-    StoreNotFoundError, StoreError, VersionError
-        As :func:`read_attrs`.
-    """
     with storage_errors(url):
         try:
             group = zarr.open_group(url, mode=mode, use_consolidated=False)
         except (FileNotFoundError, KeyError):
             what = "is not a Zarr store" if exists(url) else "does not exist"
-            raise StoreNotFoundError(f"{url} {what}; make it with 'salzarr convert SOURCE {url}'") from None
-        except ValueError as error:  # a zarr.json that is no JSON, or not one of a group
-            raise StoreError(f"{url} has a damaged zarr.json: {error}") from None
+            raise StoreNotFoundError(f"{url} {what}; make one with 'salzarr convert'") from None
+        except (ValueError, TypeError) as error:  # a zarr.json that is no JSON, or not that of a group
+            raise StoreError(f"{url} has a damaged zarr.json: {error}; convert the maps again") from None
     schema.check(group.attrs, schema.KIND_MAPS, url)
     return group
 
 
-FACT = np.dtype([(variable.name, variable.dtype) for variable in (*schema.FACTS, *schema.MANIFEST)])
-"""What is known of one map besides its values."""
-
-RECORD = np.dtype([("model", "uint32"), ("image", "uint32"), *FACT.descr])
-"""The same in the journal."""
-
-
-def blank(shape: tuple[int, ...]) -> NDArray[np.void]:
-    """Return facts of maps that are missing.
-
-    >>> blank((1,))["map_status"]
-    array([1], dtype=uint8)
-    """
-    facts = np.empty(shape, FACT)
-    for name in FACT.names or ():
-        facts[name] = _fill(FACT[name])
-    return facts
-
-
-def _fill(dtype: np.dtype[Any]) -> Any:
-    """Return what stands for a missing value."""
-    fills = {"f": np.nan, "i": -1, "u": 0}
-    return int(schema.Status.MISSING) if dtype == np.uint8 else fills[dtype.kind]
-
-
 @dataclass(frozen=True)
-class Writable:
-    """A maps store that is open for writing."""
+class MapsStore:
+    """A maps store that is open, and how it changes."""
 
     url: str
     group: zarr.Group
-    arrays: dict[str, zarr.Array[Any]]
-
-    @property
-    def maps(self) -> zarr.Array[Any]:
-        """The array of maps."""
-        return self.arrays[schema.MAPS.name]
-
-    @property
-    def models(self) -> list[str]:
-        """Names of the models."""
-        return self._names(schema.MODEL)
-
-    @property
-    def images(self) -> list[str]:
-        """Names of the images."""
-        return self._names(schema.IMAGE)
+    arrays: Mapping[str, zarr.Array[Any]]
 
     @property
     def attrs(self) -> dict[str, Any]:
@@ -174,57 +157,76 @@ class Writable:
         return dict(self.group.attrs)
 
     @property
+    def complete(self) -> bool:
+        """Whether it has been written to its end."""
+        return self.group.attrs.get(schema.ATTR_COMPLETE) is True
+
+    @property
+    def maps(self) -> zarr.Array[Any]:
+        """The array of maps."""
+        return self.arrays[schema.MAPS.name]
+
+    @property
+    def chunks(self) -> Chunks:
+        """Their chunks."""
+        return Chunks(self.url, self.maps)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the maps."""
         return self.maps.shape[2], self.maps.shape[3]
 
-    def _names(self, axis: str) -> list[str]:
+    @property
+    def journal(self) -> Journal:
+        """What has been written since the store was last complete."""
+        return Journal(self.url, self.group.store)
+
+    def names(self, axis: str) -> list[str]:
+        """Return the names of the models or the images."""
         # A run that was killed while it grew the axis leaves empty names at its end.
-        names = [str(name) for name in np.asarray(self.arrays[axis][:])]
-        return [name for name in names if name]
+        return [name for name in map(str, np.asarray(self.arrays[axis][:])) if name]
 
     def begin(self) -> None:
         """Mark the store as unfinished; that drops the consolidated metadata, which would hide growth."""
-        with storage_errors(self.url):
-            self.group.attrs[schema.ATTR_COMPLETE] = False
+        if self.complete:
+            with storage_errors(self.url):
+                self.group.attrs[schema.ATTR_COMPLETE] = False
 
     def grow(self, models: Sequence[str], images: Sequence[str]) -> None:
         """Make room for models and images; those that are there already come first, in their order."""
         with storage_errors(self.url):
-            for variable in reversed(schema.MAPS_STORE):
+            for variable in schema.MAPS_STORE:
                 array = self.arrays[variable.name]
                 shape = (len(models), len(images), *array.shape[2:])
                 if array.shape != shape:
                     array.resize(shape)
             for axis, names in ((schema.IMAGE, images), (schema.MODEL, models)):
                 array = self.arrays[axis]
-                if self._names(axis) != list(names) or array.shape != (len(names),):
+                if array.shape != (len(names),) or self.names(axis) != list(names):
                     array.resize((len(names),))
                     array[:] = np.array(names, dtype=object)
 
     def read_facts(self) -> NDArray[np.void]:
-        """Return what is known of every map: what was written at the end, and what the journal adds."""
-        facts = blank((len(self.models), len(self.images)))
-        for name in FACT.names or ():
-            values = np.asarray(self.arrays[name][:])
-            facts[name][: values.shape[0], : values.shape[1]] = values[: facts.shape[0], : facts.shape[1]]
-        records = self.journal.read()
-        records = records[(records["model"] < facts.shape[0]) & (records["image"] < facts.shape[1])]
-        for name in FACT.names or ():
-            facts[name][records["model"], records["image"]] = records[name]
+        """Return what is known of every map: what was written in the end, and what the journal adds.
+
+        Returns
+        -------
+        (model, image) ndarray of dtype FACT
+        """
+        facts = blank((len(self.names(schema.MODEL)), len(self.names(schema.IMAGE))))
+        for name in FACT_NAMES:
+            values = np.asarray(self.arrays[name][: facts.shape[0], : facts.shape[1]])
+            facts[name][: values.shape[0], : values.shape[1]] = values
+        add_records(facts, self.journal.read())
         return facts
 
-    def write_facts(self, facts: NDArray[np.void], models: Sequence[int]) -> None:
-        """Write the facts of some models; one chunk per model, so that there is one writer."""
+    def finish(self, facts: NDArray[np.void], provenance: Mapping[str, Any]) -> None:
+        """Write the facts, mark the store as complete, consolidate its metadata, drop the journal."""
         with storage_errors(self.url):
-            for name in FACT.names or ():
-                for model in models:
-                    self.arrays[name][model] = facts[name][model]
-
-    def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Mark the store as complete, consolidate its metadata, drop the journal. In this order."""
-        with storage_errors(self.url):
-            self.group.attrs.update({schema.ATTR_PROVENANCE: dict(provenance), schema.ATTR_COMPLETE: True})
+            for name in FACT_NAMES:
+                self.arrays[name][:] = facts[name]
+            new: dict[str, Any] = {schema.ATTR_PROVENANCE: dict(provenance), schema.ATTR_COMPLETE: True}
+            self.group.attrs.update(new)
             with warnings.catch_warnings():
                 # Zarr warns that other readers may not know of consolidated metadata; they need not.
                 warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
@@ -232,40 +234,63 @@ class Writable:
             self.journal.clear()
 
     @property
-    def journal(self) -> Journal:
-        """What has been written since the store was last complete."""
-        return Journal(self.group.store)
-
-    def has_chunk(self, model: int, block: int) -> bool:
-        """Whether a chunk of maps is there."""
-        return bool(sync(self.group.store.exists(chunk_key(model, block))))
+    def consolidated(self) -> bool:
+        """Whether it has consolidated metadata, as a plain ``xr.open_zarr`` wants it."""
+        return zarr.open_group(self.url, mode="r").metadata.consolidated_metadata is not None
 
 
-def chunk_key(model: int, block: int) -> str:
-    """Return where a chunk of maps lies in the store.
+def add_records(facts: NDArray[np.void], records: NDArray[np.void]) -> None:
+    """Enter records into facts; those of models or images that there are not are left out."""
+    records = records[(records["model"] < facts.shape[0]) & (records["image"] < facts.shape[1])]
+    for name in FACT_NAMES:
+        facts[name][records["model"], records["image"]] = records[name]
 
-    >>> chunk_key(3, 7)
-    'maps/c/3/7/0/0'
+
+def open_store(url: str) -> MapsStore:
+    """Open a store for reading, complete or not.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreError, VersionError
+        As :func:`open_group`.
     """
-    return f"{schema.MAPS.name}/c/{model}/{block}/0/0"
+    return _with_arrays(url, open_group(url))
 
 
-def open_writable(url: str) -> Writable:
+def open_writable(url: str) -> MapsStore:
     """Open a store for writing: the one place where that is done.
 
     Zarr does not write a chunk that is all fill value unless told so, does not remember that it was told,
     and deletes a chunk that becomes so. An all-NaN map would then look like one that was never written.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreError, VersionError
+        As :func:`open_group`; also if its chunks are not laid out as salzarr does it.
     """
-    group = open_group(url, "r+")
-    with zarr.config.set({"array.write_empty_chunks": True}), storage_errors(url):  # taken when it is opened
-        names = (*(variable.name for variable in schema.MAPS_STORE), schema.MODEL, schema.IMAGE)
+    with zarr.config.set({"array.write_empty_chunks": True}):  # taken over by an array when it is opened
+        store = _with_arrays(url, open_group(url, "r+"))
+    if not store.chunks.native:
+        raise StoreError(
+            f"{url} was laid out by another tool and can only be read; merge it into a new store"
+        )
+    return store
+
+
+def _with_arrays(url: str, group: zarr.Group) -> MapsStore:
+    names = (*(variable.name for variable in schema.MAPS_STORE), schema.MODEL, schema.IMAGE)
+    with storage_errors(url):
         try:
-            arrays = {name: group[name] for name in names}
+            return MapsStore(url, group, {name: group[name] for name in names})  # type: ignore[misc]
         except KeyError as error:
             raise StoreError(
                 f"{url} lacks the array {error}; convert the maps again with --overwrite"
             ) from None
-    return Writable(url, group, arrays)  # type: ignore[arg-type]
+
+
+def is_embryo(url: str) -> bool:
+    """Whether a run was killed while it made this store, before it could hold anything."""
+    return schema.ATTR_FINGERPRINT not in open_group(url).attrs
 
 
 def create_store(
@@ -277,14 +302,13 @@ def create_store(
     *,
     dtype: str = "float32",
     chunk_bytes: int = CHUNK_BYTES,
-    cname: str = "lz4",
-) -> Writable:
+) -> MapsStore:
     """Make a store in which every map is missing.
 
     Parameters
     ----------
     url : str
-        Where; there must be nothing yet.
+        Where; there must be nothing yet, or an embryo.
     models, images : sequence of str
         Names along the axes.
     shape : (int, int)
@@ -295,8 +319,6 @@ def create_store(
         Of the maps.
     chunk_bytes : int
         About how much goes into a chunk, uncompressed.
-    cname : str, default "lz4"
-        Blosc's compressor.
 
     Raises
     ------
@@ -304,8 +326,16 @@ def create_store(
         If it cannot be written.
     """
     per_chunk = images_per_chunk(shape, np.dtype(dtype).itemsize, chunk_bytes)
+    small = [ZstdCodec(level=3), Crc32cCodec()]
     with storage_errors(url):
         group = zarr.open_group(url, mode="a", use_consolidated=False)
+        marks: dict[str, Any] = {
+            schema.ATTR_KIND: schema.KIND_MAPS,
+            schema.ATTR_FORMAT: schema.FORMAT_VERSION,
+            schema.ATTR_VERSION: __version__,
+            schema.ATTR_COMPLETE: False,
+        }
+        group.attrs.update(marks)
         for variable in schema.MAPS_STORE:
             is_map = variable is schema.MAPS
             kind = np.dtype(dtype if is_map else variable.dtype)
@@ -314,8 +344,8 @@ def create_store(
                 shape=(len(models), len(images), *(shape if is_map else ())),
                 chunks=(1, per_chunk, *shape) if is_map else (1, max(ROW, len(images))),
                 dtype=kind,
-                compressors=codecs(kind.itemsize, cname) if is_map else [ZstdCodec(level=3), Crc32cCodec()],
-                fill_value=np.nan if is_map else _fill(kind),
+                compressors=codecs(kind.itemsize) if is_map else small,
+                fill_value=_fill(kind),
                 dimension_names=variable.dims,
                 attributes={"long_name": variable.meaning},
                 overwrite=True,
@@ -326,26 +356,17 @@ def create_store(
                 shape=(len(names),),
                 chunks=(max(ROW, len(names)),),
                 dtype="string",
-                compressors=[ZstdCodec(level=3), Crc32cCodec()],
+                compressors=small,
                 dimension_names=(axis,),
                 overwrite=True,
             )
             array[:] = np.array(names, dtype=object)
-        # Last, because it is what makes the folder a salzarr store.
-        group.attrs.update(
-            {
-                schema.ATTR_KIND: schema.KIND_MAPS,
-                schema.ATTR_FORMAT: schema.FORMAT_VERSION,
-                schema.ATTR_VERSION: __version__,
-                schema.ATTR_COMPLETE: False,
-                schema.ATTR_FINGERPRINT: dict(options),
-            }
-        )
+        group.attrs[schema.ATTR_FINGERPRINT] = dict(options)
     return open_writable(url)
 
 
 def remove_store(url: str) -> None:
-    """Delete a salzarr store, and nothing that is not one; the folder itself stays, and its lock with it.
+    """Delete a salzarr store, and nothing that is not one: other files in its folder stay.
 
     Raises
     ------
@@ -353,13 +374,15 @@ def remove_store(url: str) -> None:
         If something else is there.
     """
     try:
-        read_attrs(url)
+        store = open_group(url, "r+").store
     except StoreError as error:
         raise StoreExistsError(
             f"{url} is not a salzarr maps store, so --overwrite does not delete it"
         ) from error
     with storage_errors(url):
-        sync(open_group(url).store.clear())
+        for name in (*(variable.name for variable in schema.MAPS_STORE), schema.MODEL, schema.IMAGE):
+            sync(store.delete_dir(name))
+        sync(store.delete("zarr.json"))  # last: what is left of a removal that is killed is still a store
 
 
 @dataclass(frozen=True)
@@ -369,34 +392,48 @@ class Journal:
     They lie inside the folder of the ``maps`` array, where nothing that lists the store looks.
     """
 
+    url: str
     store: Any
     folder: str = f"{schema.MAPS.name}/.journal"
 
-    def append(self, records: NDArray[np.void], writer: str = "") -> None:
-        """Add records of maps that are now on disk; several writers need names that differ."""
-        data = records.astype(RECORD).tobytes()
-        check = google_crc32c.value(data).to_bytes(4, "little")
-        name = f"{writer}{len(self._names()):08d}"
-        sync(
-            self.store.set(
-                f"{self.folder}/{name}", default_buffer_prototype().buffer.from_bytes(data + check)
-            )
-        )
+    def append(self, records: NDArray[np.void]) -> None:
+        """Add records of maps that are on disk now."""
+        if len(records):
+            data = records.astype(RECORD).tobytes()
+            self._write(f"{time.time_ns():020d}-{uuid.uuid4().hex}", data + _check(data))
 
     def read(self) -> NDArray[np.void]:
         """Return all records; those of a damaged file are lost, and their maps will be read again."""
         found = [np.empty(0, RECORD)]
-        for name in self._names():
-            buffer = sync(self.store.get(f"{self.folder}/{name}", default_buffer_prototype()))
-            data = buffer.to_bytes() if buffer is not None else b""
-            if len(data) > 4 and google_crc32c.value(data[:-4]) == int.from_bytes(data[-4:], "little"):
-                found.append(np.frombuffer(data[:-4], RECORD))
+        with storage_errors(self.url):
+            for name in self._names():
+                buffer = sync(self.store.get(f"{self.folder}/{name}", default_buffer_prototype()))
+                data = buffer.to_bytes() if buffer is not None else b""
+                if len(data) > 4 and _check(data[:-4]) == data[-4:]:
+                    found.append(np.frombuffer(data[:-4], RECORD))
         return np.concatenate(found)
+
+    def close(self, model: int) -> None:
+        """Note that a model is done, whatever of it is missing."""
+        self._write(f"closed-{model}", b"\0")
+
+    def closed(self) -> set[int]:
+        """Return the models that are done."""
+        return {int(name.removeprefix("closed-")) for name in self._names() if name.startswith("closed-")}
 
     def clear(self) -> None:
         """Remove the journal."""
         sync(self.store.delete_dir(self.folder))
 
+    def _write(self, name: str, data: bytes) -> None:
+        buffer = default_buffer_prototype().buffer.from_bytes(data)
+        with storage_errors(self.url):
+            sync(self.store.set(f"{self.folder}/{name}", buffer))
+
     def _names(self) -> list[str]:
         names = collect_aiterator(self.store.list_dir(self.folder))
         return sorted(name for name in names if not name.endswith(".partial"))
+
+
+def _check(data: bytes) -> bytes:
+    return int(google_crc32c.value(data)).to_bytes(4, "little")

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-import zarr
-from zarr.core.sync import sync
 
 from salzarr import layout, schema
+from salzarr.chunks import BadChunkError, chunk_key
 from salzarr.errors import CorruptError, IncompleteError, StoreError
 from salzarr.locks import local_path
 from salzarr.schema import Status
@@ -49,10 +48,10 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
         If it has not been written to its end.
     """
     url = layout.url_of(store)
-    complete = layout.read_attrs(url).get(schema.ATTR_COMPLETE) is True
+    complete = layout.open_group(url).attrs.get(schema.ATTR_COMPLETE) is True
     if not complete and not allow_incomplete:
         raise IncompleteError(
-            f"{url} is incomplete{_what_is_missing(url)}; repeat the command that makes it, which goes on from there"
+            f"{url} is incomplete{_lacking(url)}; repeat the command that made it, which goes on from there"
         )
     try:
         with layout.storage_errors(url):
@@ -67,13 +66,16 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     return dataset
 
 
-def _what_is_missing(url: str) -> str:
-    """Say how much of an unfinished store is there."""
-    opened = layout.open_writable(url)
-    status = opened.read_facts()["map_status"]
-    count = (status & Status.MISSING > 0).sum(axis=1)
-    lacking = ", ".join(f"{model} {n}" for model, n in zip(opened.models, count, strict=True) if n)
-    return f" (maps not written yet, of {status.shape[1]}: {lacking})" if lacking else ""
+def _lacking(url: str) -> str:
+    """Say how much of an unfinished store there is."""
+    try:
+        opened = layout.open_store(url)
+    except StoreError:
+        return ""
+    count = (opened.read_facts()["map_status"] & Status.MISSING > 0).sum(axis=1)
+    models = opened.names(schema.MODEL)
+    lacking = ", ".join(f"{n} of {model}" for model, n in zip(models, count, strict=True) if n)
+    return f", maps are missing: {lacking}" if lacking else ""
 
 
 def open_maps(store: Path, *, allow_incomplete: bool = False) -> xr.DataArray:
@@ -215,81 +217,54 @@ def read_block(store: Path, models: Sequence[int] | slice, images: slice) -> Arr
     """
     url = layout.url_of(store)
     opened = _opened(url, _stamp(url))
-    count, length = opened.maps.shape[:2]
-    rows = list(range(*models.indices(count))) if isinstance(models, slice) else [int(m) for m in models]
+    count, length = opened.chunks.maps.shape[:2]
+    rows = range(*models.indices(count)) if isinstance(models, slice) else [int(model) for model in models]
     start, stop, _ = images.indices(length)
-    result = np.empty((len(rows), max(0, stop - start), *opened.maps.shape[2:]), opened.maps.dtype)
+    result = np.empty((len(rows), max(0, stop - start), *opened.chunks.shape[1:]), opened.chunks.maps.dtype)
     with layout.storage_errors(url):
-        for row in rows:
-            opened.check_chunks(row, start, stop)
-        try:
-            for at, number in _runs(rows):
-                result[at : at + number] = opened.maps[rows[at] : rows[at] + number, start:stop]
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # each codec has its own way to complain
-            raise opened.find_corrupt(rows, start, stop) or CorruptError(
-                f"{url} cannot be read: {error}"
-            ) from error
+        for row, out in zip(rows, result, strict=True):
+            opened.read(row, start, stop, out)
     return result
-
-
-def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the runs of consecutive numbers, as start and length.
-
-    >>> _runs([4, 5, 9])
-    [(0, 2), (2, 1)]
-    """
-    starts = [at for at, row in enumerate(rows) if not at or row != rows[at - 1] + 1]
-    return [(start, end - start) for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)]
 
 
 class _Opened:
     """A store as tasks read it, kept open."""
 
     def __init__(self, url: str) -> None:
-        group = layout.open_group(url)
+        store = layout.open_store(url)
+        self.chunks = store.chunks
+        self.native = self.chunks.native
         with layout.storage_errors(url):
-            self.url, self.store = url, group.store
-            self.maps: zarr.Array[Any] = group[schema.MAPS.name]  # type: ignore[assignment]
-            self.models, self.images = (
-                [str(n) for n in np.asarray(group[axis][:])] for axis in (schema.MODEL, schema.IMAGE)
-            )  # type: ignore[index]
-            status = np.asarray(group[schema.MAP_STATUS.name][:])  # type: ignore[index]
-        per_chunk = self.maps.chunks[1]
-        self.wanted = np.logical_or.reduceat(
-            status & Status.MISSING == 0, range(0, status.shape[1], per_chunk), axis=1
-        )
+            self.models, self.images = store.names(schema.MODEL), store.names(schema.IMAGE)
+            there = np.asarray(store.arrays[schema.MAP_STATUS.name][:]) & Status.MISSING == 0
+        self.wanted = np.logical_or.reduceat(there, range(0, there.shape[1], self.chunks.length), axis=1)
 
-    def check_chunks(self, model: int, start: int, stop: int) -> None:
-        """Refuse to read chunks that are not there but should be."""
-        per_chunk = self.maps.chunks[1]
-        for block in range(start // per_chunk, -(-stop // per_chunk)):
-            if self.wanted[model, block] and not self._exists(model, block):
-                raise self.corrupt(model, block, "is missing")
+    def read(self, model: int, start: int, stop: int, out: Array) -> None:
+        """Read a range of one model's maps."""
+        if not self.native:  # a copy that another tool made: no more is known of its chunks than Zarr knows
+            out[:] = self.chunks.maps[model, start:stop]
+            return
+        length = self.chunks.length
+        for block in range(start // length, -(-stop // length)):
+            first, last = max(start, block * length), min(stop, (block + 1) * length)
+            part = out[first - start : last - start]
+            if not self.wanted[model, block]:
+                part[:] = np.nan
+                continue
+            try:
+                if len(part) == length:
+                    self.chunks.read(model, block, part)
+                else:
+                    part[:] = self.chunks.read(model, block)[first - block * length : last - block * length]
+            except BadChunkError as error:
+                raise self.corrupt(model, block, error) from None
 
-    def _exists(self, model: int, block: int) -> bool:
-        key = layout.chunk_key(model, block)
-        folder = local_path(self.url)
-        return os.path.exists(os.path.join(folder, key)) if folder else bool(sync(self.store.exists(key)))
-
-    def find_corrupt(self, rows: Sequence[int], start: int, stop: int) -> CorruptError | None:
-        """Find the first chunk that cannot be decoded."""
-        per_chunk = self.maps.chunks[1]
-        for model in rows:
-            for block in range(start // per_chunk, -(-stop // per_chunk)):
-                try:
-                    self.maps[model, block * per_chunk : (block + 1) * per_chunk]
-                except Exception as error:
-                    return self.corrupt(model, block, f"is damaged ({str(error).splitlines()[0]})")
-        return None
-
-    def corrupt(self, model: int, block: int, what: str) -> CorruptError:
+    def corrupt(self, model: int, block: int, error: BadChunkError) -> CorruptError:
         """Say which chunk is bad, by model and images."""
-        images = self.images[block * self.maps.chunks[1] : (block + 1) * self.maps.chunks[1]]
+        images = self.images[block * self.chunks.length : (block + 1) * self.chunks.length]
         return CorruptError(
-            f"{self.url}: chunk {layout.chunk_key(model, block)} {what}; it holds {self.models[model]}, images "
-            f"{images[0]!r} to {images[-1]!r}; convert the maps again with --overwrite"
+            f"{self.chunks.url}: chunk {chunk_key(model, block)} {error}; it holds maps of {self.models[model]}, "
+            f"images {images[0]!r} to {images[-1]!r}; convert them again with --overwrite"
         )
 
 

@@ -12,14 +12,15 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from salzarr.errors import InputError, InputNotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    Rename = str | os.PathLike[str] | Mapping[str, str] | Callable[[str], str]
+Rename = str | os.PathLike[str] | Mapping[str, str] | Callable[[str], str]
 
 NAMES_FILES = (
     "{stem}.txt", "{stem}.csv", "{stem}_names.txt", "{stem}_names.csv", "names.txt", "names.csv",
@@ -86,7 +87,7 @@ def renamer(rename: Rename | None) -> Callable[[str], str] | None:
         rows = _rows(path)
         if any(len(row) != 2 for row in rows):
             raise UsageError(f"{path} must have two columns, the old and the new name")
-        table = dict(rows)  # type: ignore[arg-type]
+        table = dict(rows)
     else:
         table = dict(rename)
     return lambda name: table.get(name, name)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 10_000  # what numpy.load allows, too: more is an attack on the parser
+HEADER_BYTES = 12 + LONGEST_HEADER
 PIECE = 8 << 20  # bytes read at a time where a stack has to be gathered from everywhere
 
 
@@ -42,45 +43,64 @@ class Header(NamedTuple):
 def read_header(file: int, path: str) -> Header:
     """Read and check the header of an open ``.npy`` file.
 
-    Parameters
-    ----------
-    file : int
-        File descriptor.
-    path : str
-        For messages.
-
     Raises
     ------
     InputError
         If it is not a ``.npy`` file of numbers, or the file's size is not what the header claims.
     """
-    start = os.pread(file, 4096, 0)
+    header = parse_header(os.pread(file, HEADER_BYTES, 0), path)
+    check_size(header, os.fstat(file).st_size, path)
+    check_numbers(header.dtype, path)
+    return header
+
+
+def parse_header(start: bytes, where: str) -> Header:
+    """Understand the first bytes of a ``.npy`` file.
+
+    Parameters
+    ----------
+    start : bytes
+        The first :data:`HEADER_BYTES`, or all if there are fewer.
+    where : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        If they are no header.
+    """
     if not start:
-        raise InputError(f"{path} is empty; write it again or remove it")
+        raise InputError(f"{where} is empty; write it again or remove it")
     if start[:6] != MAGIC:
-        raise InputError(f"{path} is not a .npy file{_looks_like(start)}; save it with numpy.save")
-    wide = start[6:7] > b"\x01"
+        raise InputError(f"{where} is not a .npy file{_looks_like(start)}; save it with numpy.save")
+    version, wide = start[6:7], start[6:7] > b"\x01"
     at = 12 if wide else 10
-    if len(start) < at or start[6:7] not in b"\x01\x02\x03":
-        raise InputError(f"{path} has a damaged header; write it again with numpy.save")
+    if len(start) < at or version not in (b"\x01", b"\x02", b"\x03"):
+        raise InputError(f"{where} has a damaged header; write it again with numpy.save")
     length: int = struct.unpack_from("<I" if wide else "<H", start, 8)[0]
     if length > LONGEST_HEADER:
-        raise InputError(f"{path} claims a header of {length} bytes, the limit is {LONGEST_HEADER}")
-    if len(start) < at + length:
-        start = os.pread(file, at + length, 0)
+        raise InputError(f"{where} claims a header of {length} bytes, the limit is {LONGEST_HEADER}")
     try:
-        dtype, fortran, shape = _parse(start[at : at + length])
+        return Header(*_parse(start[at : at + length]), at + length)
     except ValueError as error:
-        raise InputError(f"{path} has a damaged header ({error}); write it again with numpy.save") from None
-    check_numbers(dtype, path)
-    header = Header(dtype, fortran, shape, at + length)
-    claimed, actual = header.offset + math.prod(shape) * dtype.itemsize, os.fstat(file).st_size
-    if claimed != actual:
+        raise InputError(f"{where} has a damaged header ({error}); write it again with numpy.save") from None
+
+
+def check_size(header: Header, actual: int, where: str) -> None:
+    """Refuse a file whose size is not the one that its header makes.
+
+    Raises
+    ------
+    InputError
+        If it is truncated, or has something after its end.
+    """
+    claimed = header.offset + math.prod(header.shape) * header.dtype.itemsize
+    if claimed != actual and not header.dtype.hasobject:
         what = "is truncated" if actual < claimed else "has bytes after its end"
         raise InputError(
-            f"{path} {what}: shape {shape} of {dtype} makes {claimed} bytes, the file has {actual}; write it again"
+            f"{where} {what}: shape {header.shape} of {header.dtype} makes {claimed} bytes, and there are "
+            f"{actual}; write it again"
         )
-    return header
 
 
 @lru_cache(maxsize=1024)  # a folder's files mostly share one header: parsing it took a third of the reading
@@ -126,7 +146,7 @@ def open_npy(path: str) -> int:
 
 def _read_into(file: int, target: Array, offset: int, path: str) -> None:
     """Fill a C-contiguous array from a file; a file that ends early was truncated meanwhile."""
-    view = memoryview(target.reshape(-1).view(np.uint8))
+    view = memoryview(target.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
     done = 0
     while done < len(view):
         try:
@@ -217,7 +237,7 @@ class NpyStack:
             shape = npy_shape(path)
             if len(shape) < 3:
                 raise ShapeError(
-                    f"{path} has shape {shape}, a stack has (image, H, W); rename a single map so that it does not match --stacked"
+                    f"{path} has shape {shape}, a stack has (image, H, W); give another --stacked if it is a single map"
                 )
             places += [(path, row) for row in range(shape[0])]
         if names is not None and len(names) != len(places):

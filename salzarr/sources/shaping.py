@@ -9,7 +9,7 @@ complex, dates, text, records     refused
 Python objects                    refused, never unpickled
 (H, W)                            a map; Fortran order too
 (1, H, W), (H, W, 1), (1,1,H,W)   a map
-(C, H, W), (H, W, C)              channels, along the shorter of the two ends: ``--channel`` says what becomes of them
+(C, H, W), (H, W, C)              channels, along the shorter of the two ends; ``--channel`` is needed
 scalars, 1-D, a length of 0       refused
 NaN, inf                          kept, and flagged as non-finite
 ================================  =================================================================
@@ -83,7 +83,7 @@ class Recipe:
         if len(axes) == 3:
             if self.channel is None:
                 raise ShapeError(
-                    f"{where} has channels, shape {raw}; say what to make of them with --channel mean, max, abs-max or an index"
+                    f"{where} has channels, shape {raw}; reduce them with --channel mean, max, abs-max or an index"
                 )
             channels = raw[axes.pop(_channel_axis([raw[a] for a in axes], where))]
             if isinstance(self.channel, int) and not -channels <= self.channel < channels:
@@ -219,6 +219,6 @@ def _cast(values: Array, dtype: np.dtype[Any], where: str) -> Array:
         lost = np.isfinite(values) & ~np.isfinite(cast)
         if lost.any():
             raise InputError(
-                f"{where} holds {values[lost][0]:g}, which {dtype} cannot hold; convert with --dtype float64, or rescale it"
+                f"{where} holds {values[lost][0]:g}, which {dtype} cannot; convert with --dtype float64, or rescale it"
             )
     return cast

@@ -6,14 +6,13 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numpy as np
-
 from salzarr.errors import InputError, InputNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Self
 
+    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -86,7 +85,9 @@ class Format:
     shape, read : callable or None
         Of a file that holds a single map: its shape from the header, and its values.
     open : callable or None
-        Of a file that holds many maps: its source; None for a file that holds a single map.
+        Of a file that holds many maps of one model: its source; None for a file that holds a single map.
+    models : callable or None
+        Of a file that holds many models: the source of each.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Format:
     shape: Callable[[str], tuple[int, ...]] | None = None
     read: Callable[[str], Array] | None = None
     open: Callable[[str], Source | None] | None = None
+    models: Callable[[str], dict[str, Source]] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,114 @@ class Files:
         assert self.format.read is not None
         for path in self.origins():
             yield self.format.read(path)
+
+
+Place = tuple[str, tuple[int, ...]]
+"""Where a map is inside a file: the name of an array, and leading indices into it."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What sources with one file for many maps have in common; each format adds ``shapes`` and ``read``.
+
+    Attributes
+    ----------
+    path : str
+        Of the file.
+    places : tuple of (str, tuple of int)
+        Of each map: the array in the file, and where in the array.
+    ids : tuple of str
+        Name of each map.
+    named : bool
+        Whether the ids are names.
+    """
+
+    path: str
+    places: tuple[Place, ...]
+    ids: tuple[str, ...]
+    named: bool
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def select(self, positions: Sequence[int]) -> Self:
+        """Return the same source with these maps only."""
+        places = tuple(self.places[position] for position in positions)
+        return replace(self, places=places, ids=pick(self.ids, positions))
+
+    def origins(self) -> list[str]:
+        """Return the file, the array and the index of each map."""
+        return [f"{self.path}:{name}{list(index) if index else ''}" for name, index in self.places]
+
+    def stamps(self) -> list[Stamp]:
+        """Return the file's stamp, for each map."""
+        return [file_stamp(self.path)] * len(self)
+
+    def arrays(self) -> dict[str, list[tuple[int, ...]]]:
+        """Return the indices that are wanted of each array."""
+        wanted: dict[str, list[tuple[int, ...]]] = {}
+        for name, index in self.places:
+            wanted.setdefault(name, []).append(index)
+        return wanted
+
+
+def arrange(
+    shapes: Mapping[str, tuple[int, ...]], names: Sequence[str] | None, where: str
+) -> tuple[tuple[Place, ...], tuple[str, ...], bool]:
+    """Tell what the arrays of one file are: a stack of maps, or one map each.
+
+    Parameters
+    ----------
+    shapes : mapping
+        Of the arrays, by name.
+    names : sequence of str, optional
+        That the file has for the maps of a stack.
+    where : str
+        The file, for messages.
+
+    Returns
+    -------
+    places, ids, named
+        As in :class:`Inside`.
+
+    Raises
+    ------
+    InputError
+        If there is no array, or the names are of another number.
+
+    Examples
+    --------
+    >>> arrange({"maps": (2, 8, 8)}, ["cat", "dog"], "maps.npz")
+    ((('maps', (0,)), ('maps', (1,))), ('cat', 'dog'), True)
+    >>> arrange({"cat": (8, 8), "dog": (8, 8)}, None, "maps.npz")
+    ((('cat', ()), ('dog', ())), ('cat', 'dog'), True)
+    """
+    if not shapes:
+        raise InputError(f"{where} holds no arrays of numbers")
+    if len(shapes) > 1 or len(next(iter(shapes.values()))) < 3:
+        return tuple((name, ()) for name in shapes), tuple(shapes), True
+    [(name, shape)] = shapes.items()
+    if names is not None and len(names) != shape[0]:
+        raise InputError(f"{where} holds {shape[0]} maps, but {len(names)} names came with it")
+    ids = numbered(shape[0]) if names is None else tuple(names)
+    return tuple((name, (row,)) for row in range(shape[0])), ids, names is not None
+
+
+NAME_ARRAYS = ("names", "ids", "images", "image", "image_names", "filenames")
+"""What an array of names is called that lies beside a stack, inside the same file."""
+
+
+def runs(rows: Sequence[int]) -> Iterator[slice]:
+    """Yield the runs of consecutive rows, so that what lies together is read together.
+
+    >>> list(runs([3, 4, 5, 9]))
+    [slice(3, 6, None), slice(9, 10, None)]
+    """
+    start = 0
+    for at in range(1, len(rows) + 1):
+        if at == len(rows) or rows[at] != rows[at - 1] + 1:
+            yield slice(rows[start], rows[at - 1] + 1)
+            start = at
 
 
 def pick(values: Sequence[str], positions: Sequence[int]) -> tuple[str, ...]:

@@ -1,0 +1,187 @@
+"""Read and write single chunks of maps: bitshuffled and compressed by Blosc, with a crc32c behind.
+
+The bytes are exactly those that zarr-python writes for the codecs in :func:`codecs`, and it reads them; a
+test holds the two together. Doing it here spares a task the hop to Zarr's one event loop, which all threads
+wait for, decompresses to where a map is wanted, and tells a missing chunk from a torn or a flipped one, where
+Zarr reads the one as NaN and has an error of its own for each codec.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc  # type: ignore[import-untyped]
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from salzarr import schema
+from salzarr.locks import local_path
+
+if TYPE_CHECKING:
+    import zarr
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+CNAME: Literal["lz4"] = "lz4"
+LEVEL = 5
+CRC_BYTES = 4
+
+
+class BadChunkError(Exception):
+    """A chunk is not there, or not as it was written; the caller says whose maps these were."""
+
+
+def codecs(itemsize: int) -> list[Any]:
+    """Return the compressor of maps, and behind it the checksum that it lacks."""
+    blosc_codec = BloscCodec(cname=CNAME, clevel=LEVEL, shuffle="bitshuffle", typesize=itemsize)
+    return [blosc_codec, Crc32cCodec()]
+
+
+def chunk_key(model: int, block: int) -> str:
+    """Return where a chunk of maps lies in the store.
+
+    >>> chunk_key(3, 7)
+    'maps/c/3/7/0/0'
+    """
+    return f"{schema.MAPS.name}/c/{model}/{block}/0/0"
+
+
+def encode(values: Array) -> bytes:
+    """Compress the maps of one chunk, (image, H, W), and append their checksum."""
+    data: bytes = blosc.compress(np.ascontiguousarray(values), CNAME.encode(), LEVEL, blosc.BITSHUFFLE)
+    return data + int(google_crc32c.value(data)).to_bytes(CRC_BYTES, "little")
+
+
+def decode(data: bytes, out: Array) -> None:
+    """Decompress a chunk into a C-contiguous array of its whole shape.
+
+    Raises
+    ------
+    BadChunkError
+        If it is not what was written.
+    """
+    if len(data) <= 16 + CRC_BYTES:  # Blosc's header alone has 16
+        raise BadChunkError(f"is torn, with {len(data)} bytes left")
+    body = np.frombuffer(data, np.uint8, len(data) - CRC_BYTES)
+    if google_crc32c.value(body) != int.from_bytes(data[-CRC_BYTES:], "little"):
+        raise BadChunkError("is damaged: its checksum does not match")
+    if int.from_bytes(data[4:8], "little") != out.nbytes:
+        raise BadChunkError("is damaged: it has the size of another chunk")
+    try:
+        blosc.decompress(body, out)
+    except (RuntimeError, ValueError) as error:
+        raise BadChunkError(f"is damaged: {error}") from None
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """The chunks of a store's maps.
+
+    Attributes
+    ----------
+    url : str
+        Of the store.
+    maps : zarr.Array
+        Its maps.
+    """
+
+    url: str
+    maps: zarr.Array[Any]
+
+    @property
+    def length(self) -> int:
+        """Images per chunk."""
+        return int(self.maps.chunks[1])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a whole chunk, (image, H, W)."""
+        return tuple(self.maps.chunks[1:])
+
+    @property
+    def native(self) -> bool:
+        """Whether the store is laid out as salzarr does it; a copy made by other tools may not be."""
+        return self.maps.chunks == (1, self.length, *self.maps.shape[2:]) and [
+            codec.to_dict()
+            for codec in self.maps.metadata.codecs  # type: ignore[union-attr]
+        ] == [codec.to_dict() for codec in (BytesCodec(), *codecs(self.maps.dtype.itemsize))]
+
+    def exists(self, model: int, block: int) -> bool:
+        """Whether a chunk is there."""
+        key, folder = chunk_key(model, block), local_path(self.url)
+        return (
+            os.path.exists(os.path.join(folder, key)) if folder else bool(sync(self.maps.store.exists(key)))
+        )
+
+    def read(self, model: int, block: int, out: Array | None = None) -> Array:
+        """Read a chunk.
+
+        Parameters
+        ----------
+        model, block : int
+            Which.
+        out : (image, H, W) ndarray, optional
+            C-contiguous, of the whole chunk's shape: where to.
+
+        Raises
+        ------
+        BadChunkError
+            If it is missing, torn or flipped.
+        OSError
+            If the storage fails.
+        """
+        key, folder = chunk_key(model, block), local_path(self.url)
+        if folder:
+            try:
+                with open(os.path.join(folder, key), "rb") as file:
+                    data = file.read()
+            except (FileNotFoundError, NotADirectoryError):
+                raise BadChunkError("is missing") from None
+        else:
+            buffer = sync(self.maps.store.get(key, default_buffer_prototype()))
+            if buffer is None:
+                raise BadChunkError("is missing")
+            data = buffer.to_bytes()
+        if out is None:
+            out = np.empty(self.shape, self.maps.dtype)
+        decode(data, out)
+        return out
+
+    def write(self, model: int, block: int, values: Array) -> None:
+        """Write a whole chunk, (image, H, W); on disk by a rename, so that it is there as a whole or not.
+
+        Raises
+        ------
+        OSError
+            If the storage fails.
+        """
+        if threading.current_thread() is threading.main_thread():
+            # There, numcodecs lets Blosc use several threads, and the order of its blocks is left to
+            # chance: the same maps would not make the same bytes.
+            start = block * self.length
+            values = values[: self.maps.shape[1] - start]
+            self.maps[model, start : start + len(values)] = values
+            return
+        key, folder, data = chunk_key(model, block), local_path(self.url), encode(values)
+        if folder is None:
+            sync(self.maps.store.set(key, default_buffer_prototype().buffer.from_bytes(data)))
+            return
+        path = os.path.join(folder, key)
+        partial = f"{path}.{uuid.uuid4().hex}.partial"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            with open(partial, "wb") as file:
+                file.write(data)
+            os.replace(partial, path)
+        except OSError:
+            if os.path.exists(partial):
+                os.unlink(partial)
+            raise

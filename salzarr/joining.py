@@ -1,0 +1,213 @@
+"""Join the maps of several models by image: names, and one size for all."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from salzarr.errors import InputError, ShapeError
+from salzarr.sources import FORMATS
+from salzarr.sources.discover import STACKED, Entry, Finder, select_models
+from salzarr.sources.labelled import in_memory
+from salzarr.sources.memory import Arrays
+from salzarr.sources.names import Rename, clean, duplicates, read_names, relabel, renamer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from salzarr.sources.shaping import Recipe
+    from salzarr.sources.source import Source
+
+Path = str | os.PathLike[str]
+Models = Mapping[str, Path] | Sequence[str]
+Names = Path | Sequence[str] | Mapping[str, Path | Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A model's maps, and the ids that they have in the store.
+
+    Attributes
+    ----------
+    model : str
+        Its name in the store.
+    ids : tuple of str
+        Of its images, in the order of the source.
+    source : Source
+        Where the maps are.
+    facts : ndarray of dtype FACT, optional
+        What is known of the maps already, where they come from another store.
+    named : bool
+        False if the ids are mere positions.
+    """
+
+    model: str
+    ids: tuple[str, ...]
+    source: Source
+    facts: NDArray[np.void] | None = None
+    named: bool = True
+
+    def select(self, positions: Sequence[int]) -> Labelled:
+        """Return the same model with these maps only."""
+        return replace(
+            self,
+            ids=tuple(self.ids[position] for position in positions),
+            source=self.source.select(positions),
+            facts=None if self.facts is None else self.facts[list(positions)],
+        )
+
+
+def gather(
+    source: Any,
+    notices: list[str],
+    *,
+    glob: str | None = None,
+    models: Models | None = None,
+    stacked: str = STACKED,
+    names: Names | None = None,
+    rename: Rename | None = None,
+    strip_suffix: Sequence[str] = (),
+) -> list[Labelled]:
+    """Find the models of a source and label their maps; the parameters are those of ``convert``.
+
+    Raises
+    ------
+    InputNotFoundError
+        If there are none.
+    InputError
+        If they cannot be joined by image.
+    """
+    entries = find(source, notices, glob=glob, models=models, stacked=stacked)
+    return label(entries, names, [strip_suffix] if isinstance(strip_suffix, str) else strip_suffix, rename)
+
+
+def find(
+    source: Any, notices: list[str], *, glob: str | None, models: Models | None, stacked: str
+) -> list[Entry]:
+    """Find the models of a source: in a tree or a file, or in memory."""
+    finder = Finder(FORMATS, glob, stacked, notices)
+    if isinstance(models, Mapping) and isinstance(source, (str, os.PathLike)):
+        return [
+            entry for name, path in models.items() for entry in finder.model(name, os.path.join(source, path))
+        ]
+    if isinstance(source, (str, os.PathLike)):
+        entries = finder.find(os.fspath(source))
+    elif hasattr(source, "dims") and hasattr(source, "coords"):
+        entries = [Entry(model, maps) for model, maps in in_memory(source, "maps").items()]
+    elif isinstance(source, Mapping):
+        entries = [Entry(str(model), Arrays.of(str(model), values)) for model, values in source.items()]
+    else:
+        raise InputError(f"maps come from a path, a mapping or an xarray object, not {type(source).__name__}")
+    wanted = [models] if isinstance(models, str) else list(models or ())
+    return select_models(entries, wanted) if wanted else entries
+
+
+def label(
+    entries: Sequence[Entry],
+    names: Names | None = None,
+    strip_suffix: Sequence[str] = (),
+    rename: Rename | None = None,
+) -> list[Labelled]:
+    """Give every map the id that it has in the store, and refuse what cannot be joined by it.
+
+    Raises
+    ------
+    InputError
+        If a model has two maps of one image, two models have one name, or maps without names would be
+        joined with others by position.
+    """
+    given: Mapping[str, Any] = (
+        names if isinstance(names, Mapping) else {"": names} if names is not None else {}
+    )
+    new_name = renamer(rename)
+    labelled = []
+    for entry in entries:
+        source, model = entry.source, clean(entry.model)
+        own = given.get(entry.model, None if source.named else given.get(""))
+        texts = source.ids if own is None else _read(own, len(source.ids), model)
+        named = source.named or own is not None
+        ids = relabel(texts, strip_suffix, new_name) if named else texts
+        if len(set(ids)) < len(ids):
+            twice = duplicates(ids)[0]
+            origins = [origin for origin, id_ in zip(source.origins(), ids, strict=True) if id_ == twice]
+            raise InputError(
+                f"{model} has several maps of image {twice!r}: {', '.join(origins[:3])}; rename or remove one"
+            )
+        if not ids:
+            raise InputError(f"{model} has no maps; leave it out with --models or --glob")
+        labelled.append(Labelled(model, ids, source, named=named))
+    for twice in duplicates(item.model for item in labelled):
+        raise InputError(f"two models are called {twice!r}; rename one, such as with --model NAME=PATH")
+    for item in labelled:
+        for other in labelled:
+            check_joins(item, other.ids, other.model)
+    return labelled
+
+
+def _read(names: Path | Sequence[str], count: int, model: str) -> tuple[str, ...]:
+    """Return the names that were given for a model's maps."""
+    found = tuple(read_names(names) if isinstance(names, (str, os.PathLike)) else map(str, names))
+    if len(found) != count:
+        raise InputError(
+            f"{model} holds {count} maps, but {len(found)} names were given; there must be as many"
+        )
+    return found
+
+
+def check_joins(item: Labelled, ids: Sequence[str], other: str) -> None:
+    """Refuse to join maps that have no names with others by position."""
+    if not item.named and set(item.ids) != set(ids):
+        raise InputError(
+            f"the {len(item.ids)} maps of {item.model} have no names, so that they cannot be joined with the "
+            f"{len(ids)} of {other}; give their names with --names FILE, or in a text file beside the stack"
+        )
+
+
+def union(lists: Sequence[Sequence[str]]) -> list[str]:
+    """Join ids: in order of their names if each list is so, else as they come.
+
+    >>> union([["a", "c"], ["b", "c"]]), union([["c", "a"], ["b"]])
+    (['a', 'b', 'c'], ['c', 'a', 'b'])
+    """
+    joined = list(dict.fromkeys(id_ for ids in lists for id_ in ids))
+    return sorted(joined) if all(list(ids) == sorted(ids) for ids in lists) else joined
+
+
+def common_size(labelled: Sequence[Labelled], recipe: Recipe) -> tuple[int, int]:
+    """Return the size that all maps have, as their headers tell.
+
+    Raises
+    ------
+    ShapeError
+        If there are several; the message is a table of them.
+    """
+    sizes: dict[str, Counter[tuple[int, int]]] = {}
+    with ThreadPoolExecutor() as pool:
+        for item, shapes in zip(labelled, pool.map(lambda item: item.source.shapes(), labelled), strict=True):
+            sizes[item.model] = Counter()
+            for shape, count in Counter(shapes).items():
+                where = item.source.select([shapes.index(shape)]).origins()[0]
+                sizes[item.model][recipe.shape(shape, where)] += count
+    total = sum(sizes.values(), Counter[tuple[int, int]]())
+    if len(total) > 1:
+        width = max(map(len, sizes))
+        rows = (
+            f"  {model:{width}}  " + ", ".join(f"{h}x{w} ({count})" for (h, w), count in found.most_common())
+            for model, found in sizes.items()
+        )
+        height, breadth = total.most_common(1)[0][0]
+        raise ShapeError(
+            "\n".join(
+                [
+                    "the maps have different sizes (height x width, and how many):",
+                    *rows,
+                    f"resize them all to one, such as with --size {height}x{breadth}",
+                ]
+            )
+        )
+    return next(iter(total))
