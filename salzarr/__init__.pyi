@@ -5,7 +5,9 @@ from .converting import convert as convert
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .pairwise import compare as compare
+from .pairwise import plan_comparison as plan_comparison
 from .pairwise.scores import open_scores as open_scores
+from .publishing import publish as publish
 from .report import write_report as write_report
 from .store import open_dataset as open_dataset
 from .store import open_maps as open_maps

@@ -21,7 +21,7 @@ LAYERS = [
     {"summary"},
     {"plot"},
     {"report"},
-    {"terminal"},
+    {"publishing"},
     {"cli"},
     {"__init__", "__main__"},
 ]

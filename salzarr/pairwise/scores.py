@@ -342,3 +342,9 @@ def check_chunks(url: str, run: str, metrics: Iterable[Metric], blocks: int) -> 
                 raise CorruptError(
                     f"{url} has lost chunk {folder}/{lost[0]}{more}; give the same command with --overwrite"
                 )
+
+
+def maps_url(scores: xr.Dataset) -> str | None:
+    """Tell which maps store the scores are of, if they are of one."""
+    recorded = json.loads(str(scores.attrs.get(schema.ATTR_PROVENANCE, "{}")))
+    return recorded.get("maps", {}).get("url")

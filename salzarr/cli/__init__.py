@@ -1,0 +1,97 @@
+"""The command line: one command is one library call.
+
+Results go to stdout, progress and notices to stderr. Exit codes: 0 done, 1 failed, 2 usage, 3 incomplete or
+corrupt data, 130 interrupted. Heavy imports stand inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from salzarr._version import __version__
+from salzarr.cli import maps, results
+from salzarr.cli.terminal import configure_logging, notice
+from salzarr.errors import SalzarrError, UsageError
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; a user's mistake gives one sentence on stderr, never a traceback."""
+    try:
+        cli.main(arguments, prog_name="salzarr", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.UsageError as error:
+        error.show()
+        return UsageError.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        notice("Interrupted; the same command goes on where it stopped.")
+        return INTERRUPTED
+    except SalzarrError as error:
+        notice(f"Error: {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of the pipe has left: there is nobody to say it to
+        return 1
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        notice(f"Error:{where}: {error.strerror or error}; mend that and give the same command again")
+        return 1
+    return 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="salzarr")
+@click.option("-v", "--verbose", count=True, help="Say more; -vv says everything.")
+@click.option("-q", "--quiet", is_flag=True, help="Draw no progress.")
+@click.pass_context
+def cli(context: click.Context, verbose: int, quiet: bool) -> None:
+    r"""Compare the saliency maps of many models.
+
+    \b
+    salzarr convert Models/ maps.zarr      batch the maps into one labelled store
+    salzarr compare maps.zarr results/     score every pair of models; matrices and a report
+    """
+    configure_logging(verbose)
+    warnings.showwarning = _show_warning
+    context.obj = quiet
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning as people read it, without the line of code that gave it."""
+    notice(f"Warning: {message}")
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a SHELL, for: eval "$(salzarr completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "salzarr", "_SALZARR_COMPLETE").source())
+
+
+for command in (
+    maps.convert,
+    results.compare,
+    results.report,
+    results.plot,
+    results.metrics,
+    maps.info,
+    maps.verify,
+    maps.export,
+    maps.merge,
+):
+    cli.add_command(command)

@@ -1,0 +1,71 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Command = Callable[..., Any]
+
+
+def path(name: str, **options: Any) -> Callable[[Command], Command]:
+    """Take a path or URL as an argument."""
+    return click.argument(name, type=click.Path(), **options)
+
+
+def file_option(name: str, metavar: str, text: str) -> Callable[[Command], Command]:
+    """Take a path as an option."""
+    return click.option(name, type=click.Path(), metavar=metavar, help=text)
+
+
+def split(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> list[str] | None:
+    """Take an option that may be repeated, and hold several names between commas."""
+    return [name.strip() for part in value for name in part.split(",") if name.strip()] or None
+
+
+def named(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, str] | None:
+    """Take NAME=PATH, repeated."""
+    pairs = [part.partition("=") for part in value]
+    if wrong := [name for name, equals, path in pairs if not (name and equals and path)]:
+        raise click.BadParameter(f"give NAME=PATH, not {wrong[0]!r}")
+    return {name: path for name, _equals, path in pairs} or None
+
+
+models = click.option("--models", multiple=True, callback=split, metavar="NAME,…", help="Only these models.")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+photos = file_option("--photos", "DIR", "The photographs, named like the images.")
+
+groups = file_option("--groups", "CSV", "Columns image and label: every statistic per label, too.")
+
+bootstrap = click.option(
+    "--bootstrap",
+    type=click.IntRange(0),
+    default=2000,
+    show_default=True,
+    help="Resamples of the images, for the intervals; 0 for none.",
+)
+
+
+def cluster(command: Command) -> Command:
+    """Add what a command runs on."""
+    for option in (
+        click.option("--dashboard", metavar="ADDRESS", help="Dask's dashboard, such as :8787 (processes)."),
+        click.option("--threads-per-worker", type=click.IntRange(1), help="Threads of each process."),
+        click.option("--workers", type=click.IntRange(1), help="Threads or processes; one for each core."),
+        click.option(
+            "--scheduler",
+            default="threads",
+            show_default=True,
+            metavar="WHICH",
+            help="threads, processes (of this machine), sync, or a running Dask scheduler's address, such as "
+            "tcp://host:8786.",
+        ),
+    ):
+        command = option(command)
+    return command

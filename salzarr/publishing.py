@@ -1,0 +1,182 @@
+"""What a results folder shows people: the summary table, the pictures and the report."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from salzarr import plot
+from salzarr.errors import StoreNotFoundError, UsageError
+from salzarr.groups import read_groups
+from salzarr.pairwise.scores import maps_url, open_scores
+from salzarr.report import write_report
+from salzarr.rows import metric_names, metric_slug
+from salzarr.store import open_maps
+from salzarr.summary import summarize, to_frame, write_csv
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Published:
+    """What :func:`publish` wrote.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        The rows of ``summary.csv``, or of ``groups.csv`` where there are groups.
+    files : list of Path
+    """
+
+    frame: pd.DataFrame
+    files: list[Path]
+
+
+def publish(
+    results: str | PathLike[str],
+    *,
+    summary: xr.Dataset | None = None,
+    bootstrap: int = 2000,
+    groups: str | PathLike[str] | None = None,
+    photos: str | PathLike[str] | None = None,
+    pictures: bool = True,
+) -> Published:
+    """Write ``summary.csv``, one matrix picture per metric and ``report.html`` into a results folder.
+
+    Parameters
+    ----------
+    results : path
+        The folder that :func:`salzarr.compare` wrote to.
+    summary : Dataset, optional
+        Of a comparison that kept no scores; by default the scores of the folder are summarized.
+    bootstrap : int, default 2000
+        Resamples of the images, for the intervals; 0 for none.
+    groups : path, optional
+        A csv file of image and label: ``groups.csv`` then has every statistic per label.
+    photos : path, optional
+        Folder of the photographs, for the report.
+    pictures : bool, default True
+        Write the pictures and the report, too.
+
+    Returns
+    -------
+    Published
+
+    Raises
+    ------
+    StoreNotFoundError, IncompleteError
+        If there are no scores, or not all of them.
+    """
+    folder = Path(results)
+    files = [folder / "summary.csv"]
+    grouped = None
+    kept = summary is None
+    if summary is None:
+        scores = open_scores(folder)
+        summary = summarize(scores, bootstrap=bootstrap)
+        if groups is not None:
+            grouped = summarize(scores, groups=read_groups(groups), bootstrap=bootstrap)
+            files.append(folder / "groups.csv")
+            write_csv(grouped, files[-1])
+    elif groups is not None:
+        raise UsageError("statistics by group need the scores; leave out --groups, or keep the scores")
+    write_csv(summary, files[0])
+    if pictures:
+        for slug in metric_names(summary):
+            files += plot.save(plot.similarity_matrix(summary, slug), folder / f"matrix_{slug}")
+        if kept:
+            files.append(write_report(folder, summary=summary, groups=grouped, photos=photos))
+    return Published(to_frame(summary), files)
+
+
+def draw(
+    target: str | PathLike[str],
+    kind: str,
+    *,
+    metric: str | None = None,
+    output: str | PathLike[str] | None = None,
+    groups: str | PathLike[str] | None = None,
+    photos: str | PathLike[str] | None = None,
+    **options: Any,
+) -> list[Path]:
+    """Draw one kind of picture of a results folder or a maps store, and write it.
+
+    Parameters
+    ----------
+    target : path
+        A results folder; for the kind ``maps``, a maps store.
+    kind : str
+        One of :data:`salzarr.plot.KINDS`.
+    metric : str, optional
+        By default every metric of the results gets a picture.
+    output : path, optional
+        Its suffix is the format; by default ``<kind>.png`` in the results folder or beside the store. With
+        several metrics their names are put before the suffix.
+    groups : path, optional
+        A csv file of image and label, for the kind ``groups``.
+    photos : path, optional
+        Folder of the photographs, for the kinds that show maps.
+    **options
+        Of the picture's function, such as ``order="cluster"``.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind, metric or option, or what it needs was not given.
+    StoreNotFoundError, IncompleteError
+        If the target is not there, or not complete.
+    """
+    if kind not in plot.KINDS:
+        raise UsageError(f"there is no picture {kind!r}; there are {', '.join(plot.KINDS)}")
+    what = plot.KINDS[kind]
+    if photos is not None and not what.photos:
+        raise UsageError(f"the picture {kind!r} shows no photographs; leave out --photos")
+    if unknown := set(options) - set(inspect.signature(what.draw).parameters):
+        raise UsageError(f"the picture {kind!r} has no option {', '.join(sorted(unknown))}")
+    if what.photos:
+        options["photos"] = photos
+    scores = None if what.needs == ("maps",) else open_scores(target)
+    needed = [_material(name, Path(target), scores, groups) for name in what.needs]
+    chosen: list[str | None] = [None]
+    if what.per_metric and scores is not None:
+        chosen = [metric_slug(scores, metric)] if metric else [*metric_names(scores)]
+    elif metric:
+        raise UsageError(f"the picture {kind!r} is not of one metric; leave out --metric")
+    folder = Path(target) if scores is not None else Path(target).parent
+    path = folder / f"{kind}.png" if output is None else Path(output)
+    files = []
+    for slug in chosen:
+        axes = what.draw(*needed, *([] if slug is None else [slug]), **options)
+        name = path.stem if slug is None or (metric and output) else f"{path.stem}_{slug}"
+        files += plot.save(axes, path.with_name(name), [path.suffix.removeprefix(".") or "png"])
+    return files
+
+
+def _material(
+    name: str, target: Path, scores: xr.Dataset | None, groups: str | PathLike[str] | None
+) -> xr.Dataset | xr.DataArray:
+    """Give a picture's function what it needs, by the name that :class:`salzarr.plot.Kind` calls it."""
+    if scores is None:
+        return open_maps(target)
+    if name == "scores":
+        return scores
+    if name == "maps":
+        url = maps_url(scores)
+        if url is None:
+            raise StoreNotFoundError(f"{target} does not say where its maps are; run salzarr compare again")
+        return open_maps(url)
+    if name == "groups":
+        if groups is None:
+            raise UsageError("give the csv file of image and label by --groups")
+        return summarize(scores, groups=read_groups(groups))
+    return summarize(scores)
