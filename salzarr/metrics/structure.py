@@ -25,10 +25,10 @@ GAUSSIAN = _BELL / _BELL.sum()
 
 
 def _compare(
-    maps: NDArray[Any], pairs: Pairs, wanted: NDArray[np.bool_], weights: Scores, data_range: float,
-    scratch: Scores, *, uniform: bool = False, luminance: bool = True,
+    maps: NDArray[Any], image: int, pairs: Pairs, wanted: NDArray[np.bool_], weights: Scores,
+    data_range: float, scratch: Scores, *, uniform: bool = False, luminance: bool = True,
 ) -> Scores:  # fmt: skip
-    """Mean SSIM (pair,) of one image's maps (model, y, x); NaN where not wanted or the data range is 0."""
+    """Mean SSIM (pair,) of one image of (model, image, y, x); NaN where unwanted or the data range is 0."""
     # In units of about the data range, squares neither vanish nor overflow; a power of two is exact.
     unit = float(power_of_two(data_range))
     c1, c2 = (K1 * data_range * unit) ** 2, (K2 * data_range * unit) ** 2
@@ -36,7 +36,9 @@ def _compare(
         c2 *= 1 - 1 / weights.size**2
     wanted = wanted & (data_range > 0)
     taps = (0,) * weights.size
-    return similarities(maps, pairs, wanted, unit, c1, c2, weights, taps, uniform, luminance, scratch)
+    return similarities(
+        maps, image, pairs, wanted, unit, c1, c2, weights, taps, uniform, luminance, scratch
+    )  # fmt: skip
 
 
 def _structural(score: Any, data_range: float | None, **fields: Any) -> Metric:
@@ -60,8 +62,9 @@ def _single_scale(
         assert data_range is not None, "with_data_range comes first"
         scores, scratch = np.empty(ok.shape), np.empty((3, len(block.maps), *block.shape))
         for image in range(ok.shape[1]):
-            maps, wanted = block.maps[:, image], ok[:, image]
-            scores[:, image] = _compare(maps, pairs, wanted, weights, data_range, scratch, uniform=uniform)
+            scores[:, image] = _compare(
+                block.maps, image, pairs, ok[:, image], weights, data_range, scratch, uniform=uniform
+            )
         return scores
 
     return _structural(
@@ -133,10 +136,10 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 def _halved(maps: NDArray[Any]) -> NDArray[Any]:
     """Means of 2 x 2 pixels; an odd last row or column counts twice, as in Wang's own code."""
-    height, width = maps.shape[1:]
-    even = np.pad(maps, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
-    rows = even[:, ::2] + even[:, 1::2]
-    halved: NDArray[Any] = (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
+    height, width = maps.shape[2:]
+    even = np.pad(maps, ((0, 0), (0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+    rows = even[:, :, ::2] + even[:, :, 1::2]
+    halved: NDArray[Any] = (rows[..., ::2] + rows[..., 1::2]) / 4
     return halved
 
 
@@ -162,12 +165,12 @@ def ms_ssim(data_range: float | None = None) -> Metric:
         assert data_range is not None, "with_data_range comes first"
         scores = np.ones(ok.shape)
         for image in range(ok.shape[1]):
-            maps = block.maps[:, image].astype(np.float64)
+            maps = block.maps[:, image : image + 1].astype(np.float64)
             for scale, weight in enumerate(SCALE_WEIGHTS):
                 last = scale == len(SCALE_WEIGHTS) - 1
                 maps = maps if scale == 0 else _halved(maps)
-                scratch = np.empty((3, *maps.shape))
-                means = _compare(maps, pairs, ok[:, image], GAUSSIAN, data_range, scratch, luminance=last)
+                scratch = np.empty((3, len(maps), *maps.shape[2:]))
+                means = _compare(maps, 0, pairs, ok[:, image], GAUSSIAN, data_range, scratch, luminance=last)
                 scores[:, image] *= means.clip(0) ** weight
         return scores
 

@@ -95,14 +95,16 @@ def _mean_similarity(
 
 @jit(**SIMD)
 def similarities(
-    maps: NDArray[Any], pairs: Pairs, wanted: NDArray[np.bool_], scale: float, c1: float, c2: float,
+    maps: NDArray[Any], image: int, pairs: Pairs, wanted: NDArray[np.bool_],
+    scale: float, c1: float, c2: float,
     weights: Floats, taps: tuple[int, ...], uniform: bool, luminance: bool, scratch: Floats,
 ) -> Floats:  # fmt: skip
-    """Mean SSIM of the wanted pairs of one image's maps, NaN for the others.
+    """Mean SSIM of the wanted pairs of one image, NaN for the others.
 
     Parameters
     ----------
-    maps : (model, y, x) float
+    maps : (model, image, y, x) float, C-contiguous
+    image : int
     pairs : (pair, 2) int
     wanted : (pair,) bool
     scale : float
@@ -124,7 +126,7 @@ def similarities(
     -------
     (pair,) float64
     """
-    models, height, width = maps.shape
+    models, _, height, width = maps.shape
     inner = (models, height - len(taps) + 1, width - len(taps) + 1)
     size = inner[0] * inner[1] * inner[2]
     centred = scratch[0]
@@ -133,7 +135,7 @@ def similarities(
     offsets = np.empty(models)
     ones = np.ones((height, width))
     for m in range(models):
-        offsets[m] = centre(maps[m].reshape(-1), scale, centred[m].reshape(-1))
+        offsets[m] = centre(maps[m, image].reshape(-1), scale, centred[m].reshape(-1))
         _means(centred[m], ones, weights, taps, uniform, means[m])
         _means(centred[m], centred[m], weights, taps, uniform, variances[m])
         for y in range(inner[1]):

@@ -1,0 +1,236 @@
+"""One independent implementation per metric, from the literature or another library, in float64 or better.
+
+``TABLE`` maps a metric's spec to the function that it must equal and how closely. Nothing here calls salzarr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, stats
+from scipy.spatial.distance import cdist
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Map = NDArray[np.floating[Any]]
+EPS = np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a metric must equal: within ``absolute`` + ``relative`` * abs(reference)."""
+
+    equals: Callable[[Map, Map], float]
+    relative: float = 1e-9
+    absolute: float = 1e-12
+    largest: int = 10**9  # pixels; a slow reference is left out on larger maps
+
+
+def wide(a: Map) -> NDArray[np.longdouble]:
+    """80-bit floats, which leave nothing to argue about in 64."""
+    return np.asarray(a, np.longdouble).ravel()
+
+
+def mass(a: Map) -> NDArray[np.longdouble]:
+    return wide(a) / wide(a).sum()
+
+
+def mse(a: Map, b: Map) -> float:
+    return float(np.mean((wide(a) - wide(b)) ** 2))
+
+
+def cosine(a: Map, b: Map) -> float:
+    a, b = wide(a), wide(b)
+    return float((a @ b) / np.sqrt((a @ a) * (b @ b)))
+
+
+def pearson(a: Map, b: Map) -> float:
+    return cosine(wide(a) - wide(a).mean(), wide(b) - wide(b).mean())
+
+
+BELL = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+
+
+def ssim(data_range: float, window: int = 7, gaussian: bool = False) -> Callable[[Map, Map], float]:
+    taps, sample = (BELL, 1.0) if gaussian else (np.ones(window), window**2 / (window**2 - 1))
+    return lambda a, b: float(np.mean(similarity_map(a, b, taps, sample, data_range)[0]))
+
+
+def similarity_map(a: Map, b: Map, taps: Map, sample: float, data_range: float) -> tuple[Map, Map]:
+    """SSIM and its contrast and structure alone, by the formulas, in 80 bits: E[x²] - E[x]² cancels."""
+    taps = wide(taps) / wide(taps).sum()
+
+    def blur(m: Map) -> Map:
+        for _ in range(2):
+            m = sum(w * m[k : len(m) - len(taps) + 1 + k] for k, w in enumerate(taps)).T
+        return m
+
+    a, b = np.longdouble(a), np.longdouble(b)
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    ua, ub = blur(a), blur(b)
+    va, vb, cov = (sample * (blur(p * q) - blur(p) * blur(q)) for p, q in ((a, a), (b, b), (a, b)))
+    contrast = (2 * cov + c2) / (va + vb + c2)
+    return contrast * (2 * ua * ub + c1) / (ua**2 + ub**2 + c1), contrast
+
+
+def ms_ssim(data_range: float) -> Callable[[Map, Map], float]:
+    """Wang's msssim.m, with scipy's filters."""
+
+    def score(a: Map, b: Map) -> float:
+        a, b, result = np.float64(a), np.float64(b), 1.0
+        for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+            ssims, contrasts = similarity_map(a, b, BELL, 1.0, data_range)
+            result *= max(0.0, float(np.mean(ssims if scale == 4 else contrasts))) ** weight
+            # MATLAB's imfilter with ones(2)/4, symmetric, looks at the next pixel; every other one is kept.
+            a, b = (
+                ndimage.correlate(m, np.full((2, 2), 0.25), mode="reflect", origin=-1)[::2, ::2]
+                for m in (a, b)
+            )
+        return result
+
+    return score
+
+
+def kl(a: Map, b: Map) -> float:
+    p, q = mass(a), mass(b)
+    return float(np.sum(p * np.log(EPS + p / (q + EPS))))
+
+
+def js(a: Map, b: Map) -> float:
+    p, q = mass(a), mass(b)
+    m = (p + q) / 2
+    return sum(float(np.sum(r[r > 0] * np.log(r[r > 0] / m[r > 0]))) for r in (p, q)) / 2
+
+
+def similarity(shift: bool) -> Callable[[Map, Map], float]:
+    def above(a: Map) -> NDArray[np.longdouble]:
+        low = wide(a).min()
+        return mass(wide(a) - low if shift or low < 0 else a)
+
+    return lambda a, b: float(np.minimum(above(a), above(b)).sum())
+
+
+def hellinger(a: Map, b: Map) -> float:
+    return float(np.sqrt(np.sum((np.sqrt(mass(a)) - np.sqrt(mass(b))) ** 2) / 2))
+
+
+def topk(fraction: float, union: bool) -> Callable[[Map, Map], float]:
+    def largest(a: Map) -> set[int]:
+        flat = a.ravel().tolist()
+        order = sorted(range(len(flat)), key=lambda i: (-flat[i], i))
+        return {i for i in order[: max(1, round(fraction * len(flat)))] if flat[i] > min(flat)}
+
+    def score(a: Map, b: Map) -> float:
+        p, q = largest(a), largest(b)
+        return len(p & q) / (len(p | q) if union else max(len(p), len(q)))
+
+    return score
+
+
+def hog(cells: int) -> Callable[[Map, Map], float]:
+    from skimage.feature import hog as descriptor
+
+    def score(a: Map, b: Map) -> float:
+        p, q = (descriptor(m, pixels_per_cell=(cells, cells)) for m in (a, b))
+        return float(stats.spearmanr(p, q).statistic)
+
+    return score
+
+
+def mutual_information(bins: int) -> Callable[[Map, Map], float]:
+    """As scikit-image does it, with counts for densities, whose float32 bin widths are noisy."""
+
+    def score(a: Map, b: Map) -> float:
+        joint = np.histogramdd([a.ravel(), b.ravel()], bins=bins)[0]
+        alone = stats.entropy(joint.sum(axis=0)) + stats.entropy(joint.sum(axis=1))
+        return float(alone / stats.entropy(joint.ravel())) - 1
+
+    return score
+
+
+def center_distance(a: Map, b: Map) -> float:
+    return float(np.linalg.norm(np.subtract(*(ndimage.center_of_mass(np.float64(m)) for m in (a, b)))))
+
+
+def emd(grid: int, ground: str) -> Callable[[Map, Map], float]:
+    """POT's network simplex on sums of square blocks."""
+    import ot
+
+    def score(a: Map, b: Map) -> float:
+        factor = -(-max(a.shape) // grid)
+        sums = []
+        for m in (a, b):
+            padded = np.pad(np.float64(m), [(0, -side % factor) for side in m.shape])
+            blocks = padded.reshape(padded.shape[0] // factor, factor, -1, factor).sum((1, 3))
+            sums.append(blocks / blocks.sum())
+        places = np.argwhere(np.ones(sums[0].shape))
+        cost = cdist(places, places, ground)
+        p, q = (s.ravel() for s in sums)
+        # Mass that both have stays where it is when the ground distance is a metric.
+        p, q = p - np.minimum(p, q), q - np.minimum(p, q)
+        total = p.sum()
+        if total < 1e-14:
+            return 0.0
+        keep_p, keep_q = p > 0, q > 0
+        plan = ot.emd2(p[keep_p] / total, q[keep_q] / q.sum(), cost[np.ix_(keep_p, keep_q)], numItermax=10**7)
+        return float(factor * total * plan)
+
+    return score
+
+
+def sliced(directions: NDArray[np.int64]) -> Callable[[Map, Map], float]:
+    def score(a: Map, b: Map) -> float:
+        y, x = np.indices(a.shape)
+        distances = []
+        for p, q in directions:
+            line = ((p * x + q * y) / np.hypot(p, q)).ravel()
+            distances.append(stats.wasserstein_distance(line, line, np.float64(mass(a)), np.float64(mass(b))))
+        return float(np.mean(distances))
+
+    return score
+
+
+def values(a: Map, b: Map) -> float:
+    return float(stats.wasserstein_distance(np.float64(a).ravel(), np.float64(b).ravel()))
+
+
+def table(data_range: float) -> dict[str, Row]:
+    """Rows by spec; a metric with parameters may have several. ``data_range`` is for those that need one."""
+    from salzarr.transport.sliced import DIRECTIONS  # the 32 directions are part of the definition
+
+    return {
+        "mse": Row(mse, absolute=0),
+        "rmse": Row(lambda a, b: np.sqrt(mse(a, b)), absolute=0),
+        "mae": Row(lambda a, b: float(np.mean(np.abs(wide(a) - wide(b)))), absolute=0),
+        "cosine": Row(cosine),
+        "pearson": Row(pearson),
+        "spearman": Row(lambda a, b: stats.spearmanr(a.ravel(), b.ravel()).statistic),
+        "kendall": Row(lambda a, b: stats.kendalltau(a.ravel(), b.ravel()).statistic),
+        "ssim": Row(ssim(data_range), absolute=1e-5),
+        "ssim:precision=double": Row(ssim(data_range), absolute=1e-9),
+        "ssim:window=11:precision=double": Row(ssim(data_range, 11), absolute=1e-9),
+        "ssim_gaussian": Row(ssim(data_range, gaussian=True), absolute=1e-9),
+        "ms_ssim": Row(ms_ssim(data_range), absolute=1e-9),
+        "kl": Row(kl, absolute=1e-14),
+        "js": Row(js, absolute=1e-16),
+        "similarity": Row(similarity(shift=True)),
+        "similarity:shift=if_negative": Row(similarity(shift=False)),
+        "hellinger": Row(hellinger),
+        "topk_iou": Row(topk(0.1, union=True)),
+        "topk_iou:fraction=0.03": Row(topk(0.03, union=True)),
+        "topk_intersection": Row(topk(0.1, union=False)),
+        "hog": Row(hog(16)),
+        "hog:cells=8": Row(hog(8)),
+        "mutual_information": Row(mutual_information(100)),
+        "mutual_information:bins=16": Row(mutual_information(16)),
+        "center_distance": Row(center_distance, absolute=1e-10),
+        "emd": Row(emd(32, "euclidean"), 1e-9, 1e-9, largest=50_000),
+        "emd_l1:grid=16": Row(emd(16, "cityblock"), 1e-9, 1e-9),
+        "emd_l1": Row(emd(10**6, "cityblock"), 1e-9, 1e-9, largest=400),
+        "sliced_wasserstein": Row(sliced(DIRECTIONS), 1e-8, 1e-10),
+        "wasserstein_values": Row(values, 1e-9, 1e-12),
+    }
