@@ -54,18 +54,18 @@ def tile(one_map: NDArray[Any], side: int, *, difference: bool = False) -> RGB:
     small = resize(np.where(finite, values, 0.0), shape, order=1, anti_aliasing=True, mode="edge")
     kept = values[finite]
     if difference or kept.min() < 0:
-        reach = _brightest(np.abs(kept))
+        reach = brightest(np.abs(kept))
         colours = mpl.colormaps["RdBu_r"](small / (2 * reach) + 0.5)
     else:
         low = float(kept.min())
-        colours = mpl.colormaps["inferno"]((small - low) / _brightest(kept - low))
+        colours = mpl.colormaps["inferno"]((small - low) / brightest(kept - low))
     picture: RGB = np.round(colours[..., :3] * 255).astype(np.uint8)
     if not finite.all():
         picture[resize(finite.astype(float), shape, order=1) < 0.5] = _rgb(MISSING)
     return picture
 
 
-def _brightest(values: NDArray[np.float64]) -> float:
+def brightest(values: NDArray[np.float64]) -> float:
     """Value of the full colour: the 99.5th percentile, or the maximum where that is 0, or 1."""
     return float(np.quantile(values, 0.995)) or float(values.max()) or 1.0
 

@@ -13,6 +13,7 @@ from scipy.cluster.hierarchy import dendrogram as dendrogram_layout
 
 from salzarr.errors import UsageError
 from salzarr.plot.style import (
+    COUNT,
     INK,
     MISSING,
     MUTED,
@@ -145,7 +146,7 @@ def similarity_matrix(
     size = (len(columns) * cell + margin + (2.0 if show_tree else 1.1), len(rows) * cell + margin + 0.5)
     ax = ensure_axes(ax, size)
 
-    _draw_cells(ax, values, scale, own, hidden)
+    draw_cells(ax, values, scale, own, hidden)
     font = min(9.0, max(3.5, _cell_points(ax, len(rows)) * 0.8))
     name_ticks(ax, "y", range(len(rows)), [labels[k] for k in rows], font)
     name_ticks(ax, "x", range(len(columns)), [labels[k] for k in columns], font)
@@ -162,11 +163,20 @@ def similarity_matrix(
             ]
             low, high = np.reshape(numbers(ends), (2, *values.shape)).astype(object)
             texts = np.where(own | (texts == ""), texts, texts + "\n" + low + " – " + high)
-        _write_numbers(ax, values, texts, scale, hidden, font)
+        write_numbers(ax, values, texts, scale, hidden, font)
     if tree is not None and show_tree:
         _draw_tree(ax, tree)
     gone = bool((~np.isfinite(values) & ~own & ~hidden).any())
-    _legend(ax, scale, variable, statistic, 1.2 if show_tree else 1.03, len(rows) * cell, gone=gone)
+    unit = variable.attrs.get("unit")
+    draw_legend(
+        ax,
+        scale,
+        f"{statistic}, {unit}" if unit and statistic != COUNT else statistic,
+        1.2 if show_tree else 1.03,
+        len(rows) * cell,
+        gone=gone,
+        flip=variable.attrs["kind"] == "dissimilarity" and statistic not in NO_SELF,
+    )
     heading(
         ax,
         str(variable.attrs.get("spec", variable.name)) if title is None else title,
@@ -207,9 +217,10 @@ def _reference(summary: xr.Dataset) -> int | None:
     return next((k for k, name in enumerate(known) if ((a == name) | (b == name)).all()), None)
 
 
-def _draw_cells(
+def draw_cells(
     ax: Axes, values: NDArray[np.float64], scale: Scale, own: NDArray[np.bool_], hidden: NDArray[np.bool_]
 ) -> None:
+    """Draw values as cells; those that are NaN are hatched, unless they are a model's own, or hidden."""
     rows, columns = values.shape
     shown = np.ma.masked_where(~np.isfinite(values) | hidden, values)
     edge = 0.8 if rows <= 40 else 0.0
@@ -233,7 +244,7 @@ def _draw_cells(
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
 
 
-def _write_numbers(
+def write_numbers(
     ax: Axes,
     values: NDArray[np.float64],
     texts: NDArray[Any],
@@ -241,6 +252,7 @@ def _write_numbers(
     hidden: NDArray[np.bool_],
     font: float,
 ) -> None:
+    """Write a text into each cell that has a value, of a size that fits."""
     dark = scale.dark(np.nan_to_num(values))
     longest = max(len(line) for text in texts.flat for line in str(text).split("\n"))
     size = min(font, _cell_points(ax, len(values)) / (0.68 * max(longest, 3)))
@@ -277,9 +289,13 @@ def _draw_tree(ax: Axes, tree: Clustering) -> None:
     side.axis("off")
 
 
-def _legend(
-    ax: Axes, scale: Scale, variable: xr.DataArray, statistic: str, left: float, height: float, *, gone: bool
+def draw_legend(
+    ax: Axes, scale: Scale, label: str, left: float, height: float, *, gone: bool = False, flip: bool = False
 ) -> None:
+    """Draw the colours at the right of the cells, ``left`` in widths of the axes, whose height is in inches.
+
+    ``gone`` explains the hatching; ``flip`` puts small values at the top, where more alike is.
+    """
     share = min(0.9, max(0.35, 3.2 / height))
     bar = ax.inset_axes((left, 1 - share, 0.035, share))
     Colorbar(bar, ScalarMappable(scale.norm, scale.cmap))
@@ -287,7 +303,7 @@ def _legend(
     bar.tick_params(labelsize=7, length=2, color=RULE, labelcolor=MUTED)
     for spine in bar.spines.values():
         spine.set_visible(False)
-    if variable.attrs["kind"] == "dissimilarity" and statistic not in NO_SELF:
+    if flip:
         bar.invert_yaxis()
     if gone:
         bar.add_patch(
@@ -302,8 +318,7 @@ def _legend(
             va="center",
             annotation_clip=False,
         )
-    unit = variable.attrs.get("unit")
-    bar.set_ylabel(f"{statistic}, {unit}" if unit else statistic, fontsize=8, color=MUTED, parse_math=False)
+    bar.set_ylabel(label, fontsize=8, color=MUTED, parse_math=False)
 
 
 def _note(summary: xr.Dataset, variable: xr.DataArray, statistic: str) -> str:

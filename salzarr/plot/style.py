@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, Normalize, to_hex
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from salzarr.errors import UsageError
 from salzarr.rows import metric_names, metric_slug
@@ -185,35 +186,22 @@ def ensure_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """Hand back the caller's axes, or those of a new figure of this size in inches, unknown to pyplot."""
     if ax is not None:
         return ax
-    figure = Figure(figsize=size, layout="constrained")
+    # A layout that has to squeeze a long title or name into a narrow figure gives up.
+    figure = Figure(figsize=(max(size[0], 6.0), size[1]), layout="constrained")
     FigureCanvasAgg(figure)
     return figure.add_subplot()
 
 
 def heading(ax: Axes, title: str, note: str = "") -> None:
     """Set a bold title at the left and a quiet note below it; neither is ever mathtext."""
-    ax.set_title(
-        plain(title),
-        loc="left",
-        fontsize=11,
-        fontweight="bold",
-        color=INK,
-        parse_math=False,
-        pad=24 if note else 8,
-    )
-    if note:
-        ax.annotate(
-            plain(note),
-            (0, 1),
-            xycoords="axes fraction",
-            xytext=(0, 8),
-            textcoords="offset points",
-            fontsize=8,
-            color=MUTED,
-            va="bottom",
-            annotation_clip=False,
-            parse_math=False,
-        )
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    # Both are titles of the axes, as a layout takes the height of titles into account and not their width.
+    left = ax.set_title(plain(title), loc="left", y=1, fontsize=11, fontweight="bold", color=INK)
+    below = ax.set_title(plain(note), loc="center", y=1, fontsize=8, color=MUTED)
+    for text, points in ((left, 21 if note else 6), (below, 6)):
+        text.set(parse_math=False, horizontalalignment="left", x=0)
+        text.set_transform(ax.transAxes + ScaledTranslation(0, points / 72, figure.dpi_scale_trans))
 
 
 def name_ticks(ax: Axes, axis: str, positions: Sequence[float], names: Sequence[str], size: float) -> None:

@@ -119,6 +119,7 @@ def structure(summary: xr.Dataset, slug: str) -> dict[str, Any]:
 
 
 def agreement(summary: xr.Dataset, palettes: Palettes) -> dict[str, Any]:
+    """Give the correlations between the metrics' matrices, their p-values and their colours."""
     found = metric_agreement(summary)
     scale = colour_scale(
         {"bounds": ["-1", "1"], "self_value": 1, "kind": "similarity"}, found["spearman"].values

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from salzarr._version import __version__
 from salzarr.groups import GROUP
+from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange
 from salzarr.plot.style import plain
 from salzarr.report.data import Numbering, agreement, as_json, statistics, structure
@@ -102,11 +103,13 @@ def render(contents: Contents) -> str:
     str
         A whole HTML document.
     """
-    summary = contents.summary
+    summary, groups = contents.summary, contents.groups
+    if groups is not None:
+        groups = groups.sel({GROUP: largest(groups, metric_names(summary)[0], PANELS)})
     slugs, models = metric_names(summary), model_names(summary)
     images: Numbering[int] = Numbering()
     palettes: Numbering[tuple[str, ...]] = Numbering()
-    data = [statistics(summary, contents.groups, slug, palettes) for slug in slugs]
+    data = [statistics(summary, groups, slug, palettes) for slug in slugs]
     pictures: list[dict[str, Any]] = []
     if contents.scores is not None:
         pictures = add_images(data, contents, slugs, images)
@@ -123,7 +126,7 @@ def render(contents: Contents) -> str:
         "spreads": sorted(NO_SELF),
         "reasons": [str(name) for name in summary[REASON].values],
         "confidence": _confidence(summary),
-        "groups": _group_names(contents.groups),
+        "groups": _group_names(groups),
         "agreement": agreed,
         "pictures": pictures,
         "images": [str(contents.scores[IMAGE].values[k]) for k in images]
@@ -146,6 +149,7 @@ def render(contents: Contents) -> str:
         metric_data=[_script(metric) for metric in data],
         facts=_facts(contents, len(models), len(slugs)),
         groups=page["groups"],
+        group_count=0 if contents.groups is None else contents.groups.sizes[GROUP],
         agreement=agreed,
         metrics=page["metrics"],
         reasons=page["reasons"],

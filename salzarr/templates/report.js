@@ -124,9 +124,11 @@
       : `${brief(low)}–${brief(high)} images (n differs among pairs)`;
     const where = state.group < 0 ? "" : ` of “${page.groups[state.group]}”`;
     const call = m.directed ? ` Row a, column b: ${m.spec}(a ‖ b).` : "";
-    return `${label(state.statistic)} over ${images}${where}. A ${m.kind}: ${brief(m.self)} means identical`
+    const definition = m.definition ? `${m.definition.replace(/\.$/, "")}. ` : "";
+    return `${definition}${capital(label(state.statistic))} over ${images}${where}. A ${m.kind}: ${brief(m.self)} means identical`
       + `${m.unit ? `, in ${m.unit}` : ""}.${call}`;
   }
+  const capital = (text) => text[0].toUpperCase() + text.slice(1);
   const label = (statistic) => page.labels[statistic] || statistic.replace(/_(low|high)$/, (_, end) => `, ${end === "low" ? "lower" : "upper"} end of its interval`);
 
   function drawTree(cell) {
@@ -266,7 +268,7 @@
     if (!most) return null;
     const x = (v) => 6 + (Math.min(high, Math.max(low, v)) - low) / (high - low) * (width - 12);
     const bar = (width - 12) / counts.length;
-    const bars = counts.map((c, k) => `M${6 + k * bar} ${base}v${-(c / most) * (base - 12)}h${bar - 0.6}V${base}z`).join("");
+    const bars = counts.map((c, k) => `M${6 + k * bar} ${base}v${-(c / most) * (base - 18)}h${bar - 0.6}V${base}z`).join("");
     const [q25, q50, q75, mean] = ["q25", "median", "q75", "mean"].map((s) => table[s] && table[s][row]);
     const marks = known(q25) && known(q75) ? [
       svg("rect", { class: "box", x: x(q25), width: Math.max(1, x(q75) - x(q25)), y: 4, height: 7, rx: 1 }),

@@ -1,0 +1,166 @@
+"""The images on which the models differ most, or agree most, with everyone's maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salzarr import ranking
+from salzarr.errors import UsageError
+from salzarr.plot.maps import brightest, draw_tiles, photograph, tile
+from salzarr.plot.style import INK, metric_variable, numbers, short
+from salzarr.rows import model_names
+from salzarr.schema import DIRECTION, IMAGE, MODEL, MODEL_A, MODEL_B, PAIR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from salzarr.metrics.metric import Metric
+    from salzarr.plot.maps import RGB
+
+MODELS = 10
+"""How many models' maps are drawn unless they are named."""
+
+
+def divergent_images(
+    scores: xr.Dataset,
+    maps: xr.DataArray,
+    metric: str | Metric | None = None,
+    ax: Axes | None = None,
+    *,
+    pair: tuple[str, str] | None = None,
+    models: Sequence[str] | None = None,
+    count: int = 6,
+    agree: bool = False,
+    photos: str | PathLike[str] | None = None,
+    side: int = 160,
+) -> Axes:
+    """Draw a gallery of the images on which the models differ most: photograph, maps, difference.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Of :func:`salzarr.compare`.
+    maps : DataArray (model, image, y, x)
+        Those that were compared; only what is shown is read.
+    metric : str or Metric, optional
+        By which to rank; needed if the scores have several.
+    ax : Axes, optional
+    pair : (str, str), optional
+        Rank by this pair alone, and show its two maps.
+    models : sequence of str, optional
+        Whose maps to show; by default the first ten models.
+    count : int
+        Number of images.
+    agree : bool
+        Show those on which the models agree most instead.
+    photos : path, optional
+        Folder of the photographs, named like the images.
+    side : int
+        Of one map in the picture, in pixels.
+
+    Returns
+    -------
+    Axes
+        One row per image, labelled with its name and mean score. The last column is the difference of the
+        pair's maps, or of the two maps of that image that are least alike among those shown, each map
+        scaled to its own brightest; red where the first is brighter.
+
+    Raises
+    ------
+    UsageError
+        If there is no such metric, model or pair.
+    """
+    variable = metric_variable(scores, metric)
+    known = model_names(scores)
+    chosen = list(pair or models or known[:MODELS])
+    for name in chosen:
+        if name not in known or name not in maps[MODEL].values:
+            raise UsageError(f"there is no model {name!r} in these scores and maps")
+    if len(chosen) < 2:
+        raise UsageError(f"a gallery takes two models or more, not {len(chosen)}")
+    positions, values = _ranked(scores, variable, pair, count, agree=agree)
+    ids = [str(scores[IMAGE].values[k]) for k in positions]
+    read = maps.sel({MODEL: chosen, IMAGE: ids}).transpose(MODEL, IMAGE, "y", "x").values
+    apart = _least_alike(scores, variable, positions, chosen)
+
+    tiles: list[list[RGB | None]] = []
+    for k, name in enumerate(ids):
+        a, b = (chosen.index(end) for end in apart[k])
+        row: list[RGB | None] = [tile(one, side) for one in read[:, k]]
+        row.append(tile(_scaled(read[a, k]) - _scaled(read[b, k]), side, difference=True))
+        tiles.append([photograph(photos, name, side), *row] if photos is not None else row)
+    columns = ["photograph", *short(chosen, 22)] if photos is not None else short(chosen, 22)
+    rows = [f"{name}\n{value}" for name, value in zip(short(ids, 24), numbers(values), strict=True)]
+    who = " and ".join(short(pair, 20)) if pair else f"{len(known)} models"
+    title = f"Where {who} {'agree' if agree else 'differ'} most: {variable.attrs.get('spec', variable.name)}"
+    note = "each map has its own scale; last column: first map minus second, each divided by its brightest"
+    ax = draw_tiles(tiles, rows, [*columns, "difference"], title, note, ax)
+    [label.get_position()[1] for label in ax.get_yticklabels()], ax.get_xticks()[-1]
+    for place, ends in zip(ax.get_yticks(), apart, strict=True):
+        if pair is None:
+            text = " − ".join(short(ends, 12))
+            ax.annotate(text, (ax.get_xlim()[1], place), (5, 0), textcoords="offset points", fontsize=6.5,
+                        va="center", color=INK, annotation_clip=False, parse_math=False)  # fmt: skip
+    return ax
+
+
+def _ranked(
+    scores: xr.Dataset, variable: xr.DataArray, pair: tuple[str, str] | None, count: int, *, agree: bool
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Positions of the images at one end, and their scores."""
+    if pair is None:
+        slug = str(variable.name)
+        ranks = ranking.rank_images(scores[[slug, f"{slug}_reason"]])
+        values = ranks[slug].values
+    else:
+        values = _of_pair(scores, variable, pair).values
+    alike = values if variable.attrs["kind"] == "similarity" else -values
+    order = np.argsort(-alike if agree else alike, kind="stable")
+    order = order[np.isfinite(values[order])][:count]
+    if not len(order):
+        raise UsageError(f"no image has a score by {variable.name} here")
+    return order, values[order]
+
+
+def _of_pair(scores: xr.Dataset, variable: xr.DataArray, pair: tuple[str, str]) -> xr.DataArray:
+    """Scores f(a, b) of one pair over images."""
+    for (a, b), direction in ((pair, 0), (pair[::-1], 1)):
+        found = np.flatnonzero((scores[MODEL_A].values == a) & (scores[MODEL_B].values == b))
+        if len(found):
+            at = variable.isel({PAIR: int(found[0])})
+            return at.isel({DIRECTION: direction}) if DIRECTION in at.dims else at
+    raise UsageError(f"{pair[0]!r} and {pair[1]!r} were not compared with each other")
+
+
+def _least_alike(
+    scores: xr.Dataset, variable: xr.DataArray, positions: NDArray[np.intp], chosen: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Find on each image the least alike of the chosen models; the first two where none has a score."""
+    a, b = (scores[end].values.astype(str) for end in (MODEL_A, MODEL_B))
+    among = np.flatnonzero(np.isin(a, chosen) & np.isin(b, chosen))
+    values = variable.isel({PAIR: among, IMAGE: positions})
+    if DIRECTION in values.dims:
+        values = values.mean(DIRECTION)
+    alike = values.transpose(PAIR, IMAGE).values * (1 if variable.attrs["kind"] == "similarity" else -1)
+    found = []
+    for column in alike.T:
+        row = among[np.nanargmin(column)] if np.isfinite(column).any() else -1
+        found.append((str(a[row]), str(b[row])) if row >= 0 else (chosen[0], chosen[1]))
+    return found
+
+
+def _scaled(one_map: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide a map by its brightest, as its own picture is; from its smallest value if none is negative."""
+    values = np.asarray(one_map, float)
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return values
+    low = max(0.0, float(finite.min()))
+    return (values - low) / brightest(np.abs(finite - low))
