@@ -107,6 +107,11 @@ class Chunks:
         return tuple(self.maps.chunks[1:])
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of a whole chunk, uncompressed."""
+        return int(np.prod(self.shape)) * self.maps.dtype.itemsize
+
+    @property
     def native(self) -> bool:
         """Whether the store is laid out as salzarr does it; a copy made by other tools may not be."""
         return self.maps.chunks == (1, self.length, *self.maps.shape[2:]) and [

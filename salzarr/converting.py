@@ -17,6 +17,7 @@ from salzarr._version import __version__
 from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError
 from salzarr.filling import Piece, checksum, fill
 from salzarr.joining import Labelled, check_joins, common_size, gather, union
+from salzarr.layout import degenerate
 from salzarr.locks import lock
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
@@ -280,7 +281,8 @@ def _open_or_create(
     ]
     if changed:
         raise ChangedError(
-            f"{url} was made with other options: {', '.join(changed)}; give those, or start again with --overwrite"
+            f"{url} was made with other options: {', '.join(changed)}; give those, or "
+            "start again with --overwrite"
         )
     old, known = set(store.names(MODEL)), set(store.names(IMAGE))
     new = [item for item in labelled if item.model not in old]
@@ -471,27 +473,6 @@ def _by_model(
                 f"{model} {verb} {counts[model]} images {which}: {listed(names)}".replace(" :", ":")
             )
     return counts
-
-
-def degenerate(facts: NDArray[np.void]) -> dict[str, int]:
-    """Count the maps that some metrics cannot take, from what is known of them.
-
-    Parameters
-    ----------
-    facts : ndarray of dtype FACT
-
-    Returns
-    -------
-    dict
-        ``non_finite``, ``constant`` (a single value), ``all_zero``, ``negative`` (somewhere).
-    """
-    low, high = facts["map_min"], facts["map_max"]
-    return {
-        "non_finite": int((facts["map_status"] & Status.NON_FINITE > 0).sum()),
-        "constant": int((low == high).sum()),
-        "all_zero": int(((low == 0) & (high == 0)).sum()),
-        "negative": int((low < 0).sum()),
-    }
 
 
 def _provenance(origin: str, report: ConvertReport, earlier: Any) -> dict[str, Any]:

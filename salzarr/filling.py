@@ -29,7 +29,7 @@ def checksum(raw: Array) -> int:
     """Return the crc32c of an array's bytes, in C order and its own dtype.
 
     >>> checksum(np.zeros((2, 2), "float32"))
-    2318266295
+    1114675946
     """
     return int(google_crc32c.value(np.ascontiguousarray(raw).view(np.uint8).reshape(-1)))
 
@@ -99,8 +99,8 @@ def write_chunk(
                     chunks.read(model, block, whole)
                 except BadChunkError as error:
                     raise CorruptError(
-                        f"{chunks.url}: chunk {chunk_key(model, block)} {error}, so that no maps can be added; "
-                        "convert again with --overwrite"
+                        f"{chunks.url}: chunk {chunk_key(model, block)} {error}, so that it cannot be added "
+                        "to; convert again with --overwrite"
                     ) from None
             whole[list(slots)] = values
             values = whole
@@ -175,7 +175,7 @@ def read_piece(piece: Piece, chunk: tuple[int, ...], recipe: Recipe) -> tuple[Ar
         made, resized = recipe.apply(raw, origin)
         if list(made.shape) != shape:
             raise InputError(
-                f"{origin} is {made.shape[0]}x{made.shape[1]}, the maps of the store are {shape[0]}x{shape[1]}; "
+                f"{origin} is {made.shape[0]}x{made.shape[1]}, the store has {shape[0]}x{shape[1]}; "
                 "resize with --size"
             )
         values[position] = made

@@ -246,6 +246,27 @@ def add_records(facts: NDArray[np.void], records: NDArray[np.void]) -> None:
         facts[name][records["model"], records["image"]] = records[name]
 
 
+def degenerate(facts: NDArray[np.void]) -> dict[str, int]:
+    """Count the maps that some metrics cannot take, from what is known of them.
+
+    Parameters
+    ----------
+    facts : ndarray of dtype FACT
+
+    Returns
+    -------
+    dict
+        ``non_finite``, ``constant`` (a single value), ``all_zero``, ``negative`` (somewhere).
+    """
+    low, high = facts["map_min"], facts["map_max"]
+    return {
+        "non_finite": int((facts["map_status"] & schema.Status.NON_FINITE > 0).sum()),
+        "constant": int((low == high).sum()),
+        "all_zero": int(((low == 0) & (high == 0)).sum()),
+        "negative": int((low < 0).sum()),
+    }
+
+
 def open_store(url: str) -> MapsStore:
     """Open a store for reading, complete or not.
 
@@ -407,6 +428,8 @@ class Journal:
         found = [np.empty(0, RECORD)]
         with storage_errors(self.url):
             for name in self._names():
+                if not name[0].isdigit():
+                    continue
                 buffer = sync(self.store.get(f"{self.folder}/{name}", default_buffer_prototype()))
                 data = buffer.to_bytes() if buffer is not None else b""
                 if len(data) > 4 and _check(data[:-4]) == data[-4:]:

@@ -13,11 +13,12 @@ import xarray as xr
 from salzarr import layout, schema
 from salzarr.chunks import BadChunkError, chunk_key
 from salzarr.errors import CorruptError, IncompleteError, StoreError
+from salzarr.layout import degenerate
 from salzarr.locks import local_path
 from salzarr.schema import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,7 +57,7 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     try:
         with layout.storage_errors(url):
             # Only finished stores have consolidated metadata; asking for it saves the listing of the folder.
-            dataset = xr.open_zarr(url, consolidated=complete, mask_and_scale=False)
+            dataset: xr.Dataset = xr.open_zarr(url, consolidated=complete, mask_and_scale=False)
     except ValueError as error:
         raise StoreError(f"{url} cannot be opened: {error}") from None
     schema.check_maps(dataset, url)
@@ -109,7 +110,7 @@ def open_maps(store: Path, *, allow_incomplete: bool = False) -> xr.DataArray:
     >>> from salzarr.converting import convert
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = convert({"a": np.ones((3, 8, 8))}, folder + "/maps.zarr")
-    ...     open_maps(folder + "/maps.zarr").sel(model="a", image="0001").mean().item()
+    ...     float(open_maps(folder + "/maps.zarr").sel(model="a", image="0001").mean())
     1.0
     """
     return open_dataset(store, allow_incomplete=allow_incomplete)[schema.MAPS.name]
@@ -149,6 +150,77 @@ def _load(dataset: xr.Dataset, url: str) -> xr.Dataset:
         raise CorruptError(
             f"the facts of {url} cannot be read ({error}); convert the maps again with --overwrite"
         ) from error
+
+
+def info(store: Path) -> dict[str, Any]:
+    """Say what a store holds and how, without reading the maps.
+
+    Parameters
+    ----------
+    store : path or URL
+        Of a maps store, complete or not.
+
+    Returns
+    -------
+    dict
+        Of plain values, as JSON takes them: ``store``, ``complete``, ``format``, ``salzarr``, ``models`` (a
+        mapping per model, with ``maps``, ``missing``, ``min``, ``max``), ``images``, ``size``, ``dtype``,
+        ``chunk`` (images, H, W), ``chunks``, ``codecs``, ``bytes``, ``stored_bytes`` (None for a URL),
+        ``missing``, ``degenerate``, ``resized``, ``options``, ``provenance``.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreError, VersionError
+        If there is no such store.
+    """
+    url = layout.url_of(store)
+    opened = layout.open_store(url)
+    found, attrs = opened.read_facts(), opened.attrs
+    there = found["map_status"] & Status.MISSING == 0
+    images, shape, chunk = opened.names(schema.IMAGE), opened.shape, opened.maps.chunks
+    models = {
+        model: {
+            "maps": int(row.sum()),
+            "missing": int((~row).sum()),
+            "min": _extreme(np.nanmin, known["map_min"]),
+            "max": _extreme(np.nanmax, known["map_max"]),
+        }
+        for model, row, known in zip(opened.names(schema.MODEL), there, found, strict=True)
+    }
+    return {
+        "store": url,
+        "complete": opened.complete,
+        "format": attrs[schema.ATTR_FORMAT],
+        "salzarr": attrs[schema.ATTR_VERSION],
+        "models": models,
+        "images": len(images),
+        "size": list(shape),
+        "dtype": str(opened.maps.dtype),
+        "chunk": list(chunk[1:]),
+        "chunks": len(models) * -(-len(images) // chunk[1]),
+        "codecs": [codec.to_dict() for codec in opened.maps.metadata.codecs],  # type: ignore[union-attr]
+        "bytes": int(there.sum()) * shape[0] * shape[1] * opened.maps.dtype.itemsize,
+        "stored_bytes": _stored_bytes(url),
+        "missing": int((~there).sum()),
+        "degenerate": degenerate(found),
+        "resized": int((found["map_status"] & Status.RESIZED > 0).sum()),
+        "options": attrs.get(schema.ATTR_FINGERPRINT, {}),
+        "provenance": attrs.get(schema.ATTR_PROVENANCE, {}),
+    }
+
+
+def _extreme(of: Callable[[Array], Any], values: Array) -> float | None:
+    """Return the least or the largest of values, None if there is none."""
+    return None if np.isnan(values).all() else float(of(values))
+
+
+def _stored_bytes(url: str) -> int | None:
+    """Return how much a local store takes on disk."""
+    folder = local_path(url)
+    if folder is None:
+        return None
+    files = (os.path.join(path, name) for path, _, names in os.walk(folder) for name in names)
+    return sum(os.path.getsize(file) for file in files)
 
 
 def digests(store: Path, block: int) -> NDArray[np.uint64]:
@@ -263,7 +335,7 @@ class _Opened:
         """Say which chunk is bad, by model and images."""
         images = self.images[block * self.chunks.length : (block + 1) * self.chunks.length]
         return CorruptError(
-            f"{self.chunks.url}: chunk {chunk_key(model, block)} {error}; it holds maps of {self.models[model]}, "
+            f"{self.chunks.url}: chunk {chunk_key(model, block)} {error}; in it are {self.models[model]}, "
             f"images {images[0]!r} to {images[-1]!r}; convert them again with --overwrite"
         )
 

@@ -53,7 +53,9 @@ def _open_zarr(path: str) -> xr.Dataset:
     if isinstance(node, zarr.Group):
         arrays = dict(node.arrays())
         if all(_has_dims(array) for array in arrays.values()):
-            return xr.open_zarr(path, chunks=None, consolidated=bool(node.metadata.consolidated_metadata))
+            consolidated = node.metadata.consolidated_metadata is not None
+            dataset: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=consolidated)
+            return dataset
     else:
         arrays = {MAPS.name: node}
     # xarray does not open arrays whose dimensions have no names; these are (image, H, W).

@@ -237,7 +237,7 @@ class NpyStack:
             shape = npy_shape(path)
             if len(shape) < 3:
                 raise ShapeError(
-                    f"{path} has shape {shape}, a stack has (image, H, W); give another --stacked if it is a single map"
+                    f"{path} has shape {shape}, a stack has (image, H, W); if it is none, change --stacked"
                 )
             places += [(path, row) for row in range(shape[0])]
         if names is not None and len(names) != len(places):

@@ -83,7 +83,7 @@ class Recipe:
         if len(axes) == 3:
             if self.channel is None:
                 raise ShapeError(
-                    f"{where} has channels, shape {raw}; reduce them with --channel mean, max, abs-max or an index"
+                    f"{where} has channels, shape {raw}; reduce them with --channel mean, max, abs-max or 0"
                 )
             channels = raw[axes.pop(_channel_axis([raw[a] for a in axes], where))]
             if isinstance(self.channel, int) and not -channels <= self.channel < channels:
@@ -185,7 +185,8 @@ def _channel_axis(shape: list[int], where: str) -> int:
 
 def _reduce(values: Array, axis: int, rule: str | int | None) -> Array:
     if isinstance(rule, int):
-        return values.take(rule, axis)
+        taken: Array = values.take(rule, axis)
+        return taken
     if rule == "mean":
         return values.mean(axis, dtype=np.float64)  # type: ignore[no-any-return]
     if rule == "max":
@@ -219,6 +220,6 @@ def _cast(values: Array, dtype: np.dtype[Any], where: str) -> Array:
         lost = np.isfinite(values) & ~np.isfinite(cast)
         if lost.any():
             raise InputError(
-                f"{where} holds {values[lost][0]:g}, which {dtype} cannot; convert with --dtype float64, or rescale it"
+                f"{where} holds {values[lost][0]:g}, too much for {dtype}; use --dtype float64, or rescale"
             )
     return cast
