@@ -1,7 +1,6 @@
 from . import errors as errors
 from . import metrics as metrics
 from . import plot as plot
-from .converting import convert as convert
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .pairwise import compare as compare
@@ -9,8 +8,14 @@ from .pairwise import plan_comparison as plan_comparison
 from .pairwise.scores import open_scores as open_scores
 from .publishing import publish as publish
 from .report import write_report as write_report
+from .store import convert as convert
+from .store import create as create
+from .store import export as export
+from .store import info as info
+from .store import merge as merge
 from .store import open_dataset as open_dataset
 from .store import open_maps as open_maps
+from .store import verify as verify
 from .summary import summarize as summarize
 from .summary import to_frame as to_frame
 from .summary import to_matrix as to_matrix

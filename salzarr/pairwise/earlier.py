@@ -14,7 +14,7 @@ import numpy as np
 
 from salzarr import schema, store
 from salzarr.errors import ChangedError
-from salzarr.layout import storage_errors
+from salzarr.store import storage_errors
 from salzarr.locks import local_path
 from salzarr.pairwise import scores
 from salzarr.pairwise.request import Request, StoredMaps, compact

@@ -24,7 +24,7 @@ from zarr.core.sync import collect_aiterator, sync
 from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, StoreNotFoundError
-from salzarr.layout import storage_errors
+from salzarr.store import storage_errors
 from salzarr.locks import local_path
 from salzarr.pairwise.lazy import coordinates
 from salzarr.pairwise.scoring import fields

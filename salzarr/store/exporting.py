@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from salzarr import layout, schema
-from salzarr.converting import ConvertReport, write_store
+from salzarr import schema
 from salzarr.errors import ChangedError, StoreExistsError, UsageError
-from salzarr.joining import Labelled
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp, pick
-from salzarr.store import open_dataset, read_block
+from salzarr.store import layout
+from salzarr.store.converting import ConvertReport, write_store
+from salzarr.store.joining import Labelled
+from salzarr.store.reading import open_dataset, read_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

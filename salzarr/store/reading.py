@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from salzarr import layout, schema
-from salzarr.chunks import BadChunkError, chunk_key
+from salzarr import schema
 from salzarr.errors import CorruptError, IncompleteError, StoreError
-from salzarr.layout import degenerate
 from salzarr.locks import local_path
 from salzarr.schema import Status
+from salzarr.store import layout
+from salzarr.store.chunks import BadChunkError, chunk_key
+from salzarr.store.layout import degenerate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,7 +108,7 @@ def open_maps(store: Path, *, allow_incomplete: bool = False) -> xr.DataArray:
     Examples
     --------
     >>> import numpy as np, salzarr, tempfile
-    >>> from salzarr.converting import convert
+    >>> from salzarr.store.converting import convert
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = convert({"a": np.ones((3, 8, 8))}, folder + "/maps.zarr")
     ...     float(open_maps(folder + "/maps.zarr").sel(model="a", image="0001").mean())

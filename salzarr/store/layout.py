@@ -29,9 +29,9 @@ from zarr.core.sync import collect_aiterator, sync
 
 from salzarr import schema
 from salzarr._version import __version__
-from salzarr.chunks import Chunks, codecs
 from salzarr.errors import StoreError, StoreExistsError, StoreNotFoundError
 from salzarr.locks import local_path
+from salzarr.store.chunks import Chunks, codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

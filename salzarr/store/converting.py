@@ -12,26 +12,27 @@ from typing import TYPE_CHECKING, Any
 import dask
 import numpy as np
 
-from salzarr import layout, schema
+from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError
-from salzarr.filling import Piece, checksum, fill
-from salzarr.joining import Labelled, check_joins, common_size, gather, union
-from salzarr.layout import degenerate
 from salzarr.locks import lock
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
 from salzarr.sources.shaping import Recipe
+from salzarr.store import layout
+from salzarr.store.filling import Piece, checksum, fill
+from salzarr.store.joining import Labelled, check_joins, common_size, gather, union
+from salzarr.store.layout import degenerate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from salzarr.joining import Models, Names
-    from salzarr.layout import MapsStore
     from salzarr.sources.names import Rename
     from salzarr.sources.source import Stamp
+    from salzarr.store.joining import Models, Names
+    from salzarr.store.layout import MapsStore
 
     Progress = Callable[[int, int], None]
 

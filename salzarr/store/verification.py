@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import dask
 import numpy as np
 
-from salzarr import layout, schema
-from salzarr.chunks import BadChunkError, Chunks, chunk_key
+from salzarr import schema
 from salzarr.errors import InputError
-from salzarr.filling import checksum, note
-from salzarr.joining import gather
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
 from salzarr.sources.memory import UNKNOWN
+from salzarr.store import layout
+from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
+from salzarr.store.filling import checksum, note
+from salzarr.store.joining import gather
 
 if TYPE_CHECKING:
     import os
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from salzarr.joining import Labelled, Models, Names
-    from salzarr.layout import MapsStore
     from salzarr.sources.names import Rename
+    from salzarr.store.joining import Labelled, Models, Names
+    from salzarr.store.layout import MapsStore
 
 BATCH = 64
 """Chunks, or maps of the source, that are handed to Dask at a time."""

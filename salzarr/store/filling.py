@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
-from salzarr.chunks import BadChunkError, chunk_key
 from salzarr.errors import CorruptError, InputError
-from salzarr.layout import FACT_NAMES, RECORD, storage_errors
 from salzarr.schema import Status
+from salzarr.store.chunks import BadChunkError, chunk_key
+from salzarr.store.layout import FACT_NAMES, RECORD, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from salzarr.chunks import Chunks
     from salzarr.sources.shaping import Recipe
     from salzarr.sources.source import Source, Stamp
+    from salzarr.store.chunks import Chunks
 
     Array = NDArray[Any]
 

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from salzarr import layout, schema
+from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import ChangedError, LockedError, ShapeError, StoreExistsError, UsageError
-from salzarr.filling import checksum, note, write_chunk
-from salzarr.layout import Journal
 from salzarr.locks import local_path, lock
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.memory import UNKNOWN, to_numpy
 from salzarr.sources.names import clean, duplicates
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import check_numbers
+from salzarr.store import layout
+from salzarr.store.filling import checksum, note, write_chunk
+from salzarr.store.layout import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from salzarr.layout import MapsStore
+    from salzarr.store.layout import MapsStore
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def create(
     Examples
     --------
     >>> import numpy as np, tempfile
-    >>> from salzarr.store import open_maps
+    >>> from salzarr.store.reading import open_maps
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with create(folder + "/maps.zarr", models=["a"], images=["x", "y"], shape=(8, 8)) as store:
     ...         store.write("a", ["y", "x"], np.ones((2, 8, 8)))

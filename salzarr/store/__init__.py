@@ -1,0 +1,39 @@
+"""The maps store: made, filled, read, checked and taken apart again.
+
+==================  ======================================================================
+``layout``          how a store lies on disk, and the order in which it changes
+``chunks``          one chunk of maps: bytes and checksums
+``joining``         from the sources of all models to images with one id and one size
+``filling``         what one task does: read some maps, write their chunk, note their facts
+``converting``      from files or arrays to a store; resume and growth
+``writer``          from the loop that makes the maps to a store
+``reading``         open, read a block, facts, digests, info
+``exporting``       to files again, and from several stores to one
+``verification``    is it all there, and what it should be
+==================  ======================================================================
+"""
+
+from salzarr.store.converting import ConvertReport, convert
+from salzarr.store.exporting import export, merge
+from salzarr.store.layout import storage_errors
+from salzarr.store.reading import digests, facts, info, open_dataset, open_maps, read_block
+from salzarr.store.verification import Problem, verify
+from salzarr.store.writer import Writer, create
+
+__all__ = [
+    "ConvertReport",
+    "Problem",
+    "Writer",
+    "convert",
+    "create",
+    "digests",
+    "export",
+    "facts",
+    "info",
+    "merge",
+    "open_dataset",
+    "open_maps",
+    "read_block",
+    "storage_errors",
+    "verify",
+]
