@@ -6,6 +6,7 @@ then agree as well; what agreement remains beyond that is about the images.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,23 @@ import numpy as np
 import xarray as xr
 
 from salzarr import plan
-from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew
+from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew, warn_if_few
 from salzarr.descriptive import mean
 from salzarr.errors import UsageError
 from salzarr.pairwise.scoring import Scoring, fields
-from salzarr.rows import MEMORY, load_if_small, metric_names, model_names, name_order, rows_of
-from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL_A, MODEL_B, PAIR, STATISTIC
+from salzarr.rows import MEMORY, load_if_small, metric_names, name_order, rows_of
+from salzarr.schema import (
+    DIRECTION,
+    DIRECTIONS,
+    IMAGE,
+    MODEL_A,
+    MODEL_B,
+    PAIR,
+    STATISTIC,
+    reason_name,
+)
 from salzarr.second_read import ArrayPart, SecondRead
+from salzarr.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -209,16 +220,17 @@ def corrected(
     Returns
     -------
     Dataset
-        Per metric (statistic, pair) or (statistic, direction, pair) with the statistics ``n`` (images with a
-        score), ``score`` and ``baseline`` (means over images), ``corrected``, ``corrected_low`` and
-        ``corrected_high``. The last three are NaN where the baseline is as good as the score of a map with
-        itself, or a metric does not say what that is.
+        As a summary, but with the statistics ``n`` (images with a score), ``score`` and ``baseline`` (means
+        over images), ``corrected``, ``corrected_low`` and ``corrected_high``. The last three are NaN where
+        the baseline is as good as the score of a map with itself, or a metric does not say what that is. Of
+        every metric the corrected score is a similarity, 1 for a model with itself, and its attributes say
+        so. :func:`salzarr.to_matrix` and :func:`salzarr.summary.to_frame` take it as any summary.
     """
     if scores[IMAGE].values.tolist() != chance[IMAGE].values.tolist():
         raise UsageError("the scores and their baseline are of different images; compute the baseline anew")
     scores = load_if_small(scores, memory // 2)
     order = name_order(scores)
-    variables = {}
+    variables, few = {}, []
     for slug in metric_names(chance):
         own = float(scores[slug].attrs.get("self_value", np.nan))
         directions = scores[slug].sizes.get(DIRECTION, 1)
@@ -226,18 +238,22 @@ def corrected(
         walk = (rows_of(of, slug, memory // 4, row_bytes=64.0 * repeats) for of in (scores, chance))
         for (_, matched), (_, mismatched) in zip(*walk, strict=True):
             found = _corrected(matched, mismatched, own, repeats, confidence, method, seed, order)
+            few.append(found[0])
             parts.append(found.reshape(len(STATISTICS), directions, -1))
-        whole = xr.DataArray(
-            np.concatenate(parts, axis=2), dims=[STATISTIC, DIRECTION, PAIR], attrs=scores[slug].attrs
-        )
+        attrs = {**scores[slug].attrs, "kind": "similarity", "self_value": 1.0, "unit": ""} | {
+            "bounds": ["-inf", "1.0"],
+            "definition": "(score - baseline) / (self - baseline), the baseline on mismatched images",
+        }
+        whole = xr.DataArray(np.concatenate(parts, axis=2), dims=[STATISTIC, DIRECTION, PAIR], attrs=attrs)
         variables[slug] = whole if DIRECTION in scores[slug].dims else whole.isel({DIRECTION: 0})
-    coords = {
-        STATISTIC: list(STATISTICS),
-        MODEL_A: (PAIR, scores[MODEL_A].values),
-        MODEL_B: (PAIR, scores[MODEL_B].values),
-    }
-    dataset = xr.Dataset(variables, coords, {"models": model_names(scores), "repeats": repeats, "seed": seed})
-    return dataset.assign_coords({DIRECTION: list(DIRECTIONS)}) if DIRECTION in dataset.dims else dataset
+    if repeats:
+        warn_if_few(np.concatenate(few))
+    reasons = [reason_name(slug) for slug in variables]
+    counted = summarize(scores[[*variables, *reasons]], memory=memory // 2)
+    counts = counted[reasons].drop_vars(STATISTIC, errors="ignore")
+    settings = {"repeats": repeats, "confidence": confidence, "method": method, "seed": seed}
+    attrs = {**counted.attrs, "bootstrap": json.dumps(settings)}
+    return xr.Dataset(variables, {STATISTIC: list(STATISTICS)}, attrs).merge(counts)
 
 
 def _corrected(
@@ -266,7 +282,9 @@ def _corrected(
         known = np.maximum(np.count_nonzero(~np.isnan(mismatched), axis=1), 1)[:, None]
         by_baseline = (mismatched - baseline[:, None]) / known * (score[:, None] - own) / room**2
         acceleration = skew(np.nan_to_num(by_score) + np.nan_to_num(by_baseline))
-    low, high = interval(np.concatenate(batches), confidence, estimate, acceleration)
+    low, high = interval(
+        np.concatenate([np.empty((0, len(matched))), *batches]), confidence, estimate, acceleration
+    )
     some = np.where((n > 1) & ~np.isnan(estimate), 1.0, np.nan)
     return np.stack([n, score, baseline, estimate, low * some, high * some])
 

@@ -36,6 +36,14 @@ class SmallSampleWarning(UserWarning):
     """An interval was asked of fewer than :data:`SMALL_SAMPLE` images."""
 
 
+def warn_if_few(n: Floats) -> None:
+    """Warn the caller's caller if the fewest images of a pair (that has any) are too few for an interval."""
+    fewest = np.min(n, where=n > 0, initial=SMALL_SAMPLE)
+    if fewest < SMALL_SAMPLE:
+        text = f"an interval over {fewest:.0f} images is too narrow; do not rely on one below {SMALL_SAMPLE}"
+        warnings.warn(text, SmallSampleWarning, stacklevel=3)
+
+
 def resamples(
     images: int, repeats: int, seed: int, order: NDArray[np.intp] | None = None
 ) -> Iterator[Floats]:
@@ -313,20 +321,10 @@ def intervals(
     (statistic, row) float64
         In the order of :data:`INTERVALS`; NaN below two values.
 
-    Warns
-    -----
-    SmallSampleWarning
-        If a row has fewer than 20 values (and at least one).
-
     See Also
     --------
     scipy.stats.bootstrap : one sample at a time, without gaps.
     """
-    n = np.count_nonzero(~np.isnan(values), axis=1)
-    fewest = n[n > 0].min(initial=SMALL_SAMPLE)
-    if fewest < SMALL_SAMPLE:
-        text = f"a bootstrap interval over {fewest} images is too narrow; below {SMALL_SAMPLE} distrust it"
-        warnings.warn(text, SmallSampleWarning, stacklevel=2)
     medians = Medians(values)
     found = [
         (resampled_means(values, weights), medians.resampled(weights))
@@ -341,4 +339,4 @@ def intervals(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a row of nothing
         median_se = np.nanstd(of_medians, axis=0, ddof=1)
-    return np.where(n > 1, np.stack([*of_mean, median_se, *of_median]), np.nan)
+    return np.where(medians.n > 1, np.stack([*of_mean, median_se, *of_median]), np.nan)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from salzarr.bootstrap import INTERVALS, intervals
+from salzarr.bootstrap import INTERVALS, intervals, warn_if_few
 from salzarr.descriptive import STATISTICS, describe
 from salzarr.errors import InputError, UsageError
 from salzarr.groups import GROUP, Groups, group_images
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from salzarr.metrics.metric import Metric
 
 UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
-NO_SELF = {"n", "std", "se", "median_se"}
-"""Statistics for which a model against itself has no value."""
+NO_SELF = {"n", "std", "se", "median_se", "score", "baseline"}
+"""Statistics for which a model against itself has no value; the last two are :mod:`salzarr.baseline`'s."""
 
 
 def summarize(
@@ -161,6 +161,8 @@ def summarize(
     if DIRECTION in summary.dims:
         summary = summary.assign_coords({DIRECTION: list(DIRECTIONS)})
     if bootstrap:
+        for slug in metric_names(summary):
+            warn_if_few(summary[slug].sel({STATISTIC: "n"}).values)
         settings = {"repeats": bootstrap, "confidence": confidence, "method": method, "seed": seed}
         summary.attrs["bootstrap"] = json.dumps(settings)
     return summary.isel({GROUP: 0}, drop=True) if groups is None else summary
@@ -282,19 +284,23 @@ def write_csv(summary: xr.Dataset, path: str | PathLike[str]) -> None:
     path : path
         Replaced if it exists.
     """
-    frame = to_frame(summary)
-    columns = []
-    for name in frame.columns:
-        cells = frame[name].tolist()
-        if name in TEXT:
-            columns.append([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in map(str, cells)])
-        else:
-            columns.append(["" if cell != cell else repr(cell) for cell in cells])
+    write_table(to_frame(summary), path)
+
+
+def write_table(table: pd.DataFrame, path: str | PathLike[str]) -> None:
+    """Write any table as :func:`write_csv` does."""
+
+    def text(cell: object) -> str:
+        if isinstance(cell, str):
+            return f"'{cell}" if cell.startswith(FORMULA) else cell
+        return "" if cell != cell else repr(cell)
+
+    columns = [[text(cell) for cell in table[name].tolist()] for name in table.columns]
     with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         # Python's writer quotes a carriage return in a name only if it is to end lines with one.
         lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
         writer = csv.writer(lines)
-        writer.writerow(frame.columns)
+        writer.writerow(table.columns)
         writer.writerows(zip(*columns, strict=True))
 
 

@@ -1,0 +1,192 @@
+"""Everything that can be said from scores, in one call; each part is a function of its own elsewhere.
+
+==================  ===========================================================
+``summary``         :func:`salzarr.summary.summarize`, with bootstrap intervals
+``groups``          the same per group of images
+``images``          :func:`salzarr.ranking.rank_images`
+``reliability``     :func:`salzarr.inference.split_half`
+``tests``           :func:`salzarr.inference.closer`
+``agreement``       :func:`salzarr.structure.metric_agreement`
+``clusters``        :func:`salzarr.structure.cluster`
+``places``          :func:`salzarr.structure.embed`
+``consensus``       :func:`salzarr.consensus.agreement`, summarised
+``corrected``       :func:`salzarr.baseline.corrected`
+==================  ===========================================================
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from salzarr import baseline, consensus
+from salzarr.errors import UsageError
+from salzarr.inference import closer, split_half
+from salzarr.ranking import rank_images
+from salzarr.rows import MEMORY, load_if_small, metric_names, model_names
+from salzarr.structure import Clustering, cluster, distances, embed, metric_agreement
+from salzarr.summary import summarize, to_frame, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+    import pandas as pd
+    import xarray as xr
+
+    from salzarr.groups import Groups
+
+log = logging.getLogger(__name__)
+
+MOST_TESTS = 5_000
+"""Comparisons per metric up to which all are tested without being asked for: those of 22 models."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What :func:`analyse` found; see the module for which function made which part.
+
+    Attributes
+    ----------
+    summary, images, reliability, agreement : Dataset
+    groups, consensus, corrected : Dataset or None
+        None if there are no groups, or no maps were given.
+    tests : DataFrame or None
+        None if there would be more than 5,000 per metric: call :func:`salzarr.inference.closer` with the
+        models that the question is about.
+    clusters : dict of slug to Clustering
+    places : dict of slug to DataArray (model, axis)
+        Metrics for which too few pairs have a score are not in these two.
+    """
+
+    summary: xr.Dataset
+    images: xr.Dataset
+    reliability: xr.Dataset
+    agreement: xr.Dataset
+    groups: xr.Dataset | None
+    consensus: xr.Dataset | None
+    corrected: xr.Dataset | None
+    tests: pd.DataFrame | None
+    clusters: dict[str, Clustering]
+    places: dict[str, xr.DataArray]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Lay it all out as tables, by name."""
+        found = {
+            "summary": to_frame(self.summary),
+            "images": self.images.to_dataframe().reset_index(),
+            "reliability": self.reliability.to_dataframe().reset_index(),
+            "agreement": self.agreement.to_dataframe().reset_index(),
+        }
+        for name in ("groups", "consensus", "corrected"):
+            part = getattr(self, name)
+            if part is not None:
+                found[name] = to_frame(part)
+        if self.tests is not None:
+            found["tests"] = self.tests
+        return found
+
+    def write(self, folder: str | PathLike[str]) -> list[Path]:
+        """Write the tables as CSV files that are safe to open in a spreadsheet.
+
+        Parameters
+        ----------
+        folder : path
+            Made if it does not exist; files of these names in it are replaced.
+
+        Returns
+        -------
+        list of Path
+        """
+        where = Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
+        written = []
+        for name, table in self.tables().items():
+            written.append(where / f"{name}.csv")
+            write_table(table, written[-1])
+        return written
+
+
+def analyse(
+    scores: xr.Dataset,
+    *,
+    maps: Any = None,
+    groups: Groups | None = None,
+    bootstrap: int = 2000,
+    permutations: int = 9999,
+    confidence: float = 0.95,
+    normalize: str = consensus.SUM,
+    seed: int = 0,
+    memory: int = MEMORY,
+    progress: Callable[[int, int], None] | None = None,
+) -> Analysis:
+    """Say everything that can be said from scores, and, if the maps are given, from a second look at them.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Of :func:`salzarr.compare` or :func:`salzarr.open_scores`.
+    maps : path or URL of a maps store, DataArray, dict or list of arrays, optional
+        The maps that were compared: for the consensus and the chance baseline, each of which reads them.
+    groups : mapping of image to label, or path of a CSV file, optional
+        See :func:`salzarr.summarize`.
+    bootstrap, permutations : int
+        Number of resamples, and of sign flips and permutations of models.
+    confidence : float
+        Of all intervals.
+    normalize : str
+        Of the maps before they are averaged to a consensus.
+    seed : int
+        Of everything that is drawn.
+    memory : int
+        Bytes.
+    progress : callable, optional
+        Is told (done, total) tasks of each reading of the maps.
+
+    Returns
+    -------
+    Analysis
+
+    Warns
+    -----
+    SmallSampleWarning
+        If a pair, or a group of it, has fewer than 20 images.
+    """
+    scores = load_if_small(scores, memory)
+    reduce = partial(summarize, bootstrap=bootstrap, confidence=confidence, seed=seed, memory=memory)
+    summary = reduce(scores)
+    count = len(model_names(scores))
+    clusters, places = {}, {}
+    for slug in metric_names(scores):
+        try:
+            apart = distances(summary, slug)
+            clusters[slug], places[slug] = cluster(apart), embed(apart, seed=seed)
+        except UsageError as error:
+            log.info("%s: no clusters and no map of the models: %s", slug, error)
+    tested = count * (count - 1) * (count - 2) // 2 <= MOST_TESTS
+    if not tested:
+        log.info("%d models are too many to test all pairs against each other; name some to closer()", count)
+    agreed = corrected = None
+    if maps is not None:
+        agreed = reduce(
+            consensus.agreement(scores, maps, normalize=normalize, memory=memory, progress=progress)
+        )
+        chance = baseline.chance(scores, maps, seed=seed, memory=memory, progress=progress)
+        corrected = baseline.corrected(
+            scores, chance, repeats=bootstrap, confidence=confidence, seed=seed, memory=memory
+        )
+    return Analysis(
+        summary=summary,
+        images=rank_images(scores, memory=memory),
+        reliability=split_half(scores, seed=seed, memory=memory),
+        agreement=metric_agreement(summary, repeats=min(permutations, 9999), seed=seed),
+        groups=None if groups is None else reduce(scores, groups=groups),
+        consensus=agreed,
+        corrected=corrected,
+        tests=closer(scores, repeats=permutations, seed=seed, memory=memory) if tested else None,
+        clusters=clusters,
+        places=places,
+    )
