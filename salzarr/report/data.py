@@ -16,6 +16,7 @@ from salzarr.plot.style import colour_scale
 from salzarr.rows import model_names
 from salzarr.schema import MODEL, PAIR, REASON, STATISTIC, reason_name
 from salzarr.structure import cluster, distances, embed, metric_agreement
+from salzarr.summary import NO_SELF
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,6 +37,8 @@ class Numbering(dict[Key, int]):
         return self[key]
 
 
+CORRECTED = ("baseline", "corrected", "corrected_low", "corrected_high")
+"""Statistics of :func:`salzarr.baseline.corrected` that a summary does not have."""
 Palettes = Numbering[tuple[str, ...]]
 
 
@@ -62,26 +65,43 @@ def by_row(variable: xr.DataArray, *last: str) -> NDArray[Any]:
 
 
 def statistics(
-    summary: xr.Dataset, groups: xr.Dataset | None, slug: str, palettes: Palettes
+    summary: xr.Dataset,
+    groups: xr.Dataset | None,
+    corrected: xr.Dataset | None,
+    slug: str,
+    palettes: Palettes,
 ) -> dict[str, Any]:
-    """Give every number of a metric's summary, and the colours of each statistic."""
-    variable, reasons = summary[slug], summary[reason_name(slug)]
-    scales = {}
-    for name in variable[STATISTIC].values:
-        values = variable.sel({STATISTIC: name}).values
-        both = (colour_scale(variable.attrs, values, str(name), stretch=stretch) for stretch in (False, True))
-        scales[str(name)] = [_scale(scale, palettes) for scale in both]
+    """Give every number of a metric's summary by row, and what each statistic looks like.
+
+    Of every statistic: its colours, plain and stretched; whether small values are alike; and what a model
+    has with itself, if anything.
+    """
+    parts = {str(name): summary[slug].sel({STATISTIC: name}) for name in summary[STATISTIC].values}
+    if corrected is not None and slug in corrected:
+        parts |= {name: corrected[slug].sel({STATISTIC: name}) for name in CORRECTED}
+        # The baseline is a mean of the metric's own scores, and of different images: a model has none.
+        parts["baseline"].attrs = summary[slug].attrs
+    looks = {}
+    for name, part in parts.items():
+        scales = [colour_scale(part.attrs, part.values, name, stretch=stretch) for stretch in (False, True)]
+        spread = name in NO_SELF
+        looks[name] = {
+            "scales": [_scale(scale, palettes) for scale in scales],
+            "spread": spread,
+            "flip": part.attrs["kind"] == "dissimilarity" and not spread,
+            "own": None if spread or name == "baseline" else numbers([part.attrs["self_value"]])[0],
+        }
     by_group = [] if groups is None else [groups.sel({GROUP: label}) for label in groups[GROUP].values]
+    reasons = summary[reason_name(slug)]
     return {
-        "values": _by_statistic(variable),
+        "values": {name: numbers(by_row(part)) for name, part in parts.items()},
+        "looks": looks,
         "reasons": {str(r): reasons.sel({REASON: r}).values.tolist() for r in reasons[REASON].values},
-        "scales": scales,
-        "groups": [_by_statistic(part[slug]) for part in by_group],
+        "groups": [
+            {str(s): numbers(by_row(part[slug].sel({STATISTIC: s}))) for s in part[STATISTIC].values}
+            for part in by_group
+        ],
     }
-
-
-def _by_statistic(variable: xr.DataArray) -> dict[str, Any]:
-    return {str(s): numbers(by_row(variable.sel({STATISTIC: s}))) for s in variable[STATISTIC].values}
 
 
 def _scale(scale: Scale, palettes: Palettes) -> dict[str, float]:

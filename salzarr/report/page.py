@@ -37,7 +37,6 @@ from salzarr.schema import (
     Status,
     reason_name,
 )
-from salzarr.summary import NO_SELF
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -53,6 +52,8 @@ LABELS = {
     "q25": "lower quartile",
     "q75": "upper quartile",
     "median_se": "standard error of the median",
+    "baseline": "chance baseline",
+    "corrected": "above chance",
 }
 
 
@@ -68,6 +69,12 @@ class Contents:
         For the distributions, and for the images on which models agree least and most.
     groups : Dataset, optional
         The summary with groups.
+    corrected : Dataset, optional
+        Of :func:`salzarr.baseline.corrected`.
+    consensus : Dataset, optional
+        Of :func:`salzarr.consensus.agreement`, summarized.
+    reliability : Dataset, optional
+        Of :func:`salzarr.inference.split_half`.
     maps : DataArray (model, image, y, x), optional
         For thumbnails; only the images shown are read.
     facts : Dataset, optional
@@ -83,6 +90,9 @@ class Contents:
     summary: xr.Dataset
     scores: xr.Dataset | None = None
     groups: xr.Dataset | None = None
+    corrected: xr.Dataset | None = None
+    consensus: xr.Dataset | None = None
+    reliability: xr.Dataset | None = None
     maps: xr.DataArray | None = None
     facts: xr.Dataset | None = None
     photos: str | PathLike[str] | None = None
@@ -109,7 +119,7 @@ def render(contents: Contents) -> str:
     slugs, models = metric_names(summary), model_names(summary)
     images: Numbering[int] = Numbering()
     palettes: Numbering[tuple[str, ...]] = Numbering()
-    data = [statistics(summary, groups, slug, palettes) for slug in slugs]
+    data = [statistics(summary, groups, contents.corrected, slug, palettes) for slug in slugs]
     pictures: list[dict[str, Any]] = []
     if contents.scores is not None:
         pictures = add_images(data, contents, slugs, images)
@@ -121,9 +131,8 @@ def render(contents: Contents) -> str:
         "by_name": arrange(models, "name").tolist(),
         "pairs": _pairs(summary, models),
         "metrics": [_definition(summary[slug].attrs, slug) for slug in slugs],
-        "statistics": [str(name) for name in summary[STATISTIC].values],
+        "statistics": list(dict.fromkeys(name for metric in data for name in metric["values"])),
         "labels": LABELS,
-        "spreads": sorted(NO_SELF),
         "reasons": [str(name) for name in summary[REASON].values],
         "confidence": _confidence(summary),
         "groups": _group_names(groups),
@@ -155,6 +164,8 @@ def render(contents: Contents) -> str:
         reasons=page["reasons"],
         reason_rows=_reason_rows(summary, slugs),
         degenerate=_degenerate(contents.facts, models),
+        consensus=_consensus(contents.consensus, slugs),
+        reliability=_reliability(contents.reliability),
         commands=[plain(command) for command in contents.commands],
         provenance=[(plain(name), plain(_text(value))) for name, value in contents.provenance.items()],
     )
@@ -223,6 +234,29 @@ def _reason_rows(summary: xr.Dataset, slugs: Sequence[str]) -> list[dict[str, An
         counts = [int(scored.sum()), *summary[reason_name(slug)].sum(PAIR).values.tolist()]
         rows.append({"metric": plain(summary[slug].attrs.get("spec", slug)), "counts": counts})
     return rows
+
+
+def _consensus(consensus: xr.Dataset | None, slugs: Sequence[str]) -> list[dict[str, Any]]:
+    """Give each model's mean agreement with the consensus of the others."""
+    if consensus is None:
+        return []
+    means = [consensus[slug].sel({STATISTIC: "mean"}) for slug in slugs]
+    models = [str(name) for name in consensus[MODEL_A].values]
+    columns = [np.asarray(mean.values).reshape(-1, len(models))[0] for mean in means]
+    return [{"model": plain(m), "values": [float(c[k]) for c in columns]} for k, m in enumerate(models)]
+
+
+def _reliability(reliability: xr.Dataset | None) -> dict[str, str]:
+    """Say by metric how far other images would give the same matrix."""
+    if reliability is None:
+        return {}
+    return {
+        str(slug): "{:.3f} ({:.3f} to {:.3f})".format(
+            *(float(one[name]) for name in ("reliability", "low", "high"))
+        )
+        for slug in reliability["metric"].values
+        for one in [reliability.sel(metric=slug)]
+    }
 
 
 def _degenerate(facts: xr.Dataset | None, models: Sequence[str]) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from salzarr.errors import InputError, SalzarrError
-from salzarr.pairwise.scores import open_scores
+from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report.page import Contents, render
 from salzarr.rows import metric_names, model_names
 from salzarr.schema import (
@@ -45,6 +45,9 @@ def write_report(
     *,
     summary: xr.Dataset | None = None,
     groups: xr.Dataset | None = None,
+    corrected: xr.Dataset | None = None,
+    consensus: xr.Dataset | None = None,
+    reliability: xr.Dataset | None = None,
     maps: str | PathLike[str] | None = None,
     photos: str | PathLike[str] | None = None,
     title: str | None = None,
@@ -60,8 +63,8 @@ def write_report(
     summary : Dataset, optional
         Of :func:`salzarr.summarize`. By default what ``summary.csv`` of the folder holds; if there is no such
         file, the scores are summarized.
-    groups : Dataset, optional
-        The summary with groups.
+    groups, corrected, consensus, reliability : Dataset, optional
+        The parts of these names of a :class:`salzarr.analysis.Analysis`.
     maps : path, optional
         By default the store that was compared, if it is still there; without it the page has no thumbnails.
     photos : path, optional
@@ -83,7 +86,7 @@ def write_report(
     folder = Path(results)
     scores = open_scores(folder)
     recorded = json.loads(str(scores.attrs.get(ATTR_PROVENANCE, "{}")))
-    url = str(recorded.get("maps", {}).get("url", "")) if maps is None else fspath(maps)
+    url = maps_url(scores) or "" if maps is None else fspath(maps)
     table = folder / "summary.csv"
     if summary is None:
         summary = restored(read_csv(table), scores) if table.is_file() else summarize(scores)
@@ -98,6 +101,9 @@ def write_report(
         summary=summary,
         scores=scores,
         groups=groups,
+        corrected=corrected,
+        consensus=consensus,
+        reliability=reliability,
         maps=None if opened is None else opened[MAPS.name],
         facts=None if opened is None else facts(url),
         photos=photos,

@@ -53,11 +53,12 @@
   };
   const tableOf = (m, group) => (group < 0 ? metricData(m).values : metricData(m).groups[group]);
   const valueAt = (m, statistic, group, a, b) => {
-    if (a === b) return page.spreads.includes(statistic) ? null : page.metrics[m].self;
+    if (a === b) return look(m, statistic) ? look(m, statistic).own : null;
     const row = rowOf(m, a, b), column = tableOf(m, group)[statistic];
     return row < 0 || !column ? null : column[row];
   };
-  const scaleOf = (m, statistic, stretch) => metricData(m).scales[statistic][stretch ? 1 : 0];
+  const look = (m, statistic) => metricData(m).looks[statistic];
+  const scaleOf = (m, statistic, stretch) => look(m, statistic).scales[stretch ? 1 : 0];
   const stops = page.colours.map((list) => list.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16))));
   const colour = (v, scale) => {
     const list = stops[scale.colours], last = list.length - 1;
@@ -125,8 +126,10 @@
     const where = state.group < 0 ? "" : ` of “${page.groups[state.group]}”`;
     const call = m.directed ? ` Row a, column b: ${m.spec}(a ‖ b).` : "";
     const definition = m.definition ? `${m.definition.replace(/\.$/, "")}. ` : "";
-    return `${definition}${capital(label(state.statistic))} over ${images}${where}. A ${m.kind}: ${brief(m.self)} means identical`
-      + `${m.unit ? `, in ${m.unit}` : ""}.${call}`;
+    const { own, spread } = look(state.metric, state.statistic);
+    const meaning = spread || !known(own) ? "" : /^corrected/.test(state.statistic)
+      ? " 1 means identical, 0 no more alike than on different images." : ` A ${m.kind}: ${brief(own)} means identical.`;
+    return `${definition}${capital(label(state.statistic))} over ${images}${where}${m.unit ? `, in ${m.unit}` : ""}.${meaning}${call}`;
   }
   const capital = (text) => text[0].toUpperCase() + text.slice(1);
   const label = (statistic) => page.labels[statistic] || statistic.replace(/_(low|high)$/, (_, end) => `, ${end === "low" ? "lower" : "upper"} end of its interval`);
@@ -146,7 +149,7 @@
   }
 
   function drawLegend(m, scale, decimals) {
-    const away = m.kind === "dissimilarity" && !page.spreads.includes(state.statistic);
+    const { flip: away, spread } = look(state.metric, state.statistic);
     const part = (f) => scale.low + (scale.high - scale.low) * f;
     const ramp = el("div", { class: "ramp" });
     const colours = Array.from({ length: 25 }, (_, k) => `rgb(${colour(part(away ? 1 - k / 24 : k / 24), scale)})`);
@@ -154,7 +157,7 @@
     const ends = [0, 0.25, 0.5, 0.75, 1].map((f) => el("span", { text: fixed(part(away ? 1 - f : f), Math.max(decimals, 0)) }));
     const gone = matrix.querySelector(".gone") !== null;
     put($("legend"), el("div", { class: "bar" }, ramp, el("div", { class: "ends" }, ...ends),
-      page.spreads.includes(state.statistic) ? null
+      spread ? null
         : el("div", { class: "ends" }, el("span", { text: "less alike" }), el("span", { text: "more alike" }))),
       gone ? el("span", null, el("span", { class: "swatch gone" }), "no score") : null);
   }
@@ -250,7 +253,7 @@
   }
 
   function drawModel(a) {
-    const m = meta(), sign = (m.kind === "similarity") !== page.spreads.includes(state.statistic) ? -1 : 1;
+    const m = meta(), sign = look(state.metric, state.statistic).flip ? 1 : -1;
     $("pair-title").textContent = page.models[a];
     const others = order.filter((b) => b !== a)
       .map((b) => [b, valueAt(state.metric, state.statistic, state.group, a, b)]).filter(([, v]) => known(v))
@@ -409,7 +412,7 @@
     $("gallery-note").textContent = `Ranked by ${meta().spec}, averaged over all pairs.`
       + (page.pictures.length ? ` ${page.pictures.length} of ${brief(page.image_count)} images carry their maps in this report.` : ` ${page.no_pictures}`);
     const models = orderNow();
-    $("gallery").className = n > 5 ? "wide" : "";
+    $("gallery").className = n > 6 ? "wide" : "";
     $("gallery").style.setProperty("--tile", n > 24 ? "58px" : "84px");
     put($("gallery"), imageList("The models differ most on", ranking.least, models), imageList("The models agree most on", ranking.most, models));
   }
