@@ -56,7 +56,7 @@ class Block:
     @property
     def flat(self) -> NDArray[np.floating[Any]]:
         """(model, image, pixel): a view."""
-        return self.maps.reshape(*self.maps.shape[:2], -1)
+        return self.maps.reshape(*self.maps.shape[:2], self.shape[0] * self.shape[1])
 
     def feature(self, name: str, compute: Callable[[Block], T]) -> T:
         """Get what ``compute`` makes of the block, computed at the first call under this name."""

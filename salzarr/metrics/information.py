@@ -58,7 +58,7 @@ def mutual_information(bins: int = 100) -> Metric:
     ----------
     Studholme, Hill & Hawkes 1999. Equals :func:`skimage.metrics.normalized_mutual_information` - 1.
     """
-    check_parameter("bins", bins, is_whole(bins, 2) and bins <= 4096, "a whole number of 2 to 4096")
+    check_parameter("bins", bins, is_whole(bins, 2, 4096), "a whole number of 2 to 4096")
     name = f"bins {bins}"
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:

@@ -8,7 +8,7 @@ import numpy as np
 
 from salzarr.compiled import jit
 from salzarr.metrics.metric import DIAGONAL, NEEDS_MASS, Metric, check_parameter, register
-from salzarr.metrics.pixelwise import REORDER, sum_of_squares
+from salzarr.metrics.pixelwise import sum_of_distances, sum_of_squares
 from salzarr.schema import Reason
 
 if TYPE_CHECKING:
@@ -132,17 +132,6 @@ def js() -> Metric:
     )
 
 
-@jit(fastmath=REORDER)
-def _common(mass: Scores, pairs: Pairs, scores: Scores) -> None:
-    for image in range(mass.shape[1]):
-        for pair in range(len(pairs)):
-            a, b = mass[pairs[pair, 0], image], mass[pairs[pair, 1], image]
-            total = 0.0
-            for i in range(a.size):
-                total += min(a[i], b[i])
-            scores[pair, image] = min(total, 1.0)
-
-
 @register
 def similarity(shift: Literal["always", "if_negative"] = "always") -> Metric:
     """Histogram intersection of the maps as distributions, called SIM.
@@ -166,9 +155,8 @@ def similarity(shift: Literal["always", "if_negative"] = "always") -> Metric:
         return _unit(block.flat - (low if always else np.minimum(low, 0)))
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
-        scores = np.empty(ok.shape)
-        _common(block.feature(name, shifted), pairs, scores)
-        return scores
+        moved: Scores = sum_of_distances(block.feature(name, shifted), pairs, ok)
+        return (1 - moved / 2).clip(0, 1)  # min(p, q) is (p + q - abs(p - q)) / 2
 
     return Metric(
         score,

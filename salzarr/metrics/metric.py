@@ -254,10 +254,21 @@ def check_parameter(name: str, value: object, holds: bool, needed: str) -> None:
         raise MetricError(f"{name} must be {needed}, not {value!r}")
 
 
-def is_whole(value: object, least: int) -> bool:
-    """Whether a parameter is an int of at least ``least``; True and False are not.
+def is_number(value: object, low: float = -np.inf, high: float = np.inf) -> bool:
+    """Whether a parameter is a finite number from low to high.
+
+    >>> is_number(1, 0), is_number(float("nan")), is_number("1")
+    (True, False, False)
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < np.inf and low <= value <= high
+
+
+def is_whole(value: object, low: int = 0, high: float = np.inf) -> bool:
+    """Whether a parameter is an int from low to high; True and False are not.
 
     >>> is_whole(7, 1), is_whole(7.0, 1), is_whole(True, 1)
     (True, False, False)
     """
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int) and is_number(value, low, high)

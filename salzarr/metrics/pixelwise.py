@@ -120,7 +120,7 @@ def sum_of_squares(rows: NDArray[Any], pairs: Pairs, wanted: NDArray[np.bool_]) 
 
 
 @jit(fastmath=REORDER)
-def _sum_of_distances(rows: NDArray[Any], pairs: Pairs, wanted: NDArray[np.bool_]) -> Scores:
+def sum_of_distances(rows: NDArray[Any], pairs: Pairs, wanted: NDArray[np.bool_]) -> Scores:
     """Sum of abs(a - b) of the wanted (pair, image) in float64; else 0."""
     sums = np.zeros((len(pairs), rows.shape[1]))
     for image in range(rows.shape[1]):
@@ -208,7 +208,7 @@ def mae() -> Metric:
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
-        mean: Scores = _sum_of_distances(block.flat, pairs, ok) / block.flat.shape[2]
+        mean: Scores = sum_of_distances(block.flat, pairs, ok) / block.flat.shape[2]
         return mean
 
     return _difference(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from salzarr.compiled import jit
-from salzarr.metrics.metric import Metric, check_parameter, register
+from salzarr.metrics.metric import Metric, check_parameter, is_number, register
 from salzarr.metrics.pixelwise import products_of
 from salzarr.schema import Reason
 
@@ -207,7 +207,9 @@ def _overlap(fraction: float, ratio: Callable[[Scores, Scores, Scores], Scores],
         common = np.stack([np.bitwise_count(chosen[a] & chosen[b]).sum(axis=-1) for a, b in pairs])
         return ratio(common, sizes[pairs[:, 0]], sizes[pairs[:, 1]])
 
-    check_parameter("fraction", fraction, 0 < fraction <= 1, "above 0 and at most 1")
+    check_parameter(
+        "fraction", fraction, is_number(fraction, 0, 1) and fraction > 0, "a number above 0 and at most 1"
+    )
     return Metric(
         score,
         kind="similarity",

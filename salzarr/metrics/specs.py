@@ -156,7 +156,11 @@ def _load(module: str, name: str, given: dict[str, Any]) -> Metric:
     if isinstance(given.get("prepare"), str):
         home, _, function = given["prepare"].rpartition(".")
         given["prepare"] = _look_up(home or module, function)
-    return replace(custom(found, **{"name": f"{module}:{name}", **given}), given=spelt)
+    try:
+        metric = custom(found, **{"name": f"{module}:{name}", **given})
+    except TypeError as error:
+        raise MetricError(f"{module}:{name}: {error}") from None
+    return replace(metric, given=spelt)
 
 
 def _look_up(module: str, name: str) -> Any:
@@ -225,7 +229,7 @@ def custom(
     chain = None if normalize is None else chains.checked(normalize)
     code = [_source(f) for f in (function, prepare) if f is not None]
     return Metric(
-        _Custom(function, prepare, directed),
+        _Custom(function, prepare, directed, title),
         definition=(inspect.getdoc(function) or "a function of the user's").partition("\n")[0],
         kind=kind,
         self_value=float(self_value),
@@ -256,6 +260,7 @@ class _Custom:
     function: Callable[[Any, Any], float]
     prepare: Callable[[NDArray[Any]], Any] | None
     directed: bool
+    name: str
 
     def __call__(self, block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
         orders = (pairs, pairs[:, ::-1])[: 1 + self.directed]
@@ -270,7 +275,13 @@ class _Custom:
             for direction, order in enumerate(orders):
                 for pair in np.flatnonzero(ok[:, image]):
                     a, b = order[pair]
-                    scores[direction, pair, image] = self.function(ready[a], ready[b])
+                    try:
+                        scores[direction, pair, image] = self.function(ready[a], ready[b])
+                    except Exception as error:
+                        error.add_note(
+                            f"in metric {self.name}, models {a} and {b}, image {image} of the block"
+                        )
+                        raise
         return scores if self.directed else scores[0]
 
 

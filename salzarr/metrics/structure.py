@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from salzarr.metrics.metric import Metric, check_parameter, is_whole, register
+from salzarr.metrics.metric import Metric, check_parameter, is_number, is_whole, register
 from salzarr.metrics.pixelwise import power_of_two
 from salzarr.metrics.ranks import CONSTANT, spearman_of
 from salzarr.metrics.windows import similarities
@@ -42,7 +42,7 @@ def _compare(
 
 
 def _structural(score: Any, data_range: float | None, **fields: Any) -> Metric:
-    fits = data_range is None or 0 <= data_range < np.inf
+    fits = data_range is None or is_number(data_range, 0)
     check_parameter("data_range", data_range, fits, "a finite number of at least 0, or none")
     return Metric(
         score,
