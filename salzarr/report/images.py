@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from salzarr import ranking
 from salzarr.plot.maps import photograph, tile
-from salzarr.report.data import Numbering, by_row, numbers
+from salzarr.report.data import Numbering, as_json, by_row, numbers
 from salzarr.rows import model_names
 from salzarr.schema import IMAGE, MODEL
 
@@ -31,12 +31,14 @@ logger = logging.getLogger(__name__)
 
 PICTURES = 40
 """How many images carry thumbnails, at most."""
-PICTURE_BYTES = 8 << 20
-"""How much the thumbnails may weigh together; images that no longer fit are listed by name alone."""
+PAGE_BYTES = 18 << 20
+"""What the data of a page may weigh: thumbnails beyond that are left out, and their images listed by name."""
 PICTURE_SIDE = 96
 """Of a thumbnail, in pixels."""
 EXTREMES = 5
 """How many images a pair lists at either end."""
+SCORE_BYTES = 10
+"""Of one score of a pair on an image that is shown, in the page's data."""
 RANKED = 4
 """How many images a metric's gallery shows at either end."""
 ENDS = {"least": "least_alike", "most": "most_alike"}
@@ -66,7 +68,9 @@ def add_images(
                 by_row(found[f"{slug}_{what}"].sel(end=label), "place") for what in ("image", "score")
             )
             metric["extremes"][end] = [_listed(*row, images) for row in zip(at, score, strict=True)]
-    pictures = _pictures(contents, _worth_seeing(data, images))
+    weight = sum(len(as_json(metric)) for metric in data)
+    rows = sum(len(metric["extremes"]["least"]) for metric in data)
+    pictures = _pictures(contents, _worth_seeing(data, images), PAGE_BYTES - weight, SCORE_BYTES * rows)
     shown = [picture["image"] for picture in pictures]
     for slug, metric in zip(slugs, data, strict=True):
         metric["shown"] = numbers(by_row(scores[slug].isel({IMAGE: shown}), IMAGE), 6)
@@ -105,14 +109,16 @@ def _worth_seeing(data: Sequence[dict[str, Any]], images: Numbering[int]) -> lis
     return [positions[image] for image in chosen][:PICTURES]
 
 
-def _pictures(contents: Contents, positions: Sequence[int]) -> list[dict[str, Any]]:
-    """Draw the thumbnails: per image one of each model, and the photograph if there is one."""
+def _pictures(contents: Contents, positions: Sequence[int], room: int, each: int) -> list[dict[str, Any]]:
+    """Draw the thumbnails: per image one of each model, and the photograph if there is one.
+
+    ``room`` is what they may weigh in bytes, and ``each`` what an image weighs beside its thumbnails.
+    """
     if contents.maps is None or contents.scores is None:
         return []
     at = [{str(name): k for k, name in enumerate(contents.maps[axis].values)} for axis in (MODEL, IMAGE)]
     rows = [at[0].get(model) for model in model_names(contents.summary)]
     pictures: list[dict[str, Any]] = []
-    weight = 0
     for position in positions:
         name = str(contents.scores[IMAGE].values[position])
         if name not in at[1]:
@@ -121,8 +127,8 @@ def _pictures(contents: Contents, positions: Sequence[int]) -> list[dict[str, An
         uris = [None if k is None else _uri(tile(maps[k], PICTURE_SIDE)) for k in rows]
         photo = None if contents.photos is None else photograph(contents.photos, name, PICTURE_SIDE * 2)
         picture = {"image": position, "maps": uris, "photo": None if photo is None else _uri(photo)}
-        weight += len(json.dumps(picture))
-        if weight > PICTURE_BYTES:
+        room -= each + len(json.dumps(picture))
+        if room < 0:
             logger.info("%d images carry thumbnails, more would make the page too heavy", len(pictures))
             break
         pictures.append(picture)
