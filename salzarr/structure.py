@@ -133,8 +133,8 @@ def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int
     -------
     DataArray (model, axis) float64
         Positions in the metric's unit, centred, the longest axis first; NaN for a model without any score.
-        ``attrs["stress"]`` is the normalised stress √(Σ(d - δ)² / Σδ²) over the known pairs: 0 is perfect,
-        and above 0.2 the picture should not be trusted.
+        ``attrs["stress"]`` is Kruskal's stress-1, √(Σ(d - δ)² / Σd²) over the known pairs, d in the picture
+        and δ as wanted: 0 is perfect, and above 0.2 the picture should not be trusted.
 
     Raises
     ------
@@ -144,6 +144,7 @@ def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int
     References
     ----------
     Borg, Groenen: Modern Multidimensional Scaling, 2nd edition, 2005, section 8.5 (SMACOF with weights).
+    Kruskal: Multidimensional scaling by optimizing goodness of fit to a nonmetric hypothesis, 1964.
 
     See Also
     --------
@@ -158,16 +159,18 @@ def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int
     size = max(float(target.max()), np.finfo(float).tiny)
     begin = [_classical(_guess(known), dims), *(rng.normal(0, size, (starts, len(kept), dims)))]
     _, best = min((_smacof(target, weight, start) for start in begin), key=lambda result: result[0])
-    stress, best = _smacof(target, weight, best, steps=5000)
+    _, best = _smacof(target, weight, best, steps=5000)
     placed = np.full((len(order), dims), np.nan)
     placed[order[kept]] = _upright(best)
-    scale = float((weight * target**2).sum())
+    between = weight * squareform(pdist(best))
+    scale = float((between**2).sum())
+    stress = float(np.sqrt(((between - target) ** 2).sum() / scale)) if scale > 0 else 0.0
     return xr.DataArray(
         placed,
         dims=[MODEL, "axis"],
         coords={MODEL: distances[MODEL_A].values},
         name=distances.name,
-        attrs={"stress": float(np.sqrt(stress / scale)) if scale > 0 else 0.0},
+        attrs={"stress": stress},
     )
 
 
