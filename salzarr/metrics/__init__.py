@@ -10,6 +10,7 @@ from salzarr.metrics.pixelwise import cosine, mae, mse, pearson, rmse
 from salzarr.metrics.ranks import kendall, spearman, topk_intersection, topk_iou
 from salzarr.metrics.specs import as_metrics, custom, describe, parse_metrics
 from salzarr.metrics.structure import hog, ms_ssim, ssim, ssim_gaussian
+from salzarr.metrics.wasserstein import emd, emd_l1, sliced_wasserstein, wasserstein_values
 
 __all__ = [
     "METRICS",
@@ -23,6 +24,8 @@ __all__ = [
     "cosine",
     "custom",
     "describe",
+    "emd",
+    "emd_l1",
     "hellinger",
     "hog",
     "js",
@@ -39,10 +42,12 @@ __all__ = [
     "rmse",
     "score_block",
     "similarity",
+    "sliced_wasserstein",
     "spearman",
     "ssim",
     "ssim_gaussian",
     "topk_intersection",
     "topk_iou",
     "warnings_for",
+    "wasserstein_values",
 ]

@@ -58,9 +58,69 @@ SORTED = "sorted"
 """The feature of :func:`wasserstein_values`, which takes signed and empty maps."""
 
 
+GROUNDS = {"euclidean": "Euclidean", "cityblock": "city-block"}
+
+
 def _metric(feature: str, score: Callable[..., Any], **fields: Any) -> Metric:
     mass = {"bounds": (0.0, DIAGONAL), "undefined": NEEDS_MASS, "unit": "pixels", "cost": "high"}
     return Metric(score, kind="dissimilarity", self_value=0.0, features=(feature,), **{**mass, **fields})
+
+
+def _emd(name: str, grid: Any, ground: pot.Ground, rtol: float, engine: str, bound: bool) -> Metric:
+    """Check the parameters and choose the solver."""
+    check_parameter(f"{name}: ground", ground, ground in GROUNDS, " or ".join(GROUNDS))
+    check_parameter(f"{name}: engine", engine, engine in ("salzarr", "pot"), "salzarr or pot")
+    if grid is None:
+        grid = 32 if ground == "euclidean" else "full"
+    check_parameter(
+        f"{name}: grid", grid, grid == "full" or is_whole(grid, 1), "a whole number from 1, or full"
+    )
+    simplex = ground == "euclidean" and engine == "salzarr" and grid != "full"
+    number = isinstance(rtol, int | float) and not isinstance(rtol, bool) and 0 <= rtol < 1
+    only = "unless on a Euclidean grid=N of engine=salzarr"
+    check_parameter(
+        f"{name}: rtol", rtol, number and (simplex or rtol == 0), f"from 0 to below 1, and 0 {only}"
+    )
+    check_parameter(f"{name}: bound", bound, (simplex and bound is True) or bound is False, f"false {only}")
+
+    feature, prepare, distance, companions = _solver(grid, ground, rtol, engine, bound)
+    exactly = "within a certified gap" if "gap" in companions else "exact"
+    place = "all pixels" if grid == "full" else f"block sums, at most {grid} along the longer side"
+    return _metric(
+        feature,
+        _scorer(feature, prepare, distance, 1 + len(companions)),
+        definition=f"mean {GROUNDS[ground]} distance that mass has to move, {exactly}, on {place}",
+        bounds=(0.0, DIAGONAL if ground == "euclidean" else np.inf),
+        companions=companions,
+        reference="Rubner et al. 2000; equals ot.emd2 on the same grid",
+        map_bytes=12,
+        pair_bytes=128,
+    )
+
+
+def _solver(
+    grid: Any, ground: pot.Ground, rtol: float, engine: str, bound: bool
+) -> tuple[str, Prepare, Distance, tuple[str, ...]]:
+    """Name of the feature, what makes it of a map, what scores two of them, and its further results."""
+    if engine == "pot":
+        return f"pot_{grid}", partial(pot.prepare, grid=grid), partial(pot.distance, ground=ground), ()
+    if ground == "cityblock":
+        return f"cityblock_{grid}", partial(cityblock.prepare, grid=grid), cityblock.distance, ()
+    if grid == "full":
+        return "bracket", bracket.prepare, bracket.distance, ("gap",)
+    score = partial(_euclidean, grid=grid, rtol=rtol, bound=bound)
+    companions = ("gap",) * (rtol > 0) + ("bound",) * bound
+    return f"euclidean_{grid}", partial(_with_map, grid=grid), score, companions
+
+
+def _with_map(map2d: NDArray[Any], grid: int) -> tuple[Any, NDArray[Any]]:
+    return euclidean.prepare(map2d, grid), map2d
+
+
+def _euclidean(a: Any, b: Any, grid: int, rtol: float, bound: bool) -> tuple[float, ...]:
+    value, gap = euclidean.distance(a[0], b[0], rtol)
+    further = (gap,) * (rtol > 0)
+    return (value, *further, euclidean.resolution_bound(a[1], b[1], grid)) if bound else (value, *further)
 
 
 @register
@@ -132,63 +192,6 @@ def emd_l1(grid: int | Literal["full"] = "full", engine: Literal["salzarr", "pot
     emd
     """
     return _emd("emd_l1", grid, "cityblock", 0.0, engine, False)
-
-
-def _emd(name: str, grid: Any, ground: pot.Ground, rtol: float, engine: str, bound: bool) -> Metric:
-    """Check the parameters and choose the solver."""
-    check_parameter(f"{name}: ground", ground, ground in ("euclidean", "cityblock"), "euclidean or cityblock")
-    check_parameter(f"{name}: engine", engine, engine in ("salzarr", "pot"), "salzarr or pot")
-    if grid is None:
-        grid = 32 if ground == "euclidean" else "full"
-    check_parameter(
-        f"{name}: grid", grid, grid == "full" or is_whole(grid, 1), "a whole number from 1, or full"
-    )
-    simplex = ground == "euclidean" and engine == "salzarr" and grid != "full"
-    number = isinstance(rtol, int | float) and not isinstance(rtol, bool) and 0 <= rtol < 1
-    only = "unless on a Euclidean grid=N of engine=salzarr"
-    check_parameter(
-        f"{name}: rtol", rtol, number and (simplex or rtol == 0), f"from 0 to below 1, and 0 {only}"
-    )
-    check_parameter(f"{name}: bound", bound, (simplex and bound is True) or bound is False, f"false {only}")
-
-    feature, prepare, distance, companions = _solver(grid, ground, rtol, engine, bound)
-    exactly = "within a certified gap" if "gap" in companions else "exact"
-    place = "all pixels" if grid == "full" else f"block sums, at most {grid} along the longer side"
-    return _metric(
-        feature,
-        _scorer(feature, prepare, distance, 1 + len(companions)),
-        definition=f"mean {ground} distance that mass has to move, {exactly}, on {place}",
-        bounds=(0.0, DIAGONAL if ground == "euclidean" else np.inf),
-        companions=companions,
-        reference="Rubner et al. 2000; equals ot.emd2 on the same grid",
-        map_bytes=12,
-        pair_bytes=128,
-    )
-
-
-def _solver(
-    grid: Any, ground: pot.Ground, rtol: float, engine: str, bound: bool
-) -> tuple[str, Prepare, Distance, tuple[str, ...]]:
-    """Name of the feature, what makes it of a map, what scores two of them, and its further results."""
-    if engine == "pot":
-        return f"pot_{grid}", partial(pot.prepare, grid=grid), partial(pot.distance, ground=ground), ()
-    if ground == "cityblock":
-        return f"cityblock_{grid}", partial(cityblock.prepare, grid=grid), cityblock.distance, ()
-    if grid == "full":
-        return "bracket", bracket.prepare, bracket.distance, ("gap",)
-    score = partial(_euclidean, grid=grid, rtol=rtol, bound=bound)
-    companions = ("gap",) * (rtol > 0) + ("bound",) * bound
-    return f"euclidean_{grid}", partial(_with_map, grid=grid), score, companions
-
-
-def _with_map(map2d: NDArray[Any], grid: int) -> tuple[Any, NDArray[Any]]:
-    return euclidean.prepare(map2d, grid), map2d
-
-
-def _euclidean(a: Any, b: Any, grid: int, rtol: float, bound: bool) -> tuple[float, ...]:
-    value, gap = euclidean.distance(a[0], b[0], rtol)
-    further = (gap,) * (rtol > 0)
-    return (value, *further, euclidean.resolution_bound(a[1], b[1], grid)) if bound else (value, *further)
 
 
 @register
