@@ -1,6 +1,7 @@
 from . import errors as errors
 from . import metrics as metrics
 from . import plot as plot
+from .analysis import analyse as analyse
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .pairwise import compare as compare

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salzarr import plot
+from salzarr.analysis import analyse
 from salzarr.errors import StoreNotFoundError, UsageError
 from salzarr.groups import read_groups
 from salzarr.pairwise.scores import maps_url, open_scores
@@ -17,6 +18,7 @@ from salzarr.store import open_maps
 from salzarr.summary import summarize, to_frame, write_csv
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     import pandas as pd
@@ -30,7 +32,7 @@ class Published:
     Attributes
     ----------
     frame : DataFrame
-        The rows of ``summary.csv``, or of ``groups.csv`` where there are groups.
+        The rows of ``summary.csv``.
     files : list of Path
     """
 
@@ -44,25 +46,32 @@ def publish(
     summary: xr.Dataset | None = None,
     bootstrap: int = 2000,
     groups: str | PathLike[str] | None = None,
+    baseline: bool = False,
     photos: str | PathLike[str] | None = None,
     pictures: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Published:
-    """Write ``summary.csv``, one matrix picture per metric and ``report.html`` into a results folder.
+    """Write the tables, one matrix picture per metric and ``report.html`` into a results folder.
 
     Parameters
     ----------
     results : path
         The folder that :func:`salzarr.compare` wrote to.
     summary : Dataset, optional
-        Of a comparison that kept no scores; by default the scores of the folder are summarized.
+        Of a comparison that kept no scores; there is only ``summary.csv`` and the matrices of it then.
     bootstrap : int, default 2000
         Resamples of the images, for the intervals; 0 for none.
     groups : path, optional
         A csv file of image and label: ``groups.csv`` then has every statistic per label.
+    baseline : bool, default False
+        Read the maps again for what takes more than the scores: the chance baseline of mismatched images
+        (``corrected.csv``) and the agreement with the consensus of the other models (``consensus.csv``).
     photos : path, optional
         Folder of the photographs, for the report.
     pictures : bool, default True
         Write the pictures and the report, too.
+    progress : callable, optional
+        Called with (done, total) tasks of each further reading of the maps.
 
     Returns
     -------
@@ -72,27 +81,43 @@ def publish(
     ------
     StoreNotFoundError, IncompleteError
         If there are no scores, or not all of them.
+    UsageError
+        If what needs scores is asked of a summary.
     """
     folder = Path(results)
-    files = [folder / "summary.csv"]
-    grouped = None
-    kept = summary is None
-    if summary is None:
+    if summary is not None:
+        if groups is not None or baseline:
+            raise UsageError("groups and the baseline need the scores; keep them, or leave these out")
+        files = [folder / "summary.csv"]
+        write_csv(summary, files[0])
+    else:
         scores = open_scores(folder)
-        summary = summarize(scores, bootstrap=bootstrap)
-        if groups is not None:
-            grouped = summarize(scores, groups=read_groups(groups), bootstrap=bootstrap)
-            files.append(folder / "groups.csv")
-            write_csv(grouped, files[-1])
-    elif groups is not None:
-        raise UsageError("statistics by group need the scores; leave out --groups, or keep the scores")
-    write_csv(summary, files[0])
+        found = analyse(
+            scores,
+            maps=_maps(scores, folder) if baseline else None,
+            groups=None if groups is None else read_groups(groups),
+            bootstrap=bootstrap,
+            progress=progress,
+        )
+        files = found.write(folder)
+    shown = found.summary if summary is None else summary
     if pictures:
-        for slug in metric_names(summary):
-            files += plot.save(plot.similarity_matrix(summary, slug), folder / f"matrix_{slug}")
-        if kept:
-            files.append(write_report(folder, summary=summary, groups=grouped, photos=photos))
-    return Published(to_frame(summary), files)
+        for slug in metric_names(shown):
+            files += plot.save(plot.similarity_matrix(shown, slug), folder / f"matrix_{slug}")
+        if summary is None:
+            parts = {
+                name: getattr(found, name) for name in ("groups", "corrected", "consensus", "reliability")
+            }
+            files.append(write_report(folder, summary=shown, photos=photos, **parts))
+    return Published(to_frame(shown), files)
+
+
+def _maps(scores: xr.Dataset, results: Path) -> str:
+    """Tell where the maps of the scores are."""
+    url = maps_url(scores)
+    if url is None:
+        raise StoreNotFoundError(f"{results} does not say where its maps are; give salzarr compare again")
+    return url
 
 
 def draw(
@@ -171,10 +196,7 @@ def _material(
     if name == "scores":
         return scores
     if name == "maps":
-        url = maps_url(scores)
-        if url is None:
-            raise StoreNotFoundError(f"{target} does not say where its maps are; run salzarr compare again")
-        return open_maps(url)
+        return open_maps(_maps(scores, target))
     if name == "groups":
         if groups is None:
             raise UsageError("give the csv file of image and label by --groups")

@@ -1,6 +1,7 @@
 """The arrows between the modules point one way, and the numerics know nothing of Dask, xarray or Zarr."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,14 @@ PACKAGE = Path(salzarr.__file__).parent
 
 # Each layer may import from those above it, and from itself.
 LAYERS = [
-    {"_version", "errors", "schema", "compiled"},
+    {"_version", "compiled", "errors"},
+    {"schema"},
     {"plan", "transport", "locks"},
     {"sources", "metrics"},
     {"store"},
+    {"cluster"},
     {"pairwise"},
-    {"summary"},
+    {"statistics"},
     {"plot"},
     {"report"},
     {"publishing"},
@@ -71,6 +74,17 @@ def test_arrows_point_one_way(path):
             there = module.split(".")[1]
             if (PACKAGE / there).is_dir() or (PACKAGE / f"{there}.py").is_file():
                 assert there == here or rank(there) < rank(here), f"{here} imports {module}"
+
+
+def test_no_module_imports_itself_by_a_detour():
+    names = {
+        p: ".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for p in files()
+    }
+    graph = {name: set(imports(path)) & set(names.values()) - {name} for path, name in names.items()}
+    # A package's __init__ imports its modules, and they import each other by full name: that is no cycle.
+    graph = {name: {m for m in found if not name.startswith(f"{m}.")} for name, found in graph.items()}
+    assert list(graphlib.TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("path", [p for p in files() if part(p) in NUMERICS], ids=lambda p: p.name)

@@ -90,13 +90,22 @@ def convert(
         notice(f"Note: {text}")
     height, width = report.shape
     show_table(
-        ["model", "missing", "only here"],
-        [(name, report.missing.get(name, 0), report.extra.get(name, 0)) for name in report.models],
+        ["model", "images", "missing", "only here"],
+        [
+            (
+                name,
+                report.images - report.missing.get(name, 0),
+                report.missing.get(name, 0),
+                report.extra.get(name, 0),
+            )
+            for name in report.models
+        ],
         title=f"{report.store}: {len(report.models)} models x {report.images} images, {height} x {width}",
     )
+    degenerate = ", ".join(f"{count} {kind}" for kind, count in report.degenerate.items() if count)
     click.echo(
         f"{report.written} maps written ({size(report.bytes)}), {report.resized} resized, "
-        f"{report.degenerate} degenerate, in {duration(report.seconds)}"
+        f"degenerate: {degenerate or 'none'}; {duration(report.seconds)}"
     )
 
 
@@ -111,15 +120,16 @@ def info(store: str, as_json: bool) -> None:
     if as_json:
         show_json(facts)
         return
-    per_model = facts.pop("per_model")
+    models = facts.pop("models")
     show_table(["what", ""], [(name, _flat(value)) for name, value in facts.items()])
-    columns: list[str] = list(next(iter(per_model.values()), {}))
-    show_table(["model", *columns], [(name, *row.values()) for name, row in per_model.items()])
+    columns: list[str] = list(next(iter(models.values()), {}))
+    show_table(["model", *columns], [(name, *row.values()) for name, row in models.items()])
 
 
 def _flat(value: object) -> str:
+    """Write nested facts on one line."""
     if isinstance(value, dict):
-        return ", ".join(f"{k}: {_flat(v)}" for k, v in value.items())
+        return ", ".join(f"{k} {_flat(v)}" for k, v in value.items())
     return ", ".join(map(_flat, value)) if isinstance(value, list | tuple) else str(value)
 
 

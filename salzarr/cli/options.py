@@ -52,6 +52,13 @@ bootstrap = click.option(
 )
 
 
+baseline = click.option(
+    "--baseline",
+    is_flag=True,
+    help="Read the maps again for the chance baseline (mismatched images) and the consensus.",
+)
+
+
 def cluster(command: Command) -> Command:
     """Add what a command runs on."""
     for option in (

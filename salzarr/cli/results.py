@@ -57,6 +57,7 @@ SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "
 @click.option("--allow-incomplete", is_flag=True, help="Compare a store that was not converted to its end.")
 @options.bootstrap
 @options.groups
+@options.baseline
 @options.photos
 @click.option("--no-report", is_flag=True, help="Only scores and summary.csv: no pictures, no report.")
 @options.cluster
@@ -72,6 +73,7 @@ def compare(
     dry_run: bool,
     bootstrap: int,
     groups: str | None,
+    baseline: bool,
     photos: str | None,
     no_report: bool,
     as_json: bool,
@@ -103,14 +105,17 @@ def compare(
             return
         with progress("Comparing", context.obj) as bar:
             found = salzarr.compare(store, out=results, progress=bar, **given)
-        published = salzarr.publish(
-            results,
-            summary=found if given["scores"] == "none" else None,
-            bootstrap=bootstrap,
-            groups=groups,
-            photos=photos,
-            pictures=not no_report,
-        )
+        with progress("Reading maps again", context.obj or not baseline) as bar:
+            published = salzarr.publish(
+                results,
+                summary=found if given["scores"] == "none" else None,
+                bootstrap=bootstrap,
+                groups=groups,
+                baseline=baseline,
+                photos=photos,
+                pictures=not no_report,
+                progress=bar,
+            )
     _show(published, as_json)
 
 
@@ -145,13 +150,17 @@ def _show(published: Published, as_json: bool) -> None:
 @options.path("results")
 @options.bootstrap
 @options.groups
+@options.baseline
 @options.photos
 @options.as_json
-def report(results: str, bootstrap: int, groups: str | None, photos: str | None, as_json: bool) -> None:
-    """Write summary.csv, the pictures and report.html of RESULTS anew, from the scores that are there."""
+@click.pass_context
+def report(context: click.Context, /, results: str, *, as_json: bool, **given: Any) -> None:
+    """Write the tables, the pictures and report.html of RESULTS anew, from the scores that are there."""
     import salzarr
 
-    _show(salzarr.publish(results, bootstrap=bootstrap, groups=groups, photos=photos), as_json)
+    with progress("Reading maps", context.obj or not given["baseline"]) as bar:
+        published = salzarr.publish(results, progress=bar, **given)
+    _show(published, as_json)
 
 
 @click.command()
