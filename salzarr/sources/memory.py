@@ -60,6 +60,8 @@ class Arrays:
         Name of each map.
     named : bool
         Whether they are more than positions.
+    rows : tuple of int
+        Where each map is along the first axis.
     """
 
     name: str
@@ -97,13 +99,14 @@ class Arrays:
 
     def select(self, positions: Sequence[int]) -> Arrays:
         """Return these maps only; the others are not carried along into a task."""
-        first, last = (min(positions), max(positions) + 1) if len(positions) else (0, 0)
+        rows = [self.rows[position] for position in positions]
+        first, last = (min(rows), max(rows) + 1) if rows else (0, 0)
         return Arrays(
             self.name,
             self.values[first:last],
             pick(self.ids, positions),
             self.named,
-            tuple(position - first for position in positions),
+            tuple(row - first for row in rows),
         )
 
     def origins(self) -> list[str]:

@@ -1,0 +1,321 @@
+"""Models are found in any tree, number 21 of the faults among them."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from salzarr.errors import InputError, InputNotFoundError, UsageError
+from salzarr.store.joining import gather
+
+MAP = np.ones((6, 8), np.float32)
+
+
+def save(root, *paths):
+    """Write a map at each path, or a stack where the name says so."""
+    for number, path in enumerate(paths):
+        full = root / path
+        full.parent.mkdir(parents=True, exist_ok=True)
+        np.save(full, np.stack([MAP] * 3) if "batch_maps" in full.name else MAP * number)
+
+
+def found(root, **options):
+    """Return the ids of each model, and what was said."""
+    notices = []
+    labelled = gather(root, notices, **options)
+    return {item.model: item.ids for item in labelled}, notices
+
+
+def test_whatever_lies_between_a_model_and_its_maps(tmp_path):
+    save(
+        tmp_path,
+        "VGG/outputs/Baseline_model/numpy_saliency_map/cat.npy",
+        "VGG/outputs/Baseline_model/numpy_saliency_map/dog.npy",
+    )
+    save(tmp_path, "ResNet/cat.npy", "ResNet/dog.npy")
+    assert found(tmp_path)[0] == {"ResNet": ("cat", "dog"), "VGG": ("cat", "dog")}
+
+
+def test_class_folders_are_part_of_the_ids(tmp_path):
+    save(tmp_path, "VGG/maps/n01/a.npy", "VGG/maps/n01/b.npy", "VGG/maps/n02/c.npy")
+    assert found(tmp_path)[0] == {"VGG": ("n01/a", "n01/b", "n02/c")}
+
+
+def test_folders_with_the_same_ids_are_entries_of_their_own(tmp_path):
+    save(tmp_path, *(f"VGG/out/{kind}/maps/{image}.npy" for kind in ("Baseline", "Pruned") for image in "ab"))
+    assert found(tmp_path)[0] == {"VGG/Baseline": ("a", "b"), "VGG/Pruned": ("a", "b")}
+
+
+def test_class_folders_inside_entries(tmp_path):
+    save(
+        tmp_path,
+        *(f"VGG/{kind}/maps/{image}.npy" for kind in ("Baseline", "Pruned") for image in ("n01/a", "n02/b")),
+    )
+    assert found(tmp_path)[0] == {"VGG/Baseline": ("n01/a", "n02/b"), "VGG/Pruned": ("n01/a", "n02/b")}
+
+
+def test_entries_are_named_by_the_shortest_path_that_tells_them_apart(tmp_path):
+    save(
+        tmp_path, *(f"VGG/{a}/{b}/maps/x.npy" for a, b in (("r1", "base"), ("r1", "pruned"), ("r2", "base")))
+    )
+    assert list(found(tmp_path)[0]) == ["VGG/r1/base", "VGG/r1/pruned", "VGG/r2/base"]
+
+
+def test_stacks_without_names_get_numbers(tmp_path):
+    save(tmp_path, "VGG/x/batch_maps.npy", "ResNet/batch_maps.npy")
+    assert found(tmp_path)[0] == dict.fromkeys(("ResNet", "VGG"), ("0000", "0001", "0002"))
+
+
+def test_stacks_with_the_same_numbers_are_entries_of_their_own(tmp_path):
+    save(tmp_path, "VGG/Baseline/batch_maps.npy", "VGG/Pruned/batch_maps.npy")
+    assert list(found(tmp_path)[0]) == ["VGG/Baseline", "VGG/Pruned"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("batch_maps.txt", "cat.jpg\ndog.JPEG\nowl\n"),
+        ("names.csv", "image,label\ncat.png,1\ndog.npy,2\nowl,3\n"),
+        ("filenames.txt", "\ufeffcat\r\ndog\r\nowl\r\n"),
+    ],
+)
+def test_a_names_file_beside_a_stack(file, text, tmp_path):
+    save(tmp_path, "VGG/batch_maps.npy", "ResNet/owl.npy", "ResNet/cat.npy")
+    (tmp_path / "VGG" / file).write_text(text, newline="")
+    assert found(tmp_path)[0] == {"ResNet": ("cat", "owl"), "VGG": ("cat", "dog", "owl")}
+
+
+def test_names_given_for_stacks(tmp_path):
+    save(tmp_path, "VGG/batch_maps.npy", "ResNet/batch_maps.npy")
+    (tmp_path / "given.txt").write_text("c\nb\na\n")
+    assert found(tmp_path, names=tmp_path / "given.txt")[0] == dict.fromkeys(
+        ("ResNet", "VGG"), ("c", "b", "a")
+    )
+    with pytest.raises(InputError, match="3 maps, but 2 names"):
+        found(tmp_path, names=["a", "b"])
+    with pytest.raises(InputNotFoundError, match="does not exist"):
+        found(tmp_path, names="no.txt")
+
+
+def test_the_wrong_number_of_names_is_refused(tmp_path):
+    save(tmp_path, "VGG/batch_maps.npy")
+    (tmp_path / "VGG/names.txt").write_text("cat\ndog\n")
+    with pytest.raises(InputError, match="3 maps, but 2 names"):
+        found(tmp_path)
+
+
+def test_maps_without_names_are_never_joined_by_position(tmp_path):
+    save(tmp_path, "VGG/batch_maps.npy", "ResNet/a.npy", "ResNet/b.npy", "ResNet/c.npy")
+    with pytest.raises(InputError, match="have no names"):
+        found(tmp_path)
+    np.save(tmp_path / "VGG/batch_maps.npy", np.ones((4, 6, 8)))
+    save(tmp_path, "Other/batch_maps.npy")
+    with pytest.raises(InputError, match="have no names"):
+        found(tmp_path, models=["VGG", "Other"])
+
+
+def test_single_files_win_over_a_stack(tmp_path):
+    save(tmp_path, "VGG/maps/batch_maps.npy", "VGG/maps/a.npy", "VGG/maps/b.npy", "VGG/maps/c.npy")
+    ids, notices = found(tmp_path)
+    assert ids == {"VGG": ("a", "b", "c")}
+    assert "set aside" in notices[0]
+    assert "beware" not in notices[0]
+
+
+def test_single_files_of_another_number_win_with_a_warning(tmp_path, caplog):
+    save(tmp_path, "VGG/batch_maps.npy", "VGG/single/a.npy")
+    ids, notices = found(tmp_path)
+    assert ids == {"VGG": ("a",)}
+    assert "beware, there are 3 maps" in notices[0]
+    assert caplog.records[0].levelname == "WARNING"
+
+
+def test_numbered_stacks_are_pieces_of_one(tmp_path):
+    save(tmp_path, *(f"VGG/batch_maps_{n}.npy" for n in (2, 10, 1)))
+    ids, notices = found(tmp_path)
+    assert len(ids["VGG"]) == 9
+    assert "batch_maps_1.npy, batch_maps_2.npy, batch_maps_10.npy" in notices[0]
+
+
+def test_differently_named_stacks_are_entries_of_their_own(tmp_path):
+    save(tmp_path, "VGG/batch_maps_gradcam.npy", "VGG/batch_maps_ig.npy")
+    assert list(found(tmp_path)[0]) == ["VGG/batch_maps_gradcam", "VGG/batch_maps_ig"]
+
+
+def test_three_channels_are_no_stack_unless_it_is_said(tmp_path):
+    (tmp_path / "VGG").mkdir()
+    np.save(tmp_path / "VGG/cat.npy", np.ones((3, 6, 8)))
+    assert found(tmp_path)[0] == {"VGG": ("cat",)}
+    assert found(tmp_path, stacked="c*.npy")[0] == {"VGG": ("0000", "0001", "0002")}
+
+
+def test_glob_models_and_mapping_select(tmp_path):
+    save(tmp_path, "VGG/base/a.npy", "VGG/pruned/a.npy", "ResNet/base/a.npy", "deep/er/b.npy")
+    assert list(found(tmp_path, glob="*/base/*.npy")[0]) == ["ResNet", "VGG"]
+    assert list(found(tmp_path, models=["VGG"])[0]) == ["VGG/base", "VGG/pruned"]
+    assert list(found(tmp_path, models=["VGG/b*", "ResNet"])[0]) == ["VGG/base", "ResNet"]
+    assert found(tmp_path, models={"mine": "deep/er", "base": "VGG/base"})[0] == {
+        "mine": ("b",),
+        "base": ("a",),
+    }
+    with pytest.raises(UsageError, match="no model 'ViT'"):
+        found(tmp_path, models=["ViT"])
+    with pytest.raises(InputNotFoundError, match="given for model x"):
+        found(tmp_path, models={"x": "nowhere"})
+
+
+def test_suffixes_and_renames_bring_ids_together(tmp_path):
+    save(tmp_path, "A/cat_gradcam.npy", "B/cat_ig.npy", "C/katze.npy")
+    (tmp_path / "table.csv").write_text("katze,cat\n")
+    ids, _ = found(tmp_path, strip_suffix=["_gradcam", "_ig"], rename=tmp_path / "table.csv")
+    assert ids == dict.fromkeys("ABC", ("cat",))
+    assert found(tmp_path, rename={"katze": "cat"})[0]["C"] == ("cat",)
+    assert found(tmp_path, rename=str.upper)[0]["C"] == ("KATZE",)
+
+
+def test_two_maps_of_one_image_are_refused(tmp_path):
+    save(tmp_path, "A/cat_gradcam.npy", "A/cat_ig.npy")
+    with pytest.raises(InputError, match=r"several maps of image 'cat'.*cat_gradcam\.npy.*cat_ig\.npy"):
+        found(tmp_path, strip_suffix=["_gradcam", "_ig"])
+
+
+def test_formats_may_differ_between_models_and_are_chosen_within_one(tmp_path):
+    from PIL import Image
+
+    save(tmp_path, "A/cat.npy", "A/dog.npy")
+    Image.fromarray(np.ones((6, 8), np.uint8)).save(tmp_path / "A/cat.png")
+    np.savez(tmp_path / "B.npz", cat=MAP, dog=MAP)
+    (tmp_path / "C").mkdir()
+    Image.fromarray(np.ones((6, 8), np.uint8)).save(tmp_path / "C/cat.png")
+    ids, notices = found(tmp_path)
+    assert ids == {"B": ("cat", "dog"), "A": ("cat", "dog"), "C": ("cat",)}
+    assert any("A: the .npy files are taken, PNG or JPEG files are set aside" in notice for notice in notices)
+
+
+def test_nothing_to_find_is_said_with_a_remedy(tmp_path):
+    with pytest.raises(InputNotFoundError, match="does not exist"):
+        found(tmp_path / "no")
+    with pytest.raises(InputNotFoundError, match="no folders with maps"):
+        found(tmp_path)
+    save(tmp_path, "a.npy")
+    with pytest.raises(InputNotFoundError, match="folder above it"):
+        found(tmp_path)
+
+
+def test_21_a_link_in_a_circle_is_not_followed(tmp_path):
+    save(tmp_path, "VGG/a.npy")
+    os.symlink(tmp_path / "VGG", tmp_path / "VGG/again")
+    os.symlink(tmp_path, tmp_path / "VGG/up")
+    ids, notices = found(tmp_path)
+    assert ids == {"VGG": ("a",)}
+    assert sum("not followed" in notice for notice in notices) == 2
+
+
+def test_21_a_link_that_leaves_the_root_is_followed_and_said(tmp_path):
+    save(tmp_path, "elsewhere/a.npy", "Models/ResNet/a.npy")
+    os.symlink(tmp_path / "elsewhere", tmp_path / "Models/VGG")
+    ids, notices = found(tmp_path / "Models")
+    assert ids == {"ResNet": ("a",), "VGG": ("a",)}
+    assert "lead out" in notices[0]
+
+
+def test_21_a_dangling_link_is_an_error_that_names_it(tmp_path):
+    save(tmp_path, "VGG/a.npy")
+    os.symlink(tmp_path / "gone.npy", tmp_path / "VGG/b.npy")
+    [item] = gather(tmp_path, [])
+    with pytest.raises(InputError, match=r"b\.npy"):
+        list(item.source.read())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")
+def test_21_an_unreadable_folder_is_an_error_that_names_it():
+    code = """
+import os, sys
+from salzarr.store.joining import gather
+os.setuid(65534)
+try:
+    gather(sys.argv[1], [])
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    with tempfile.TemporaryDirectory() as root:  # pytest's own folders are closed to others
+        save(Path(root), "VGG/open/a.npy", "VGG/locked/b.npy")
+        os.chmod(root, 0o755)
+        os.chmod(f"{root}/VGG/locked", 0)
+        done = subprocess.run([sys.executable, "-c", code, root], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("InputError")
+    assert "locked cannot be listed" in done.stdout
+
+
+def test_21_one_model_and_no_image_in_common(tmp_path):
+    save(tmp_path, "A/a.npy", "B/b.npy")
+    assert found(tmp_path, models=["A"])[0] == {"A": ("a",)}
+    assert found(tmp_path)[0] == {"A": ("a",), "B": ("b",)}
+
+
+# Number 22.
+
+STRANGE = [
+    "[red]",
+    "$a_$",
+    "</script><img onerror=alert(1)>".replace("/", "\u2215"),
+    "=1+1",
+    "+1",
+    "-1",
+    "@x",
+    "a b",
+    "ü" * 100,
+    "😀",
+    "%s",
+]
+
+
+def test_22_strange_names_are_kept(tmp_path):
+    for name in STRANGE:
+        save(tmp_path, f"{name}/{name}.npy")
+    ids, _ = found(tmp_path)
+    assert sorted(ids) == sorted(STRANGE)
+    assert all(ids[name] == (name,) for name in STRANGE)
+
+
+def test_22_names_that_are_no_text_are_escaped_and_read(tmp_path):
+    folder = os.fsencode(tmp_path / "VGG")
+    os.mkdir(folder)
+    for name in (b"caf\xe9.npy", b"two\nlines.npy"):
+        with open(os.path.join(folder, name), "wb") as file:
+            np.save(file, MAP)
+    [item] = gather(tmp_path, [])
+    assert item.ids == (r"caf\xe9", r"two\nlines")
+    assert len(list(item.source.read())) == 2
+
+
+def test_22_two_normal_forms_of_one_name_meet_between_models_and_clash_within_one(tmp_path):
+    save(tmp_path, "A/caf\u00e9.npy", "B/cafe\u0301.npy")
+    assert found(tmp_path)[0] == {"A": ("caf\u00e9",), "B": ("caf\u00e9",)}
+    save(tmp_path, "A/cafe\u0301.npy")
+    with pytest.raises(InputError, match="several maps of image"):
+        found(tmp_path)
+
+
+def test_22_models_in_two_normal_forms_are_refused():
+    with pytest.raises(InputError, match="two models are called"):
+        gather({"caf\u00e9": np.ones((2, 6, 8)), "cafe\u0301": np.ones((2, 6, 8))}, [])
+
+
+def test_22_empty_names_are_refused(tmp_path):
+    with pytest.raises(InputError, match="empty name"):
+        gather({"": np.ones((2, 6, 8))}, [])
+    save(tmp_path, "VGG/batch_maps.npy")
+    (tmp_path / "VGG/names.csv").write_text("image\ncat\n,\ndog\n")
+    with pytest.raises(InputError, match="without a name"):
+        found(tmp_path)
+
+
+def test_22_paths_and_lengths_are_only_names(tmp_path):
+    names = ["../../etc/passwd", "..", "x" * 300]
+    [item] = gather({"VGG": np.ones((3, 6, 8))}, [], names=names)
+    assert item.ids == tuple(names)
