@@ -17,7 +17,6 @@ from salzarr.plot.style import (
     heading,
     metric_variable,
     name_ticks,
-    plain,
     short,
 )
 from salzarr.rows import model_names
@@ -128,8 +127,15 @@ def group_panels(
         last = named and k + across >= len(parts)
         name_ticks(inset, "x", range(len(rows)) if last else [], labels if last else [], font)
     spec, unit = str(variable.attrs.get("spec", slug)), variable.attrs.get("unit")
-    draw_legend(ax, scale, plain(f"{statistic}, {unit}" if unit else statistic), 1.01, high,
-                gone=any(np.isnan(m[~own]).any() for m in matrices), flip=variable.attrs["kind"] == "dissimilarity" and statistic not in NO_SELF)  # fmt: skip
+    draw_legend(
+        ax,
+        scale,
+        f"{statistic}, {unit}" if unit and statistic != COUNT else statistic,
+        1.01,
+        high,
+        gone=any(np.isnan(m[~own]).any() for m in matrices),
+        flip=variable.attrs["kind"] == "dissimilarity" and statistic not in NO_SELF,
+    )
     of = (
         "each group"
         if len(chosen) == groups.sizes[GROUP]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,15 +153,14 @@ def short(names: Iterable[Hashable], limit: int = 28) -> list[str]:
     >>> short(["VGG16", "a" * 20 + "1", "a" * 20 + "2"], 9)
     ['VGG16', 'aaaa…aaa1', 'aaaa…aaa2']
     """
-    seen: dict[str, int] = {}
-    result = []
+    result: dict[str, None] = {}
     for name in map(plain, names):
         cut = name
         if len(name) > limit:
             cut = f"{name[: limit // 2]}…{name[len(name) - (limit - limit // 2 - 1) :]}"
-        seen[cut] = seen.get(cut, 0) + 1
-        result.append(cut if seen[cut] == 1 else f"{cut} ({seen[cut]})")
-    return result
+        variants = chain([cut], (f"{cut} ({k})" for k in count(2)))
+        result[next(variant for variant in variants if variant not in result)] = None
+    return list(result)
 
 
 def numbers(values: ArrayLike) -> list[str]:

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from salzarr.metrics import METRICS
+from salzarr.plot.style import colour_scale, numbers, plain, short
+
+
+def brightness(scale, values):
+    return scale.rgba(values)[..., :3] @ (0.2126, 0.7152, 0.0722)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda m: m.name)
+@pytest.mark.parametrize("stretch", [False, True])
+def test_more_alike_is_darker_for_every_metric(metric, stretch):
+    low, high = metric.limits((32, 32))
+    values = np.linspace(max(low, 0.0), min(high, 3.0), 9)
+    order = values if metric.kind == "similarity" else values[::-1]
+    found = brightness(colour_scale(metric.attrs(), values, stretch=stretch), order)
+    assert (np.diff(found) < 0).all()
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda m: m.name)
+def test_the_self_value_is_one_end_of_the_colours(metric):
+    low, high = metric.limits((32, 32))
+    scale = colour_scale(metric.attrs(), np.linspace(max(low, 0.1), min(high, 3.0) * 0.9, 5))
+    end = scale.high if metric.kind == "similarity" else scale.low
+    assert end == metric.self_value
+
+
+def test_zero_is_white_where_scores_have_a_sign():
+    attrs = {"kind": "similarity", "bounds": ["-1.0", "1.0"], "self_value": 1.0}
+    for values in ([-0.2, 0.9], [0.1, 0.9]):
+        assert brightness(colour_scale(attrs, values), 0.0) > 0.96
+
+
+def test_spreads_and_counts_have_colours_of_their_own():
+    attrs = {"kind": "dissimilarity", "bounds": ["0.0", "inf"], "self_value": 0.0}
+    names = {colour_scale(attrs, [1, 2], statistic).cmap.name for statistic in ("mean", "std", "n")}
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("values", [[], [np.nan], [0.5], [0.5, 0.5], [0.0, 0.0]])
+@pytest.mark.parametrize("kind", ["similarity", "dissimilarity"])
+def test_degenerate_values_still_have_a_scale(values, kind):
+    attrs = {"kind": kind, "bounds": ["-inf", "inf"], "self_value": float("nan")}
+    for stretch in (False, True):
+        scale = colour_scale(attrs, values, stretch=stretch)
+        assert scale.low < scale.high
+        assert np.isfinite(scale.rgba([0.1, 0.9])).all()
+
+
+@given(st.lists(st.text(max_size=60), max_size=12), st.integers(5, 30))
+def test_short_names_are_distinct_and_printable(names, limit):
+    cut = short(names, limit)
+    assert len(set(cut)) == len(cut) == len(names)
+    assert all(plain(name) == name for name in cut)
+    assert all(len(name) <= limit + 5 for name in cut)
+
+
+@given(st.lists(st.floats(-1e6, 1e6) | st.just(np.nan), min_size=1, max_size=20))
+def test_numbers_are_those_given_to_their_decimals(values):
+    most = max([abs(v) for v in values if v == v], default=1.0) or 1.0
+    for value, text in zip(values, numbers(values), strict=True):
+        assert (text == "") == (value != value)
+        if text:
+            assert abs(float(text) - value) <= 0.06 * most
+            assert float(text) != 0 or not text.startswith("-")
+
+
+def test_a_name_that_looks_like_a_number_added_stays_distinct():
+    assert short(["a", "a (2)", "a"]) == ["a", "a (2)", "a (3)"]
