@@ -22,8 +22,8 @@ from salzarr.plot.style import (
     plain,
     short,
 )
-from salzarr.rows import rows_of
 from salzarr.schema import DIRECTION, IMAGE, MODEL_A, MODEL_B
+from salzarr.statistics.rows import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from salzarr import ranking
 from salzarr.errors import UsageError
 from salzarr.plot.maps import brightest, draw_tiles, photograph, tile
 from salzarr.plot.style import INK, metric_variable, numbers, short
-from salzarr.rows import model_names
 from salzarr.schema import DIRECTION, IMAGE, MODEL, MODEL_A, MODEL_B, PAIR
+from salzarr.statistics import ranking
+from salzarr.statistics.rows import model_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salzarr.errors import UsageError
-from salzarr.groups import GROUP
 from salzarr.plot.matrix import arrange, draw_cells, draw_legend, require_statistics
 from salzarr.plot.style import (
     COUNT,
@@ -19,10 +18,11 @@ from salzarr.plot.style import (
     name_ticks,
     short,
 )
-from salzarr.rows import model_names
 from salzarr.schema import STATISTIC
-from salzarr.structure import cluster, distances
-from salzarr.summary import NO_SELF, to_matrix
+from salzarr.statistics.groups import GROUP
+from salzarr.statistics.rows import model_names
+from salzarr.statistics.structure import cluster, distances
+from salzarr.statistics.summary import NO_SELF, to_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

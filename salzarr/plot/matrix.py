@@ -27,9 +27,9 @@ from salzarr.plot.style import (
     numbers,
     short,
 )
-from salzarr.rows import model_names
-from salzarr.structure import cluster, distances
-from salzarr.summary import NO_SELF, to_matrix
+from salzarr.statistics.rows import model_names
+from salzarr.statistics.structure import cluster, distances
+from salzarr.statistics.summary import NO_SELF, to_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from salzarr.metrics.metric import Metric
-    from salzarr.structure import Clustering
+    from salzarr.statistics.structure import Clustering
 
 ANNOTATED = 15
 """Up to how many models the cells of a matrix carry their numbers."""

@@ -20,8 +20,8 @@ from salzarr.plot.style import (
     numbers,
     short,
 )
-from salzarr.rows import model_names
 from salzarr.schema import MODEL
+from salzarr.statistics.rows import model_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def model_map(
     statistic : str
         Which statistic stands for a pair.
     seed : int
-        Of :func:`salzarr.structure.embed`.
+        Of :func:`salzarr.statistics.structure.embed`.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def metric_agreement(
         Of :func:`salzarr.summarize`, with two metrics or more.
     ax : Axes, optional
     repeats, seed : int
-        Of :func:`salzarr.structure.metric_agreement`.
+        Of :func:`salzarr.statistics.structure.metric_agreement`.
 
     Returns
     -------

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from salzarr.errors import UsageError
-from salzarr.rows import metric_names, metric_slug
-from salzarr.summary import NO_SELF
+from salzarr.statistics.rows import metric_names, metric_slug
+from salzarr.statistics.summary import NO_SELF
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence

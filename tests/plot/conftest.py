@@ -8,10 +8,13 @@ import salzarr
 NAMES = ("VGG16", "$a_$", "</script><img onerror=alert(1)>", "[red]" + "long" * 20)
 IMAGES = tuple(f"n01/val_{k:03d}" for k in range(30))
 SPECS = {
-    "pearson": {"kind": "similarity", "self_value": 1.0, "bounds": ["-1.0", "1.0"], "directed": False, "unit": ""},
-    "emd": {"kind": "dissimilarity", "self_value": 0.0, "bounds": ["0.0", "diagonal"], "directed": False, "unit": "px"},
-    "kl": {"kind": "dissimilarity", "self_value": 0.0, "bounds": ["0.0", "inf"], "directed": True, "unit": "nat"},
-}  # fmt: skip
+    slug: {"kind": kind, "self_value": own, "bounds": bounds, "directed": slug == "kl", "unit": unit}
+    for slug, kind, own, bounds, unit in (
+        ("pearson", "similarity", 1.0, ["-1.0", "1.0"], ""),
+        ("emd", "dissimilarity", 0.0, ["0.0", "diagonal"], "px"),
+        ("kl", "dissimilarity", 0.0, ["0.0", "inf"], "nat"),
+    )
+}
 
 
 def invented_scores(models, images=12, seed=0):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import salzarr
 from salzarr.errors import UsageError
 from salzarr.plot import save, similarity_matrix
-from salzarr.structure import cluster, distances
+from salzarr.statistics.structure import cluster, distances
 
 
 def tick_labels(ax, axis):
