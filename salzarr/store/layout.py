@@ -228,8 +228,10 @@ class MapsStore:
             new: dict[str, Any] = {schema.ATTR_PROVENANCE: dict(provenance), schema.ATTR_COMPLETE: True}
             self.group.attrs.update(new)
             with warnings.catch_warnings():
-                # Zarr warns that other readers may not know of consolidated metadata; they need not.
+                # Zarr warns that other readers may not know of consolidated metadata (they need not), and
+                # of files that are not its own (a .partial that a kill has left, a user's notes).
                 warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+                warnings.filterwarnings("ignore", "Object at .* is not recognized as a component")
                 zarr.consolidate_metadata(self.group.store)
             self.journal.clear()
 
