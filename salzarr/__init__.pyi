@@ -1,7 +1,6 @@
 from . import errors as errors
 from . import metrics as metrics
 from . import plot as plot
-from .analysis import analyse as analyse
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .pairwise import compare as compare
@@ -9,6 +8,11 @@ from .pairwise import plan_comparison as plan_comparison
 from .pairwise.scores import open_scores as open_scores
 from .publishing import publish as publish
 from .report import write_report as write_report
+from .statistics.analysis import analyse as analyse
+from .statistics.summary import summarize as summarize
+from .statistics.summary import to_frame as to_frame
+from .statistics.summary import to_matrix as to_matrix
+from .statistics.summary import write_csv as write_csv
 from .store import convert as convert
 from .store import create as create
 from .store import export as export
@@ -17,7 +21,3 @@ from .store import merge as merge
 from .store import open_dataset as open_dataset
 from .store import open_maps as open_maps
 from .store import verify as verify
-from .summary import summarize as summarize
-from .summary import to_frame as to_frame
-from .summary import to_matrix as to_matrix
-from .summary import write_csv as write_csv

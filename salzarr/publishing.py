@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salzarr import plot
-from salzarr.analysis import analyse
 from salzarr.errors import StoreNotFoundError, UsageError
-from salzarr.groups import read_groups
 from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report import write_report
-from salzarr.rows import metric_names, metric_slug
+from salzarr.statistics.analysis import analyse
+from salzarr.statistics.groups import read_groups
+from salzarr.statistics.rows import metric_names, metric_slug
+from salzarr.statistics.summary import summarize, to_frame, write_csv
 from salzarr.store import open_maps
-from salzarr.summary import summarize, to_frame, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable

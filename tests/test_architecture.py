@@ -16,8 +16,8 @@ PACKAGE = Path(salzarr.__file__).parent
 LAYERS = [
     {"_version", "compiled", "errors"},
     {"schema"},
-    {"plan", "transport", "locks"},
-    {"sources", "metrics"},
+    {"plan", "transport", "locks", "descriptive"},
+    {"sources", "metrics", "bootstrap"},
     {"store"},
     {"cluster"},
     {"pairwise"},
@@ -28,7 +28,7 @@ LAYERS = [
     {"cli"},
     {"__init__", "__main__"},
 ]
-NUMERICS = ("transport", "metrics")
+NUMERICS = ("transport", "metrics", "descriptive", "bootstrap")
 NOT_FOR_NUMERICS = {"dask", "distributed", "xarray", "zarr", "pandas", "matplotlib"}
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from salzarr import structure
 from salzarr.plot.matrix import draw_cells, draw_legend, write_numbers
 from salzarr.plot.style import (
     ACCENT,
@@ -21,6 +20,7 @@ from salzarr.plot.style import (
     short,
 )
 from salzarr.schema import MODEL
+from salzarr.statistics import structure
 from salzarr.statistics.rows import model_names
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from salzarr.errors import UsageError
-from salzarr.groups import GROUP
 from salzarr.plot.matrix import arrange, tree_lines
 from salzarr.plot.style import colour_scale
-from salzarr.rows import model_names
 from salzarr.schema import MODEL, PAIR, REASON, STATISTIC, reason_name
-from salzarr.structure import cluster, distances, embed, metric_agreement
-from salzarr.summary import NO_SELF
+from salzarr.statistics.groups import GROUP
+from salzarr.statistics.rows import model_names
+from salzarr.statistics.structure import cluster, distances, embed, metric_agreement
+from salzarr.statistics.summary import NO_SELF
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +38,7 @@ class Numbering(dict[Key, int]):
 
 
 CORRECTED = ("baseline", "corrected", "corrected_low", "corrected_high")
-"""Statistics of :func:`salzarr.baseline.corrected` that a summary does not have."""
+"""Statistics of :func:`salzarr.statistics.baseline.corrected` that a summary does not have."""
 Palettes = Numbering[tuple[str, ...]]
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, features
 
-from salzarr import ranking
 from salzarr.plot.maps import photograph, tile
 from salzarr.report.data import Numbering, as_json, by_row, numbers
-from salzarr.rows import model_names
 from salzarr.schema import IMAGE, MODEL
+from salzarr.statistics import ranking
+from salzarr.statistics.rows import model_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,13 +16,11 @@ import numpy as np
 from markupsafe import Markup
 
 from salzarr._version import __version__
-from salzarr.groups import GROUP
 from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange
 from salzarr.plot.style import plain
 from salzarr.report.data import Numbering, agreement, as_json, statistics, structure
 from salzarr.report.images import add_images
-from salzarr.rows import metric_names, model_names
 from salzarr.schema import (
     IMAGE,
     MAP_MAX,
@@ -37,6 +35,8 @@ from salzarr.schema import (
     Status,
     reason_name,
 )
+from salzarr.statistics.groups import GROUP
+from salzarr.statistics.rows import metric_names, model_names
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -70,11 +70,11 @@ class Contents:
     groups : Dataset, optional
         The summary with groups.
     corrected : Dataset, optional
-        Of :func:`salzarr.baseline.corrected`.
+        Of :func:`salzarr.statistics.baseline.corrected`.
     consensus : Dataset, optional
-        Of :func:`salzarr.consensus.agreement`, summarized.
+        Of :func:`salzarr.statistics.consensus.agreement`, summarized.
     reliability : Dataset, optional
-        Of :func:`salzarr.inference.split_half`.
+        Of :func:`salzarr.statistics.inference.split_half`.
     maps : DataArray (model, image, y, x), optional
         For thumbnails; only the images shown are read.
     facts : Dataset, optional

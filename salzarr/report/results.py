@@ -15,7 +15,6 @@ import xarray as xr
 from salzarr.errors import InputError, SalzarrError
 from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report.page import Contents, render
-from salzarr.rows import metric_names, model_names
 from salzarr.schema import (
     ATTR_PROVENANCE,
     DIRECTION,
@@ -30,8 +29,9 @@ from salzarr.schema import (
     STATISTIC,
     reason_name,
 )
+from salzarr.statistics.rows import metric_names, model_names
+from salzarr.statistics.summary import COUNTS, TEXT, read_csv, summarize
 from salzarr.store import facts, open_dataset
-from salzarr.summary import COUNTS, TEXT, read_csv, summarize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def write_report(
         Of :func:`salzarr.summarize`. By default what ``summary.csv`` of the folder holds; if there is no such
         file, the scores are summarized.
     groups, corrected, consensus, reliability : Dataset, optional
-        The parts of these names of a :class:`salzarr.analysis.Analysis`.
+        The parts of these names of a :class:`salzarr.statistics.analysis.Analysis`.
     maps : path, optional
         By default the store that was compared, if it is still there; without it the page has no thumbnails.
     photos : path, optional

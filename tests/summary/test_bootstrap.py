@@ -11,7 +11,7 @@ from salzarr.bootstrap import (
     resampled_means,
     resamples,
 )
-from salzarr.summary import summarize
+from salzarr.statistics.summary import summarize
 
 
 def by_name(found):

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from salzarr.errors import UsageError
-from salzarr.inference import closer, sign_flip_test, split_half, wilcoxon_test
+from salzarr.statistics.inference import closer, sign_flip_test, split_half, wilcoxon_test
 
 ZERO = np.array([[0, 1]])
 
@@ -91,7 +91,7 @@ def test_batches_do_not_matter(monkeypatch):
     values[1, 3] = np.nan
     contrasts = np.array([[0, 1], [2, 3], [4, 5], [1, 5]])
     whole = sign_flip_test(values, contrasts, repeats=300)
-    monkeypatch.setattr("salzarr.inference._BATCH_BYTES", 8 * 70 * 7)
+    monkeypatch.setattr("salzarr.statistics.inference._BATCH_BYTES", 8 * 70 * 7)
     np.testing.assert_array_equal(sign_flip_test(values, contrasts, repeats=300), whole)
 
 

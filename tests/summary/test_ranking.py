@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from salzarr.ranking import extremes, histograms, rank_images
+from salzarr.statistics.ranking import extremes, histograms, rank_images
 
 
 def test_ranks_follow_the_mean_over_pairs(make_scores):

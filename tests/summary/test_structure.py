@@ -7,8 +7,8 @@ from scipy.stats import spearmanr
 from sklearn.manifold import smacof
 
 from salzarr.errors import UsageError
-from salzarr.structure import _smacof, cluster, distances, embed, metric_agreement
-from salzarr.summary import summarize, to_matrix
+from salzarr.statistics.structure import _smacof, cluster, distances, embed, metric_agreement
+from salzarr.statistics.summary import summarize, to_matrix
 
 
 def labelled(values, names=None):

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from salzarr.errors import BudgetError, InputError, UsageError
-from salzarr.rows import rows_of
 from salzarr.schema import Reason
-from salzarr.summary import read_csv, summarize, to_frame, to_matrix, write_csv
+from salzarr.statistics.rows import rows_of
+from salzarr.statistics.summary import read_csv, summarize, to_frame, to_matrix, write_csv
 
 HOSTILE = ["=1+1", "+cmd", "-x", "@sum", "\ttab", "\rcr", "'quoted", "'=both"]
 AWKWARD = ["a,b", 'q"q', "new\nline", "NA", "", "1"]

@@ -18,7 +18,6 @@ from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew
 from salzarr.descriptive import mean
 from salzarr.errors import UsageError
 from salzarr.pairwise.scoring import Scoring, fields
-from salzarr.rows import MEMORY, load_if_small, metric_names, name_order, rows_of
 from salzarr.schema import (
     DIRECTION,
     DIRECTIONS,
@@ -29,8 +28,9 @@ from salzarr.schema import (
     STATISTIC,
     reason_name,
 )
-from salzarr.second_read import ArrayPart, SecondRead
-from salzarr.summary import summarize
+from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, name_order, rows_of
+from salzarr.statistics.second_read import ArrayPart, SecondRead
+from salzarr.statistics.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,7 +224,7 @@ def corrected(
         over images), ``corrected``, ``corrected_low`` and ``corrected_high``. The last three are NaN where
         the baseline is as good as the score of a map with itself, or a metric does not say what that is. Of
         every metric the corrected score is a similarity, 1 for a model with itself, and its attributes say
-        so. :func:`salzarr.to_matrix` and :func:`salzarr.summary.to_frame` take it as any summary.
+        so. :func:`salzarr.to_matrix` and :func:`salzarr.statistics.summary.to_frame` take it as any summary.
     """
     if scores[IMAGE].values.tolist() != chance[IMAGE].values.tolist():
         raise UsageError("the scores and their baseline are of different images; compute the baseline anew")

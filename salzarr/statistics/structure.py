@@ -15,9 +15,9 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from salzarr.errors import UsageError
-from salzarr.rows import metric_names
 from salzarr.schema import MODEL, MODEL_A
-from salzarr.summary import to_matrix
+from salzarr.statistics.rows import metric_names
+from salzarr.statistics.summary import to_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,8 +13,8 @@ from salzarr import cluster, plan
 from salzarr.errors import BudgetError, ChangedError, MetricError, RunError, UsageError
 from salzarr.metrics import as_metrics, parse_metrics
 from salzarr.pairwise.request import StoredMaps, compact, label
-from salzarr.rows import metric_names, model_names
 from salzarr.schema import IMAGE, MODEL_A, MODEL_B
+from salzarr.statistics.rows import metric_names, model_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

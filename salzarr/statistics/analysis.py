@@ -1,16 +1,16 @@
 """Everything that can be said from scores, in one call; each part is a function of its own elsewhere.
 
 ==================  ===========================================================
-``summary``         :func:`salzarr.summary.summarize`, with bootstrap intervals
+``summary``         :func:`salzarr.statistics.summary.summarize`, with bootstrap intervals
 ``groups``          the same per group of images
-``images``          :func:`salzarr.ranking.rank_images`
-``reliability``     :func:`salzarr.inference.split_half`
-``tests``           :func:`salzarr.inference.closer`
-``agreement``       :func:`salzarr.structure.metric_agreement`
-``clusters``        :func:`salzarr.structure.cluster`
-``places``          :func:`salzarr.structure.embed`
-``consensus``       :func:`salzarr.consensus.agreement`, summarised
-``corrected``       :func:`salzarr.baseline.corrected`
+``images``          :func:`salzarr.statistics.ranking.rank_images`
+``reliability``     :func:`salzarr.statistics.inference.split_half`
+``tests``           :func:`salzarr.statistics.inference.closer`
+``agreement``       :func:`salzarr.statistics.structure.metric_agreement`
+``clusters``        :func:`salzarr.statistics.structure.cluster`
+``places``          :func:`salzarr.statistics.structure.embed`
+``consensus``       :func:`salzarr.statistics.consensus.agreement`, summarised
+``corrected``       :func:`salzarr.statistics.baseline.corrected`
 ==================  ===========================================================
 """
 
@@ -22,13 +22,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salzarr import baseline, consensus
 from salzarr.errors import UsageError
-from salzarr.inference import closer, split_half
-from salzarr.ranking import rank_images
-from salzarr.rows import MEMORY, load_if_small, metric_names, model_names
-from salzarr.structure import Clustering, cluster, distances, embed, metric_agreement
-from salzarr.summary import summarize, to_frame, write_table
+from salzarr.statistics import baseline, consensus
+from salzarr.statistics.inference import closer, split_half
+from salzarr.statistics.ranking import rank_images
+from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, model_names
+from salzarr.statistics.structure import Clustering, cluster, distances, embed, metric_agreement
+from salzarr.statistics.summary import summarize, to_frame, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from salzarr.groups import Groups
+    from salzarr.statistics.groups import Groups
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Analysis:
     groups, consensus, corrected : Dataset or None
         None if there are no groups, or no maps were given.
     tests : DataFrame or None
-        None if there would be more than 5,000 per metric: call :func:`salzarr.inference.closer` with the
+        None if there would be more than 5,000 per metric: call :func:`salzarr.statistics.inference.closer` with the
         models that the question is about.
     clusters : dict of slug to Clustering
     places : dict of slug to DataArray (model, axis)

@@ -13,7 +13,8 @@ from scipy import stats
 from salzarr.compiled import jit
 from salzarr.descriptive import mean
 from salzarr.errors import UsageError
-from salzarr.rows import (
+from salzarr.schema import DIRECTION, IMAGE, PAIR
+from salzarr.statistics.rows import (
     MEMORY,
     cells,
     load_if_small,
@@ -23,7 +24,6 @@ from salzarr.rows import (
     name_order,
     rows_of,
 )
-from salzarr.schema import DIRECTION, IMAGE, PAIR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -276,7 +276,7 @@ def _closer(
 
 
 def _read(scores: xr.Dataset, slug: str, rows: NDArray[np.intp]) -> Floats:
-    """Read some rows of a metric, as :func:`salzarr.rows.cells` counts them: (row, image)."""
+    """Read some rows of a metric, as :func:`salzarr.statistics.rows.cells` counts them: (row, image)."""
     direction, pair = np.divmod(rows, scores.sizes[PAIR])
     variable = scores[slug].transpose(..., PAIR, IMAGE)
     if DIRECTION not in variable.dims:

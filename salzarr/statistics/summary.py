@@ -20,17 +20,6 @@ import xarray as xr
 from salzarr.bootstrap import INTERVALS, intervals, warn_if_few
 from salzarr.descriptive import STATISTICS, describe
 from salzarr.errors import InputError, UsageError
-from salzarr.groups import GROUP, Groups, group_images
-from salzarr.rows import (
-    MEMORY,
-    load_if_small,
-    matrix_of,
-    metric_names,
-    metric_slug,
-    model_names,
-    name_order,
-    rows_of,
-)
 from salzarr.schema import (
     ATTR_KIND,
     DIRECTION,
@@ -44,6 +33,17 @@ from salzarr.schema import (
     Reason,
     reason_name,
 )
+from salzarr.statistics.groups import GROUP, Groups, group_images
+from salzarr.statistics.rows import (
+    MEMORY,
+    load_if_small,
+    matrix_of,
+    metric_names,
+    metric_slug,
+    model_names,
+    name_order,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
 NO_SELF = {"n", "std", "se", "median_se", "score", "baseline"}
-"""Statistics for which a model against itself has no value; the last two are :mod:`salzarr.baseline`'s."""
+"""Statistics for which a model against itself has no value; the last two are :mod:`salzarr.statistics.baseline`'s."""
 
 
 def summarize(

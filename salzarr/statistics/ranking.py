@@ -9,8 +9,8 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from salzarr.descriptive import mean
-from salzarr.rows import MEMORY, load_if_small, metric_names, model_names, rows_of
 from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL_A, MODEL_B, PAIR
+from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, model_names, rows_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

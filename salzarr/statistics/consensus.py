@@ -12,9 +12,9 @@ from salzarr import plan
 from salzarr.errors import MetricError
 from salzarr.metrics import Block
 from salzarr.pairwise.scoring import Scoring, fields
-from salzarr.rows import MEMORY
 from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, Reason, X, Y
-from salzarr.second_read import ArrayPart, SecondRead
+from salzarr.statistics.rows import MEMORY
+from salzarr.statistics.second_read import ArrayPart, SecondRead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
