@@ -16,6 +16,7 @@ from salzarr.errors import InputError, SalzarrError
 from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report.page import Contents, render
 from salzarr.schema import (
+    ATTR_FINGERPRINT,
     ATTR_PROVENANCE,
     DIRECTION,
     DIRECTIONS,
@@ -179,10 +180,17 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
         if v.name not in plan.get("automatic", ()) and "data_range" not in v.attrs["spec"]
     }
     compare += [word for r in ranges - {None} for word in ("--data-range", f"{r:g}")]
-    convert = []
+    convert: list[list[str]] = []
     if opened is not None:
-        source = opened.attrs.get(ATTR_PROVENANCE, {}).get("source", "SOURCE")
-        convert = [["convert", source, maps]]
+        converted, *_ = opened.attrs.get(ATTR_PROVENANCE, {}).get("runs", ()) or [{}]
+        convert = [["convert", converted.get("source", "SOURCE"), maps]]
+        options = opened.attrs.get(ATTR_FINGERPRINT, {})
+        if options.get("size"):
+            convert[0] += ["--size", "x".join(map(str, options["size"]))]
+        if options.get("channel") is not None:
+            convert[0] += ["--channel", str(options["channel"])]
+        if options.get("dtype", "float32") != "float32":
+            convert[0] += ["--dtype", options["dtype"]]
         chosen = model_names(scores)
         if chosen != [str(name) for name in opened[MODEL].values]:
             compare += ["--models", ",".join(chosen)]
