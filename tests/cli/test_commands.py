@@ -1,0 +1,259 @@
+"""Each command once for real, through the installed entry point; and every kind of wrong argument."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+SALZARR = Path(sys.executable).with_name("salzarr")
+
+
+def salzarr(*arguments, code=0):
+    done = subprocess.run(
+        [SALZARR, *map(str, arguments)], capture_output=True, text=True, timeout=250, check=False
+    )
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def untidy(tmp_path_factory):
+    """Make a tree as people have them: other orders, a missing image, a constant map, one with a NaN."""
+    root = tmp_path_factory.mktemp("untidy") / "Models"
+    rng = np.random.default_rng(0)
+    ids = [f"img{i:02d}" for i in range(8)]
+    maps = {}
+    for model in ("VGG16", "$a_$", "[red]"):
+        folder = root / model / "Saliency_experiment_outputs" / "Baseline_model" / "numpy_saliency_map"
+        folder.mkdir(parents=True)
+        for name in rng.permutation(ids):
+            maps[model, name] = rng.random((16, 16), dtype=np.float32)
+        maps["VGG16", "img03"] = np.full((16, 16), 0.1, np.float32)
+        if model == "$a_$":
+            del maps[model, "img01"]
+        if model == "[red]":
+            maps[model, "img05"][3, 4] = np.nan
+        for (owner, name), values in maps.items():
+            if owner == model:
+                np.save(folder / f"{name}.npy", values)
+    return root, maps
+
+
+@pytest.fixture(scope="module")
+def compared(untidy, tmp_path_factory):
+    root, maps = untidy
+    folder = tmp_path_factory.mktemp("compared")
+    converted = salzarr("convert", root, folder / "maps.zarr")
+    done = salzarr(
+        "compare",
+        folder / "maps.zarr",
+        folder / "results",
+        "--metrics",
+        "mse,pearson,kl",
+        "--bootstrap",
+        "50",
+    )
+    return folder, maps, converted, done
+
+
+def test_an_untidy_tree_is_scored_by_name(compared):
+    folder, maps, converted, _ = compared
+    assert "3 models x 8 images" in converted.stdout
+    assert "1 non_finite" in converted.stdout
+    with xr.open_zarr(folder / "results" / "scores.zarr") as scores:
+        for pair, (a, b) in enumerate(zip(scores.model_a.values, scores.model_b.values, strict=True)):
+            for image in scores.image.values:
+                one, other = maps.get((a, image)), maps.get((b, image))
+                found = float(scores.mse.sel(image=image)[pair])
+                if one is None or other is None or np.isnan(one).any() or np.isnan(other).any():
+                    assert np.isnan(found)
+                else:
+                    np.testing.assert_allclose(found, np.mean((one.astype(float) - other) ** 2), rtol=1e-6)
+
+
+def test_the_table_tells_how_many_and_why_not(compared):
+    folder, *_ = compared
+    table = pd.read_csv(folder / "results" / "summary.csv").set_index(["metric", "model_a", "model_b"])
+    names = {tuple(sorted(index[1:])): index[1:] for index in table.index if index[0] == "pearson"}
+    row = table.loc[("pearson", *names[("$a_$", "VGG16")])]
+    assert (row.n, row.missing, row.constant, row.non_finite) == (6, 1, 1, 0)
+    row = table.loc[("pearson", *names[("VGG16", "[red]")])]
+    assert (row.n, row.missing, row.constant, row.non_finite) == (6, 0, 1, 1)
+    assert ("kl", "VGG16", "[red]") in table.index
+    assert ("kl", "[red]", "VGG16") in table.index
+
+
+def test_compare_writes_what_it_says(compared):
+    folder, _, _, done = compared
+    listed = [Path(line) for line in done.stdout.splitlines() if line.startswith(str(folder))]
+    assert {"summary.csv", "matrix_mse.png", "matrix_kl.svg", "report.html"} <= {path.name for path in listed}
+    assert all(path.stat().st_size > 0 for path in listed)
+    assert "[red]" in done.stdout
+
+
+def test_compare_again_computes_nothing_and_a_metric_costs_itself(compared):
+    folder, *_ = compared
+    before = (folder / "results" / "summary.csv").read_text()
+    again = ("compare", folder / "maps.zarr", folder / "results", "--bootstrap", "50", "--no-report")
+    salzarr(*again, "--metrics", "mse,pearson,kl")
+    assert (folder / "results" / "summary.csv").read_text() == before
+    salzarr(*again, "--metrics", "mse,pearson,kl,cosine")
+    table = pd.read_csv(folder / "results" / "summary.csv")
+    assert set(table.metric) == {"mse", "pearson", "kl", "cosine"}
+
+
+def test_both_stores_open_without_salzarr_and_without_a_warning(compared):
+    folder, *_ = compared
+    for store in ("maps.zarr", "results/scores.zarr"):
+        code = f"import xarray as xr; print(xr.open_zarr({str(folder / store)!r}).sizes)"
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+
+
+def test_json_is_for_programs(compared):
+    folder, *_ = compared
+    facts = json.loads(salzarr("info", folder / "maps.zarr", "--json").stdout)
+    assert set(facts["models"]) == {"VGG16", "$a_$", "[red]"}
+    listed = {metric["name"] for metric in json.loads(salzarr("metrics", "--json").stdout)}
+    assert {"mse", "cosine", "pearson", "ssim", "emd"} <= listed
+    plan = json.loads(salzarr("compare", folder / "maps.zarr", folder / "new", "--dry-run", "--json").stdout)
+    assert plan
+    assert not (folder / "new").exists()
+    report = json.loads(salzarr("report", folder / "results", "--bootstrap", "0", "--json").stdout)
+    assert report["summary"][0]["n"] > 0
+
+
+@pytest.mark.parametrize("kind", ["matrix", "distributions", "models", "metrics", "gallery"])
+def test_plot_draws_every_kind(compared, kind):
+    folder, *_ = compared
+    chosen = [] if kind == "metrics" else ["--metric", "mse"]
+    done = salzarr("plot", folder / "results", kind, *chosen, "-o", folder / f"{kind}.svg")
+    assert (folder / f"{kind}.svg").read_text().startswith("<?xml")
+    assert str(folder / f"{kind}.svg") in done.stdout
+
+
+def test_plot_draws_maps_and_groups(compared):
+    folder, *_ = compared
+    salzarr("plot", folder / "maps.zarr", "maps", "-o", folder / "sheet.png")
+    assert (folder / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    labels = folder / "labels.csv"
+    labels.write_text(
+        "image,label\n" + "".join(f"img{i:02d},{'odd' if i % 2 else 'even'}\n" for i in range(8))
+    )
+    salzarr(
+        "plot",
+        folder / "results",
+        "groups",
+        "--metric",
+        "mse",
+        "--groups",
+        labels,
+        "-o",
+        folder / "groups.png",
+    )
+    assert (folder / "groups.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_verify_export_merge(compared):
+    folder, maps, *_ = compared
+    assert "intact" in salzarr("verify", folder / "maps.zarr").stdout
+    salzarr("export", folder / "maps.zarr", folder / "files")
+    (back,) = (folder / "files").glob("VGG16/**/img00.npy")
+    assert np.load(back).tobytes() == maps["VGG16", "img00"].tobytes()
+    salzarr("merge", folder / "maps.zarr", folder / "merged.zarr")
+    assert json.loads(salzarr("info", folder / "merged.zarr", "--json").stdout)["images"] == 8
+
+
+def test_a_flipped_bit_is_found(untidy, tmp_path):
+    salzarr("convert", untidy[0], tmp_path / "maps.zarr")
+    chunk = max(
+        (tmp_path / "maps.zarr" / "maps" / "c").rglob("0"), key=lambda p: p.is_file() and p.stat().st_size
+    )
+    raw = bytearray(chunk.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    chunk.write_bytes(raw)
+    done = salzarr("verify", tmp_path / "maps.zarr", code=3)
+    assert "img00" in done.stdout
+    salzarr("compare", tmp_path / "maps.zarr", tmp_path / "results", "--metrics", "mse", code=1)
+
+
+WRONG = [
+    (["convert", "nowhere", "x.zarr"], 3, "nowhere"),
+    (["convert", ".", "x.zarr", "--size", "big"], 2, "big"),
+    (["convert", ".", "x.zarr", "--model", "VGG16"], 2, "NAME=PATH"),
+    (["info", "nowhere.zarr"], 3, "nowhere.zarr"),
+    (["compare", "nowhere.zarr", "results"], 3, "nowhere.zarr"),
+    (["compare", "{store}", "{new}", "--metrics", "sim"], 2, "sim"),
+    (["compare", "{store}", "{new}", "--metrics", "ssim:windows=3"], 2, "windows"),
+    (["compare", "{store}", "{new}", "--metrics", "mse,mse"], 2, "mse"),
+    (["compare", "{store}", "{new}", "--metrics", "hog"], 2, "48"),
+    (["compare", "{store}", "{new}", "--models", "VGG"], 2, "VGG16"),
+    (["compare", "{store}", "{new}", "--normalize", "loud"], 2, "loud"),
+    (["compare", "{store}", "{new}", "--scheduler", "tcp:/x"], 2, "tcp:/x"),
+    (["compare", "{store}", "{new}", "--memory", "1MiB"], 2, "MiB"),
+    (["report", "nowhere"], 3, "nowhere"),
+    (["plot", "{results}", "pie"], 2, "pie"),
+    (["plot", "{results}", "matrix", "--metric", "emd"], 2, "emd"),
+    (["plot", "{results}", "matrix", "--photos", "."], 2, "--photos"),
+    (["verify", "nowhere.zarr"], 3, "nowhere.zarr"),
+    (["frobnicate"], 2, "frobnicate"),
+    (["compare"], 2, "STORE"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "word"), WRONG, ids=[" ".join(w[0]) for w in WRONG])
+def test_a_mistake_gets_one_sentence_and_its_exit_code(
+    compared, arguments, code, word, tmp_path, monkeypatch
+):
+    folder, *_ = compared
+    monkeypatch.chdir(tmp_path)
+    places = {"store": folder / "maps.zarr", "results": folder / "results", "new": tmp_path / "new"}
+    done = salzarr(*(argument.format(**places) for argument in arguments), code=code)
+    assert word in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("Error")]) == 1
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_help_is_quick_and_complete():
+    commands = [
+        "convert",
+        "compare",
+        "report",
+        "plot",
+        "metrics",
+        "info",
+        "verify",
+        "export",
+        "merge",
+        "completion",
+    ]
+    shown = salzarr("--help").stdout
+    assert all(command in shown for command in commands)
+    assert "salzarr convert Models/ maps.zarr" in shown
+    for command in commands:
+        assert "Usage" in salzarr(command, "--help").stdout
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        salzarr("--help")
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.5
+
+
+def test_module_version_and_completion():
+    done = subprocess.run(
+        [sys.executable, "-m", "salzarr", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("salzarr, version")
+    for shell in ("zsh", "fish"):
+        assert "_SALZARR_COMPLETE" in salzarr("completion", shell).stdout
