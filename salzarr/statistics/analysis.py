@@ -55,8 +55,8 @@ class Analysis:
     groups, consensus, corrected : Dataset or None
         None if there are no groups, or no maps were given.
     tests : DataFrame or None
-        None if there would be more than 5,000 per metric: call :func:`salzarr.statistics.inference.closer` with the
-        models that the question is about.
+        None if there would be more than 5,000 per metric: call :func:`~salzarr.statistics.inference.closer`
+        with the models that the question is about.
     clusters : dict of slug to Clustering
     places : dict of slug to DataArray (model, axis)
         Metrics for which too few pairs have a score are not in these two.

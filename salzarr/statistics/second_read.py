@@ -163,9 +163,9 @@ class SecondRead:
         per_map = copies * (self.maps.dtype.itemsize + 8 + sum(m.map_bytes for m in self.metrics))
         image_bytes = copies * max((m.image_bytes for m in self.metrics), default=0)
         pair_bytes = max((m.pair_bytes for m in self.metrics), default=0)
-        for side in (len(self.models) // parts for parts in range(1, len(self.models) // 2 + 1)):
-            # A tile has the models of both its sides.
-            held = min(2 * side, len(self.models))
+        count = len(self.models)
+        for side in dict.fromkeys(count // parts for parts in range(1, count + 1)):
+            held = min(2 * side, count)  # a tile has the models of both its sides
             spare = share / pixels - held * image_bytes - pair_bytes
             images = int(spare // (held * per_map))
             if images >= 1:

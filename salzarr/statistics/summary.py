@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
 NO_SELF = {"n", "std", "se", "median_se", "score", "baseline"}
-"""Statistics for which a model against itself has no value; the last two are :mod:`salzarr.statistics.baseline`'s."""
+"""Statistics for which a model against itself has no value; the last two are those of a chance baseline."""
 
 
 def summarize(
