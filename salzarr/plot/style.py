@@ -95,7 +95,7 @@ def colour_scale(
     (0.0, 5.0, 'YlGnBu_r')
     """
     finite = np.asarray(values, float)
-    finite = finite[np.isfinite(finite)]
+    finite = finite[np.isfinite(finite)].clip(-1e300, 1e300)  # the ends of a scale are added
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if statistic in NO_SELF:
         return _scale("Greys" if statistic == COUNT else "Purples", least if stretch else 0.0, most)

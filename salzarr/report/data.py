@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,7 +62,8 @@ def numbers(values: ArrayLike, digits: int | None = None) -> Any:
 def by_row(variable: xr.DataArray, *last: str) -> NDArray[Any]:
     """Values by row, the pairs from a to b and then, if directed, from b to a; other dimensions last."""
     values = variable.transpose(..., PAIR, *last).values
-    return values.reshape(-1, *(variable.sizes[name] for name in last))
+    rows = math.prod(values.shape[: values.ndim - len(last)])
+    return values.reshape(rows, *(variable.sizes[name] for name in last))
 
 
 def statistics(
@@ -134,7 +136,7 @@ def structure(summary: xr.Dataset, slug: str) -> dict[str, Any]:
             "heights": [numbers(fork, 6) for fork in heights],
             "places": rows,
         },
-        "map": {"x": x, "y": y, "stress": placed.attrs["stress"]},
+        "map": {"x": x, "y": y, "stress": numbers([placed.attrs["stress"]])[0]},
     }
 
 

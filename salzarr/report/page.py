@@ -19,7 +19,7 @@ from salzarr._version import __version__
 from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange
 from salzarr.plot.style import plain
-from salzarr.report.data import Numbering, agreement, as_json, statistics, structure
+from salzarr.report.data import Numbering, agreement, as_json, by_row, statistics, structure
 from salzarr.report.images import add_images
 from salzarr.schema import (
     IMAGE,
@@ -230,7 +230,7 @@ def _reason_rows(summary: xr.Dataset, slugs: Sequence[str]) -> list[dict[str, An
     """Count scored images over all pairs, and those that are not by reason."""
     rows = []
     for slug in slugs:
-        scored = summary[slug].sel({STATISTIC: "n"}).values.reshape(-1, summary.sizes[PAIR])[0]
+        scored = by_row(summary[slug].sel({STATISTIC: "n"}))[: summary.sizes[PAIR]]
         counts = [int(scored.sum()), *summary[reason_name(slug)].sum(PAIR).values.tolist()]
         rows.append({"metric": plain(summary[slug].attrs.get("spec", slug)), "counts": counts})
     return rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from salzarr.errors import InputError, SalzarrError
+from salzarr.errors import InputError, SalzarrError, StoreNotFoundError
 from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report.page import Contents, render
 from salzarr.schema import (
@@ -63,7 +63,8 @@ def write_report(
         By default ``report.html`` in that folder; replaced if it exists.
     summary : Dataset, optional
         Of :func:`salzarr.summarize`. By default what ``summary.csv`` of the folder holds; if there is no such
-        file, the scores are summarized.
+        file, the scores are summarized. Given a summary, the folder needs no scores; the page then says
+        nothing of single images.
     groups, corrected, consensus, reliability : Dataset, optional
         The parts of these names of a :class:`salzarr.statistics.analysis.Analysis`.
     maps : path, optional
@@ -80,17 +81,23 @@ def write_report(
     Raises
     ------
     StoreNotFoundError
-        If there are no scores in the folder, or no maps at the path given.
+        If there is neither a summary nor scores in the folder, or no maps at the path given.
     InputError
         If ``summary.csv`` does not belong to the scores.
     """
     folder = Path(results)
-    scores = open_scores(folder)
-    recorded = json.loads(str(scores.attrs.get(ATTR_PROVENANCE, "{}")))
-    url = maps_url(scores) or "" if maps is None else fspath(maps)
+    scores = None
+    try:
+        scores = open_scores(folder)
+    except StoreNotFoundError:
+        if summary is None:
+            raise
     table = folder / "summary.csv"
     if summary is None:
+        assert scores is not None
         summary = restored(read_csv(table), scores) if table.is_file() else summarize(scores)
+    described = summary if scores is None else scores
+    url = maps_url(described) or "MAPS" if maps is None else fspath(maps)
     opened = None
     try:
         opened = open_dataset(url)
@@ -109,8 +116,8 @@ def write_report(
         facts=None if opened is None else facts(url),
         photos=photos,
         title=title or f"Saliency maps compared: {folder.resolve().name}",
-        commands=commands(scores, opened, maps=url, results=fspath(results)),
-        provenance=recorded,
+        commands=commands(described, opened, maps=url, results=fspath(results)),
+        provenance=json.loads(str(described.attrs.get(ATTR_PROVENANCE, "{}"))),
     )
     target = folder / "report.html" if out is None else Path(out)
     partial = target.with_name(f".{target.name}.partial")
@@ -159,6 +166,7 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
     Parameters
     ----------
     scores : Dataset
+        Or their summary.
     opened : Dataset, optional
         The maps store.
     maps, results : str
@@ -194,6 +202,6 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
         chosen = model_names(scores)
         if chosen != [str(name) for name in opened[MODEL].values]:
             compare += ["--models", ",".join(chosen)]
-        if scores.sizes[IMAGE] < opened.sizes[IMAGE]:
+        if IMAGE in scores.sizes and scores.sizes[IMAGE] < opened.sizes[IMAGE]:
             compare += ["--images", str(scores.sizes[IMAGE])]
     return [shlex.join(["salzarr", *words]) for words in (*convert, compare, ["report", results])]

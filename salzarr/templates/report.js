@@ -36,10 +36,11 @@
   };
   const fixed = (v, decimals) => {
     if (!known(v)) return "–";
+    if (Math.abs(v) === Number.MAX_VALUE) return v < 0 ? "-∞" : "∞"; // JSON has no infinity
     const text = decimals < 0 ? v.toExponential(1) : v.toFixed(decimals);
     return /^-0(\.0*)?$/.test(text) ? text.slice(1) : text;
   };
-  const brief = (v, digits = 5) => !known(v) ? "–" : Number.isInteger(v) ? v.toLocaleString("en")
+  const brief = (v, digits = 5) => !known(v) || Math.abs(v) === Number.MAX_VALUE ? fixed(v) : Number.isInteger(v) ? v.toLocaleString("en")
     : String(Number(v.toPrecision(digits)));
   const datum = (v, text) => el("data", { value: known(v) ? v : "", text: text === undefined ? brief(v) : text });
 

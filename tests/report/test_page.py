@@ -1,0 +1,222 @@
+import re
+import shutil
+import warnings
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import salzarr
+from salzarr.errors import InputError, StoreNotFoundError
+from salzarr.report import Contents, render, write_report
+from salzarr.report.results import restored
+from salzarr.statistics.ranking import extremes, rank_images
+from salzarr.statistics.summary import read_csv, summarize, to_frame
+
+
+class Elements(HTMLParser):
+    """Collects the tags of a page and the words between them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def elements(made):
+    return Elements(made.page)
+
+
+def test_every_number_equals_summary_csv(made, read_page):
+    frame = read_csv(made.results / "summary.csv")
+    page, metrics = read_page(made.page)
+    statistics = [c for c in frame.columns if c in page["statistics"]]
+    assert {"n", "mean", "mean_low", "median", "max"} <= set(statistics)
+    seen = 0
+    for slug, data in metrics.items():
+        rows = frame[frame.metric == slug]
+        pairs = [tuple(page["models"][k] for k in pair) for pair in page["pairs"]]
+        directed = len(rows) == 2 * len(pairs)
+        assert (
+            list(zip(rows.model_a, rows.model_b, strict=True)) == pairs + [p[::-1] for p in pairs] * directed
+        )
+        for name in statistics:
+            found = [np.nan if v is None else v for v in data["values"][name]]
+            np.testing.assert_array_equal(found, rows[name].to_numpy(float))
+            seen += len(found)
+        for reason in page["reasons"]:
+            assert data["reasons"][reason] == rows[reason].tolist()[: len(pairs)]
+    assert seen == len(statistics) * len(frame)
+
+
+def test_the_matrix_the_page_draws_is_that_of_to_matrix(made, read_page):
+    summary = summarize(salzarr.open_scores(made.results))
+    page, metrics = read_page(made.page)
+    for slug, data in metrics.items():
+        matrix = salzarr.to_matrix(summary, slug)
+        assert page["models"] == matrix.model_a.values.tolist()
+        for statistic, look in data["looks"].items():
+            if statistic in summary.statistic:
+                own = np.diag(salzarr.to_matrix(summary, slug, statistic))
+                expected = None if np.isnan(own[0]) else own[0]
+                assert look["own"] == expected
+
+
+def test_extremes_histograms_and_galleries_are_those_of_the_scores(made, read_page):
+    scores = salzarr.open_scores(made.results).compute()
+    page, metrics = read_page(made.page)
+    found, ranks = extremes(scores, 5), rank_images(scores)
+    for slug, data in metrics.items():
+        positions = found[f"{slug}_image"].sel(end="least_alike").values.reshape(-1, 5)
+        values = found[f"{slug}_score"].sel(end="least_alike").values.reshape(-1, 5)
+        for row, listed in enumerate(data["extremes"]["least"]):
+            assert [page["images"][k] for k, _ in listed] == [
+                str(scores.image.values[p]) for p in positions[row]
+            ]
+            np.testing.assert_allclose([v for _, v in listed], values[row], rtol=1e-5)
+        assert [sum(counts) for counts in data["histogram"]["counts"]] == data["values"]["n"]
+        worst = str(scores.image.values[int(np.nanargmin(ranks[f"{slug}_rank"].values))])
+        assert page["images"][data["ranking"]["least"][0][0]] == worst
+        for k, picture in enumerate(page["pictures"]):
+            shown = scores[slug].sel(image=page["images"][picture["image"]]).values.reshape(-1)
+            listed = [np.nan if row[k] is None else row[k] for row in data["shown"]]
+            np.testing.assert_allclose(listed, shown, rtol=1e-5)
+
+
+def test_names_are_data_and_never_markup(made, elements):
+    assert "<img src=x" not in made.page
+    assert "</script><img" not in made.page
+    assert not [tag for tag, _ in elements.tags if tag == "img"]
+    assert not [attrs for _, attrs in elements.tags if any(name.startswith("on") for name in attrs)]
+    assert made.page.count("<script") == made.page.count("</script>") == 2 + 3
+
+
+def test_nothing_is_fetched(elements):
+    policy = next(a["content"] for t, a in elements.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "sha256-" in policy
+    assert not [a for _, a in elements.tags for key in ("src", "srcset", "action") if key in a]
+    assert [a["href"] for _, a in elements.tags if "href" in a] == ["#matrix-section"]
+
+
+def test_counts_of_what_has_no_score_are_on_the_page(made, elements):
+    text = re.sub(r"\s+", " ", " ".join(elements.words))
+    assert "Degenerate maps" in text
+    assert "img_003" in text  # missing
+    assert "img_005" in text  # constant
+    frame = read_csv(made.results / "summary.csv")
+    pearson = frame[frame.metric == "pearson"]
+    assert f"pearson {pearson.n.sum()} {pearson.missing.sum()} 0 {pearson.constant.sum()} 0 0 0" in text
+
+
+def test_the_commands_that_make_it_again_are_spelled_out(made, elements):
+    (pre,) = re.findall(r"<pre>(.*?)</pre>", made.page, re.DOTALL)
+    convert, compare, report = pre.split("\n")
+    assert convert.startswith("salzarr convert ")
+    assert compare.startswith("salzarr compare ")
+    assert compare.endswith("--metrics pearson,mse,kl")
+    assert report == f"salzarr report {made.results}"
+
+
+def test_thumbnails_are_shared_by_all_pairs(made, read_page):
+    page, _ = read_page(made.page)
+    assert 0 < len(page["pictures"]) <= 40
+    for picture in page["pictures"]:
+        assert len(picture["maps"]) == 4
+        assert picture["photo"].startswith("data:image/")
+    assert made.page.count("data:image/") == 5 * len(page["pictures"])
+
+
+def test_without_its_maps_a_report_lists_images_by_name(made, tmp_path, caplog, read_page):
+    results = tmp_path / "results"
+    shutil.copytree(made.results, results)
+    away = made.maps.with_name("away.zarr")
+    made.maps.rename(away)
+    try:
+        path = write_report(results, tmp_path / "bare.html")
+    finally:
+        away.rename(made.maps)
+    page, metrics = read_page(path.read_text("utf-8"))
+    assert page["pictures"] == []
+    assert metrics["mse"]["extremes"]["least"][0]
+    assert "shows no maps" in caplog.text
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_without_scores_a_summary_is_enough(made, tmp_path, read_page):
+    summary = summarize(salzarr.open_scores(made.results))
+    path = write_report(tmp_path, summary=summary)
+    _, metrics = read_page(path.read_text("utf-8"))
+    assert "extremes" not in metrics["mse"]
+    with pytest.raises(StoreNotFoundError):
+        write_report(tmp_path)
+
+
+def test_without_a_table_the_scores_are_summarized(made, tmp_path, read_page):
+    results = tmp_path / "results"
+    shutil.copytree(made.results, results)
+    (results / "summary.csv").unlink()
+    _, metrics = read_page(write_report(results).read_text("utf-8"))
+    frame = to_frame(summarize(salzarr.open_scores(results)))
+    assert metrics["mse"]["values"]["mean"] == frame[frame.metric == "mse"]["mean"].tolist()
+
+
+def test_maps_that_are_asked_for_must_be_there(made, tmp_path):
+    with pytest.raises(StoreNotFoundError):
+        write_report(made.results, tmp_path / "x.html", maps=tmp_path / "nowhere.zarr")
+
+
+def test_a_table_becomes_the_same_summary_again(made):
+    scores = salzarr.open_scores(made.results)
+    frame = read_csv(made.results / "summary.csv")
+    again = to_frame(restored(frame, scores))
+    assert again[frame.columns].equals(frame)
+    with pytest.raises(InputError, match=r"summary.csv is not that of these scores"):
+        restored(frame.iloc[::-1], scores)
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_few_models_have_a_report_too(models, read_page):
+    maps = {f"model {k}": np.random.default_rng(k).random((3, 8, 8)) for k in range(2)}
+    summary = summarize(salzarr.compare(maps, "mse"))
+    if models == 1:
+        summary = summary.isel(pair=[])
+        summary.attrs["models"] = ["model 0"]
+    page, metrics = read_page(render(Contents(summary)))
+    assert len(page["models"]) == models
+    assert metrics["mse"]["tree"] is None
+
+
+def test_a_metric_without_any_score_has_its_place(read_page):
+    maps = {name: np.ones((3, 8, 8)) for name in "abc"}
+    scores = salzarr.compare(maps, "pearson, mse").compute()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, metrics = read_page(render(Contents(summarize(scores), scores)))
+    assert metrics["pearson"]["values"]["mean"] == [None] * 3
+    assert metrics["pearson"]["extremes"]["least"] == [[], [], []]
+    assert metrics["pearson"]["tree"] is None
+    assert metrics["mse"]["values"]["mean"] == [0.0] * 3
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e308, 5e-324])
+def test_extreme_scores_are_still_json(value, read_page):
+    scores = salzarr.compare({"a": np.zeros((3, 4, 4)), "b": np.ones((3, 4, 4))}, "mse").compute()
+    summary = summarize(scores)
+    summary.mse[1:] = value
+    _, metrics = read_page(render(Contents(summary)))
+    assert np.isfinite(metrics["mse"]["values"]["mean"][0])
+
+
+def test_two_metrics_of_one_name_are_told_apart(read_page):
+    maps = {name: np.random.default_rng(k).random((4, 8, 8)) for k, name in enumerate("abc")}
+    scores = salzarr.compare(maps, "mse, mse:normalize=minmax").compute()
+    page, _ = read_page(render(Contents(summarize(scores), scores)))
+    assert [m["spec"] for m in page["metrics"]] == ["mse", "mse:normalize=minmax"]
