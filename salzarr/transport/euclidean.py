@@ -52,14 +52,15 @@ class Blocks(NamedTuple):
     shapes: Integers  # (level, 2): the height and width of each
     side: int  # of a block, in pixels of the map
     unit: int  # the integer that stands for all mass
+    shape: tuple[int, ...]  # of the map, in pixels
 
 
 class Solution(NamedTuple):
-    """A flow, the bounds it proves, and potentials on the whole grid. Costs: mass units times blocks."""
+    """A flow and the bounds it proves, in integer masses times blocks."""
 
     nodes: Nodes
     tree: Tree
-    potential: Floats  # (height, width), feasible
+    potential: Floats  # feasible, of the sources and sinks
     lower: float
     upper: float
     exact: bool
@@ -121,7 +122,7 @@ def interpolate(coarse: Floats, y: int, x: int) -> float:
     u = 0.5 * x - 0.25
     row = floor(v)
     column = floor(u)
-    top, bottom = max(row, 0), min(row + 1, height - 1)
+    top, bottom = max(row, 0), min(row + 1, height - 1)  # coarse covers the fine grid: row < height
     left, right = max(column, 0), min(column + 1, width - 1)
     v -= row
     u -= column
@@ -156,16 +157,15 @@ def solve(excess: Integers, coarse: Floats, rtol: float) -> Solution:
             if bound > low:
                 feasible = trial
                 low = bound
-    spread = surface(nodes, feasible, excess.shape[0], excess.shape[1])
-    return Solution(nodes, tree, spread, low, high, threshold < 0.0)
+    return Solution(nodes, tree, feasible, low, high, threshold < 0.0)
 
 
 @jit
-def climb(
-    a: Integers, b: Integers, shapes: Integers, start: Floats, offset: int, level: int, rtol: float
-) -> Solution:
+def climb(a: Integers, b: Integers, shapes: Integers, rtol: float) -> Solution:
     """Solve from one level of the pyramids to the finest; levels on which a equals b are skipped."""
-    potential = start
+    potential = np.zeros((shapes[0, 0], shapes[0, 1]))
+    offset = 0
+    level = 0
     while True:
         height, width = shapes[level]
         end = offset + height * width
@@ -175,7 +175,7 @@ def climb(
             solution = solve(excess, potential, rtol if finest else 0.1 * rtol)
             if finest:
                 return solution
-            potential = solution.potential
+            potential = surface(solution.nodes, solution.potential, height, width)
         else:
             potential = np.zeros((height, width))
         offset = end
@@ -192,18 +192,37 @@ def transport(a: Blocks, b: Blocks, rtol: float = 0.0) -> Solution | None:
     RunError
         If the answer fails its own proof, which would be a bug.
     """
-    if not np.array_equal(a.shapes, b.shapes) or a.side != b.side:
+    if a.shape != b.shape or a.side != b.side:
         raise ShapeError(
-            "The earth mover's distance compares maps of one shape, "
-            f"not grids of {'x'.join(map(str, a.shapes[-1]))} and {'x'.join(map(str, b.shapes[-1]))} blocks "
-            f"of side {a.side} and {b.side}."
+            "The earth mover's distance compares maps of one shape on one grid, "
+            f"not {a.shape} pixels in blocks of {a.side} with {b.shape} in blocks of {b.side}."
         )
     if np.array_equal(a.masses, b.masses):
         return None
-    solution: Solution = climb(a.masses, b.masses, a.shapes, np.zeros((1, 1)), 0, 0, rtol)
+    solution: Solution = climb(a.masses, b.masses, a.shapes, rtol)
     if solution.exact and not certified(solution.tree, solution.nodes):
         raise RunError("The transport simplex returned a flow that it cannot prove optimal; report this.")
     return solution
+
+
+def swapped(a: Blocks, b: Blocks) -> bool:
+    """Tell whether b comes before a in the order that gives (a, b) and (b, a) the same last bit."""
+    if a.shape != b.shape:
+        return False
+    differing = np.flatnonzero(a.masses != b.masses)
+    return bool(differing.size and a.masses[differing[0]] < b.masses[differing[0]])
+
+
+def stack(quantised: Integers, side: int, unit: int, shape: tuple[int, ...]) -> Blocks:
+    """Build the pyramid over integer masses of blocks."""
+    levels = masses.pyramid(quantised)
+    return Blocks(
+        np.concatenate([level.ravel() for level in levels]),
+        np.array([level.shape for level in levels]),
+        side,
+        unit,
+        shape,
+    )
 
 
 def prepare(map2d: npt.ArrayLike, grid: int) -> Blocks:
@@ -222,17 +241,11 @@ def prepare(map2d: npt.ArrayLike, grid: int) -> Blocks:
 
     Raises
     ------
-    ValueError
-        As :func:`salzarr.transport.masses.quantise`.
+    InputError, UsageError
+        As :func:`salzarr.transport.masses.quantise` and ``block_sums``.
     """
     blocks, side = masses.block_sums(map2d, grid)
-    levels = masses.pyramid(masses.quantise(blocks))
-    return Blocks(
-        np.concatenate([level.ravel() for level in levels]),
-        np.array([level.shape for level in levels]),
-        side,
-        masses.unit(blocks.shape),
-    )
+    return stack(masses.quantise(blocks), side, masses.unit(blocks.shape), np.shape(map2d))
 
 
 def distance(a: Blocks, b: Blocks, rtol: float = 0.0) -> tuple[float, float]:
@@ -270,9 +283,8 @@ def distance(a: Blocks, b: Blocks, rtol: float = 0.0) -> tuple[float, float]:
     >>> distance(prepare(a, grid=10), prepare(b, grid=10))
     (5.0, 0.0)
     """
-    first = np.flatnonzero(a.masses - b.masses)
-    if first.size and a.masses[first[0]] < b.masses[first[0]]:
-        a, b = b, a  # the same flow, hence the same last bit, whichever map comes first
+    if swapped(a, b):
+        a, b = b, a
     solution = transport(a, b, rtol)
     if solution is None:
         return 0.0, 0.0
