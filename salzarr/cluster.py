@@ -8,7 +8,7 @@ import logging
 import os
 import queue
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,14 +29,17 @@ Result = TypeVar("Result")
 PATIENCE = 120.0
 """Seconds to wait for a worker when there is none; Dask's configuration ``salzarr.patience`` changes it."""
 
+CHECK = 2.0
+"""Seconds without news after which it is asked whether anybody is still there."""
+
 IN_FLIGHT = 4
 """Jobs handed to a scheduler for each thread that it has: enough never to wait for the next."""
 
 SAME = ("salzarr", "zarr", "numpy")
 """Packages whose versions must be the same everywhere, or the numbers need not be."""
 
-MEMORY_SHARE = 0.6
-"""Of a process's memory for a run: Dask's workers begin to spill at 0.6 and pause at 0.8."""
+MEMORY_SHARE = 0.8
+"""Of a process's memory for a run: a Dask worker pauses at 0.8 and is ended at 0.95."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,40 @@ def run(
     return _run_local(function, jobs, done)
 
 
+def run_apart(
+    function: Callable[[Any], Result],
+    job: Any,
+    images: int,
+    blank: Callable[[Any, str], Result],
+    join: Callable[[Result, Result], Result],
+) -> Result:
+    """Run a job that took its worker down by itself, then its halves, until the images that do it are alone.
+
+    Nothing else runs meanwhile, so that no other job is blamed for the same death.
+
+    Parameters
+    ----------
+    function : callable
+        As for :func:`run`; it must not write.
+    job
+        Of so many images; ``job.part(slice)`` is the same for some of them.
+    images : int
+    blank : callable
+        Makes the result of a job of one image that cannot be done, given why.
+    join : callable
+        Makes one result of two.
+    """
+    found: list[Result] = []
+    died = run(function, [job], found.append)
+    if not died:
+        return found[0]
+    if images == 1:
+        return blank(job, died[0][1])
+    half = images // 2
+    first = run_apart(function, job.part(slice(0, half)), half, blank, join)
+    return join(first, run_apart(function, job.part(slice(half, images)), images - half, blank, join))
+
+
 def _run_local(
     function: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]
 ) -> list[tuple[Job, str]]:
@@ -168,11 +205,12 @@ def _run_local(
         with Callback(posttask=tell), _one_blas_thread():
             results = dask.compute(*tasks)
     except BrokenProcessPool:
-        # All processes of the pool are gone, and nobody says which job it was: each is tried by itself.
+        # All processes of the pool are gone, and nobody says which job it was: it is in one of the halves.
         left = [job for i, job in enumerate(jobs) if i not in told]
         if len(jobs) == 1:
-            return [(jobs[0], "its process died, perhaps for lack of memory")]
-        return [dead for job in left for dead in _run_local(function, [job], done)]
+            return [(job, "its process died, perhaps for lack of memory") for job in left]
+        half = -(-len(left) // 2)
+        return [dead for part in (left[:half], left[half:]) for dead in run(function, part, done)]
     for result in results:  # a scheduler of the user's may know no callbacks
         tell(None, result)
     return []
@@ -210,6 +248,8 @@ def _one_blas_thread() -> Iterator[None]:
 def _run_distributed(
     client: Client, function: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]
 ) -> list[tuple[Job, str]]:
+    from concurrent.futures import CancelledError
+
     from distributed import KilledWorker
 
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -227,34 +267,32 @@ def _run_distributed(
                     break
             if not running:
                 return died
-            future = _next(client, finished)
+            future = _wait(client, lambda: finished.get(timeout=CHECK))
             job = running.pop(future)
-            if future.status == "finished":
-                done(future.result())
-            elif future.status == "error":
-                error = future.exception()
-                if not isinstance(error, KilledWorker):
-                    raise error
-                died.append((job, "its workers died, one after the other, perhaps for lack of memory"))
+            try:
+                # Its worker may die before the result is fetched: it is then computed again, or fails.
+                result = _wait(client, functools.partial(future.result, timeout=CHECK))
+            except KilledWorker:
+                died.append((job, "its workers died, perhaps for lack of memory"))
+            except CancelledError:
+                raise _scheduler_gone() from None
             else:
-                raise _scheduler_gone()
+                done(result)
     finally:
         if running and client.status == "running":
             client.cancel(list(running), force=True)
 
 
-def _next(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
-    """Wait for a future; give up when there is nobody left who could finish one."""
+def _wait(client: Client, attempt: Callable[[], Any]) -> Any:
+    """Try until it comes; give up when there is nobody left from whom it could."""
     while True:
         try:
-            return finished.get(timeout=2)
-        except queue.Empty:
+            return attempt()
+        except (queue.Empty, TimeoutError):
             if client.status in ("closing", "closed"):
                 raise _scheduler_gone() from None
-            try:
+            with suppress(OSError):  # the connection is gone; the client tries to get it back, and says so
                 await_workers(client)
-            except OSError:  # the connection is gone; the client tries to get it back, and says so
-                continue
 
 
 def _scheduler_gone() -> RunError:
@@ -330,7 +368,9 @@ def connect(
                 threads_per_worker=threads_per_worker or 1,
                 processes=True,
                 memory_limit=memory or "auto",
-                dashboard_address=dashboard,
+                # Without one, its port may still be any that is free, or two runs would fight for 8787.
+                dashboard_address=dashboard or ":0",
+                scheduler_kwargs={"dashboard": dashboard is not None},
             ) as cluster,
             Client(cluster) as client,
         ):

@@ -216,25 +216,24 @@ def _run(jobs: list[Job], progress: Callable[[int, int], None] | None) -> list[O
         progress(0, len(jobs))
     for job, why in cluster.run(work, jobs, done):
         logger.warning("images %d to %d: %s; trying them apart", job.block.start, job.block.stop - 1, why)
-        found, outcome = _apart(job, why)
+        images = job.block.stop - job.block.start
+        found, outcome = cluster.run_apart(attempt, job, images, _blank, _join)
         scores.write(job.url, job.run, job.block, found)
         done(outcome)
     return outcomes
 
 
-def _apart(job: Job, why: str) -> tuple[Arrays, Outcome]:
-    """Score a job that killed its worker: halves of it, each in a task of its own that writes nothing."""
-    images = job.block.stop - job.block.start
-    if images == 1:
-        blank = job.scoring.empty(len(job.scoring.pairs), 1, Reason.FAILED)
-        return blank, Outcome(job.block, 0, {job.block.start: why})
-    halves = [job.part(slice(0, images // 2)), job.part(slice(images // 2, images))]
-    parts: list[tuple[Arrays, Outcome]] = []
-    parts += [_apart(half, reason) for half, reason in cluster.run(attempt, halves, parts.append)]
-    parts.sort(key=lambda part: part[1].block.start)
-    found = {name: np.concatenate([part[0][name] for part in parts], axis=-1) for name in parts[0][0]}
-    failed = parts[0][1].failed | parts[1][1].failed
-    return found, Outcome(job.block, sum(part[1].scored for part in parts), failed)
+def _blank(job: Job, why: str) -> tuple[Arrays, Outcome]:
+    """Give the scores of an image that cannot be scored."""
+    arrays = job.scoring.empty(len(job.scoring.pairs), 1, Reason.FAILED)
+    return arrays, Outcome(job.block, 0, {job.block.start: why})
+
+
+def _join(a: tuple[Arrays, Outcome], b: tuple[Arrays, Outcome]) -> tuple[Arrays, Outcome]:
+    """Put neighbouring parts of a block together."""
+    arrays = {name: np.concatenate([a[0][name], b[0][name]], axis=-1) for name in a[0]}
+    block = slice(a[1].block.start, b[1].block.stop)
+    return arrays, Outcome(block, a[1].scored + b[1].scored, a[1].failed | b[1].failed)
 
 
 def failure(request: Request, failed: dict[int, str]) -> str:

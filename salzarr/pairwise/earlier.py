@@ -14,11 +14,11 @@ import numpy as np
 
 from salzarr import schema, store
 from salzarr.errors import ChangedError
-from salzarr.store import storage_errors
 from salzarr.locks import local_path
 from salzarr.pairwise import scores
 from salzarr.pairwise.request import Request, StoredMaps, compact
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
+from salzarr.store import storage_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

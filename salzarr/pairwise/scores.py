@@ -24,11 +24,11 @@ from zarr.core.sync import collect_aiterator, sync
 from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, StoreNotFoundError
-from salzarr.store import storage_errors
 from salzarr.locks import local_path
 from salzarr.pairwise.lazy import coordinates
 from salzarr.pairwise.scoring import fields
 from salzarr.schema import IMAGE, MODEL, REASON_DTYPE, Reason, reason_name
+from salzarr.store import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -347,4 +347,5 @@ def check_chunks(url: str, run: str, metrics: Iterable[Metric], blocks: int) -> 
 def maps_url(scores: xr.Dataset) -> str | None:
     """Tell which maps store the scores are of, if they are of one."""
     recorded = json.loads(str(scores.attrs.get(schema.ATTR_PROVENANCE, "{}")))
-    return recorded.get("maps", {}).get("url")
+    url: str | None = recorded.get("maps", {}).get("url")
+    return url

@@ -161,7 +161,9 @@ def stream(
     if progress is not None:
         progress(0, len(parts))
     for part, why in cluster.run(reduce_part, parts, done):
-        done(_apart(part, why))
+        logger.warning("images %d to %d: %s; trying them apart", part.images.start, part.images.stop - 1, why)
+        count = part.images.stop - part.images.start
+        done(cluster.run_apart(reduce_part, part, count, _blank, Reduced.merge))
     if tree.root.failed:
         warnings.warn(failure(request, tree.root.failed), UserWarning, stacklevel=3)
     return _summary(request, tree.root, points)
@@ -195,20 +197,8 @@ class _Tree:
         self.waiting[len(self.widths) - 1, 0] = reduced
 
 
-def _apart(part: Part, why: str) -> Reduced:
-    """Reduce a part that killed its worker: its halves by themselves, down to the image that does it."""
-    images = part.images.stop - part.images.start
-    if images == 1:
-        logger.warning("image %d: %s", part.images.start, why)
-        return _failed(part, why)
-    halves = [part.part(slice(0, images // 2)), part.part(slice(images // 2, images))]
-    found: list[Reduced] = []
-    found += [_apart(half, reason) for half, reason in cluster.run(reduce_part, halves, found.append)]
-    first, second = sorted(found, key=lambda reduced: reduced.images.start)
-    return first.merge(second)
-
-
-def _failed(part: Part, why: str) -> Reduced:
+def _blank(part: Part, why: str) -> Reduced:
+    """Give what is kept of an image that cannot be scored."""
     pairs = len(part.scoring.pairs)
     sketches, reasons = {}, {}
     for metric in part.scoring.metrics:

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import dask
 import numpy as np
 
 from salzarr import convert
@@ -22,7 +23,8 @@ def store_of(maps, path, images_per_chunk=4, **options):
     """Convert maps into chunks of so many images."""
     first = next(iter(maps.values()))
     options = {"names": {name: [f"{k:04d}" for k in range(len(one))] for name, one in maps.items()}} | options
-    convert(maps, path, chunk_bytes=images_per_chunk * first[0].nbytes, **options)
+    with dask.config.set(scheduler="threads"):  # a cluster would be sent the arrays
+        convert(maps, path, chunk_bytes=images_per_chunk * first[0].nbytes, **options)
     return str(path)
 
 

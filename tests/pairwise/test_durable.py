@@ -81,7 +81,7 @@ def test_a_chunk_is_all_pairs_of_a_block_with_a_checksum(store, tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(Exception, match="(?i)crc32c|checksum"):
+    with pytest.raises(Exception, match=r"(?i)crc32c|checksum"):
         open_scores(tmp_path / "r").mse.load()
 
 
@@ -177,7 +177,9 @@ def test_changed_maps_are_refused(maps, store, tmp_path):
     maps["m1"][7] += 1
     shutil.rmtree(store)
     store_of(maps, store)
-    with pytest.raises(ChangedError, match="the maps of m1 changed, on image 0007; choose another .* --overwrite"):
+    with pytest.raises(
+        ChangedError, match=r"the maps of m1 changed, on image 0007; choose another .* --overwrite"
+    ):
         compare(store, "mse", out=tmp_path / "r")
     compare(store, "mse", out=tmp_path / "r", overwrite=True)
 
@@ -214,14 +216,18 @@ def test_tiles_give_the_same_scores(tmp_path):
     assert scores.attrs["plan"]["tile"] == tiled.tile
     lazy = compare(store, FOUR)
     for name in lazy.data_vars:
-        np.testing.assert_allclose(scores[name], lazy[name], rtol=1e-12, atol=1e-12 if name != "ssim" else 1e-6)
+        np.testing.assert_allclose(
+            scores[name], lazy[name], rtol=1e-12, atol=1e-12 if name != "ssim" else 1e-6
+        )
 
 
 # 15: what cannot fit
 
 
 def test_too_little_memory_is_refused_before_the_start(store, tmp_path):
-    with pytest.raises(BudgetError, match=r"needs .* MiB in a process .* 100.0 MiB are allowed; allow more memory"):
+    with pytest.raises(
+        BudgetError, match=r"needs .* MiB in a process .* 100.0 MiB are allowed; allow more memory"
+    ):
         compare(store, "mse", out=tmp_path / "r", memory="100MiB")
     assert not (tmp_path / "r" / "scores.zarr").exists()
 
@@ -261,7 +267,9 @@ def test_a_poison_image_is_isolated_and_named(maps, tmp_path):
     maps["m1"][6, 0, 0] = POISON
     store = store_of(maps, tmp_path / "maps.zarr")
     metrics = ["mse", metric(raising)]
-    with pytest.raises(RunError, match=r"1 of 12 images could not be scored: 0006 \(raising: ZeroDivisionError: poison"):
+    with pytest.raises(
+        RunError, match=r"1 of 12 images could not be scored: 0006 \(raising: ZeroDivisionError: poison"
+    ):
         compare(store, metrics, out=tmp_path / "r")
     scores = open_scores(tmp_path / "r")
     assert np.isfinite(scores.mse).all()
@@ -357,12 +365,14 @@ def test_scores_elsewhere(store, tmp_path):
 
 
 def test_what_open_scores_refuses(store, tmp_path):
-    with pytest.raises(StoreNotFoundError, match="no scores in .*; make them with 'salzarr compare'"):
+    with pytest.raises(StoreNotFoundError, match=r"no scores in .*; make them with 'salzarr compare'"):
         open_scores(tmp_path)
     with pytest.raises(StoreError, match="maps store, and a scores store is needed"):
         open_scores(store)
     compare(store, "mse", out=tmp_path / "r")
-    zarr.open_group(tmp_path / "r" / "scores.zarr", mode="r+", use_consolidated=False).attrs["salzarr_format"] = 99
+    zarr.open_group(tmp_path / "r" / "scores.zarr", mode="r+", use_consolidated=False).attrs[
+        "salzarr_format"
+    ] = 99
     with pytest.raises(VersionError, match="format 99"):
         open_scores(tmp_path / "r")
 

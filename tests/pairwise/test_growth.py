@@ -1,4 +1,4 @@
-"""Growing: what is new is computed, what was there is copied, and the result is that of a run from scratch."""
+"""Growing: what is new is computed, what was there is copied; the result is that of a run from scratch."""
 
 import json
 import warnings

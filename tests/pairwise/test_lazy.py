@@ -227,7 +227,7 @@ def test_range_of_the_facts_is_not_trusted_once_maps_were_changed(store):
 def test_lazy_array_with_no_range_is_refused(maps):
     with pytest.raises(MetricError, match="normalize='minmax'"):
         compare({name: da.asarray(one) for name, one in maps.items()}, "ssim")
-    with pytest.raises(MetricError, match="zscore|data_range="):
+    with pytest.raises(MetricError, match=r"zscore|data_range="):
         compare(maps | {}, "ssim", normalize="zscore")
 
 
@@ -236,7 +236,9 @@ def test_lazy_array_with_no_range_is_refused(maps):
 
 def test_negative_maps_are_refused_before_the_run(store, maps):
     maps["m1"] -= 0.5
-    with pytest.raises(MetricError, match=r"negative values in the maps of m1.*--metrics mse,kl:normalize=abs"):
+    with pytest.raises(
+        MetricError, match=r"negative values in the maps of m1.*--metrics mse,kl:normalize=abs"
+    ):
         compare(maps, "mse,kl")
     compare(maps, "mse,kl:normalize=abs")
 

@@ -1,0 +1,254 @@
+"""Comparisons on clusters of processes, while things happen to them."""
+
+import os
+import signal
+import threading
+import time
+
+import dask
+import numpy as np
+import psutil
+import pytest
+from distributed import Client, LocalCluster
+from pairwise.faults import POISON, hungry, killing, metric, random_maps, slow, store_of
+from pairwise.test_kills import contents
+
+from salzarr import cluster, compare, open_scores
+from salzarr.errors import BudgetError, RunError, UsageError
+from salzarr.schema import Reason
+
+
+@pytest.fixture(scope="module")
+def settings():
+    # One death of a worker is forgiven, not three: dying takes time.
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1, "salzarr.patience": 20}):
+        yield
+
+
+@pytest.fixture(scope="module")
+def workers(settings):
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as running:
+        yield running
+
+
+@pytest.fixture
+def client(workers):
+    with Client(workers) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """A store whose comparison takes a second or two."""
+    folder = tmp_path_factory.mktemp("long")
+    store = store_of(random_maps(4, 60), folder / "maps.zarr", images_per_chunk=2)
+    with dask.config.set(scheduler="threads"):
+        compare(store, ["mse", metric(slow)], out=folder / "whole")
+    return store, contents(folder / "whole")
+
+
+def pids(client):
+    return list(client.run(os.getpid).values())
+
+
+def test_a_cluster_gives_the_bytes_of_threads(client, long, tmp_path):
+    store, whole = long
+    told = []
+    compare(store, ["mse", metric(slow)], out=tmp_path / "r", progress=lambda *both: told.append(both))
+    assert contents(tmp_path / "r") == whole
+    assert told == [(done, 30) for done in range(31)]
+
+
+def test_lazy_scores_follow_the_client(client, long):
+    scores = compare(long[0], "mse,pearson")
+    assert np.isfinite(scores.pearson.mean("image").values).all()
+    np.testing.assert_array_equal(scores.mse, scores.mse.compute(scheduler="sync"))
+
+
+# 13: workers killed, stragglers, tasks run twice, nobody left
+
+
+def test_a_killed_worker_costs_nothing_but_time(client, long, tmp_path):
+    store, whole = long
+    victims = pids(client)
+
+    def kill_one(done, _total):
+        if done in (3, 12) and victims:
+            os.kill(victims.pop(), signal.SIGKILL)
+
+    compare(store, ["mse", metric(slow)], out=tmp_path / "r", progress=kill_one)
+    assert not victims
+    assert contents(tmp_path / "r") == whole
+
+
+def test_a_straggler_is_waited_for(client, long, tmp_path):
+    store, whole = long
+    sleeper = pids(client)[0]
+
+    def stop(done, _total):
+        if done == 3:
+            os.kill(sleeper, signal.SIGSTOP)
+            threading.Timer(3, os.kill, (sleeper, signal.SIGCONT)).start()
+
+    compare(store, ["mse", metric(slow)], out=tmp_path / "r", progress=stop)
+    assert contents(tmp_path / "r") == whole
+
+
+def test_a_task_run_twice_writes_the_same(client, long, tmp_path, monkeypatch):
+    from salzarr.pairwise import durable
+
+    store, whole = long
+    real = cluster.run
+    monkeypatch.setattr(cluster, "run", lambda function, jobs, done: real(function, [*jobs, *jobs], done))
+    assert durable.cluster is cluster
+    compare(store, ["mse", metric(slow)], out=tmp_path / "r")
+    assert contents(tmp_path / "r") == whole
+
+
+def test_all_workers_gone(settings, long, tmp_path):
+    store, whole = long
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0") as lonely,
+        Client(lonely) as client,
+    ):
+        client.wait_for_workers(1, timeout=60)
+
+        def retire(done, _total):
+            if done == 2:
+                lonely.scale(0)
+
+        with (
+            dask.config.set({"salzarr.patience": 4}),
+            pytest.raises(RunError, match=r"has had no worker for 4 s; start one, as in 'dask worker tcp://"),
+        ):
+            compare(store, ["mse", metric(slow)], out=tmp_path / "r", progress=retire)
+    with dask.config.set(scheduler="threads"):
+        compare(store, ["mse", metric(slow)], out=tmp_path / "r")
+    assert contents(tmp_path / "r") == whole
+
+
+# 14: a poison image
+
+
+@pytest.fixture
+def brittle(settings):
+    """Workers whose first death is held against the task."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        # Two, since a nanny gives up on a worker that is killed while it starts.
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as running,
+        Client(running) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+def poisoned_store(folder):
+    maps = random_maps(3, 6)
+    maps["m1"][3, 0, 0] = POISON
+    return store_of(maps, folder / "maps.zarr", images_per_chunk=2)
+
+
+def test_an_image_that_kills_workers_is_isolated(brittle, tmp_path):
+    store = poisoned_store(tmp_path)
+    with pytest.raises(RunError, match=r"1 of 6 images could not be scored: 0003 \(its workers died"):
+        compare(store, ["mse", metric(killing)], out=tmp_path / "r")
+    scores = open_scores(tmp_path / "r")
+    assert (scores.mse_reason == Reason.FAILED).any("pair").values.nonzero()[0].tolist() == [3]
+    assert np.isfinite(scores.killing.values[:, np.arange(6) != 3]).all()
+
+
+@pytest.mark.slow
+def test_an_image_that_kills_is_isolated_from_streamed_statistics(brittle, tmp_path):
+    store = poisoned_store(tmp_path)
+    with pytest.warns(UserWarning, match=r"1 of 6 images could not be scored: 0003"):
+        summary = compare(store, [metric(killing)], out=tmp_path / "r", scores="none")
+    assert summary.killing.sel(statistic="n").values.tolist() == [5, 5, 5]
+    assert summary.killing_reason.sel(reason="failed").values.tolist() == [1, 1, 1]
+
+
+@pytest.mark.slow
+def test_an_image_that_kills_a_pool_of_processes_is_isolated(tmp_path):
+    store = poisoned_store(tmp_path)
+    with (
+        dask.config.set(scheduler="processes", num_workers=1),
+        pytest.raises(RunError, match=r"1 of 2 images could not be scored: 0003 \(its process died"),
+    ):
+        compare(store, [metric(killing)], out=tmp_path / "r", images=slice(2, 4))
+    assert np.isfinite(open_scores(tmp_path / "r").killing.values[:, 0]).all()
+
+
+@pytest.fixture
+def small_workers(settings):
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, memory_limit="600MB", dashboard_address=":0"
+        ) as running,
+        Client(running) as client,
+    ):
+        client.wait_for_workers(1, timeout=60)
+        yield client
+
+
+def test_a_block_that_no_worker_can_hold_is_refused(small_workers, tmp_path):
+    big = store_of(random_maps(2, 4, (1500, 1500)), tmp_path / "big.zarr")
+    with pytest.raises(BudgetError, match=r"2 models of 1500x1500 needs .* and 457.8 MiB are allowed"):
+        compare(big, "mse", out=tmp_path / "r")
+    assert not (tmp_path / "r" / "scores.zarr").exists()
+
+
+@pytest.mark.slow
+def test_an_image_that_takes_too_much_memory_is_isolated(small_workers, tmp_path):
+    with pytest.raises(RunError, match=r"1 of 6 images could not be scored: 0003 \(its workers died"):
+        compare(poisoned_store(tmp_path), [metric(hungry)], out=tmp_path / "r")
+    assert (open_scores(tmp_path / "r").hungry_reason == Reason.FAILED).sum() == 3
+
+
+# Starting and joining
+
+
+def test_connect_says_what_cannot_be():
+    for scheduler, options, message in [
+        ("slurm", {}, "takes threads, processes, sync or an address such as tcp://host:8786, not 'slurm'"),
+        ("sync", {"workers": 2}, "--workers has no meaning with --scheduler sync"),
+        (
+            "threads",
+            {"threads_per_worker": 2},
+            "--threads-per-worker has no meaning with --scheduler threads",
+        ),
+        ("threads", {"dashboard": ":0"}, "--dashboard has no meaning"),
+        ("processes", {"workers": 0}, "--workers must be 1 or more, not 0"),
+    ]:
+        with pytest.raises(UsageError, match=message), cluster.connect(scheduler, **options):
+            pass
+
+
+def test_connect_to_nobody():
+    with (
+        pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1"),
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        cluster.connect("tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_connect_starts_processes_and_ends_them(tmp_path):
+    before = len(psutil.Process().children(recursive=True))
+    with cluster.connect("processes", workers=1, threads_per_worker=2) as client:
+        assert cluster.capacity().workers == 1
+        assert cluster.capacity().threads == 2
+        assert cluster.current_client() is client
+        with cluster.connect("threads", workers=3):
+            assert cluster.current_client() is None
+            assert cluster.capacity().threads == 3
+    time.sleep(0.5)
+    assert len(psutil.Process().children(recursive=True)) <= before + 1  # multiprocessing's resource tracker
+
+
+def test_capacity_without_a_cluster():
+    with cluster.connect("sync"):
+        assert (cluster.capacity().workers, cluster.capacity().threads) == (1, 1)
+    with dask.config.set(scheduler="processes", num_workers=3):
+        assert (cluster.capacity().workers, cluster.capacity().threads) == (3, 1)
