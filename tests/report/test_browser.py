@@ -1,0 +1,326 @@
+"""The report as a reader has it: opened from disk in a headless Chromium."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+import salzarr
+from salzarr.report import Contents, render
+from salzarr.statistics.structure import cluster, distances
+from salzarr.statistics.summary import read_csv, summarize
+
+pytestmark = pytest.mark.browser
+
+
+def cell(page, row, column):
+    return page.locator(f"#matrix tbody tr:nth-child({row + 1}) td").nth(column)
+
+
+def shown_order(page):
+    return page.locator("#matrix tbody th").all_text_contents()
+
+
+def pick_metric(page, slug):
+    page.locator("#metrics label", has_text=slug).first.click()
+
+
+@pytest.fixture
+def page(made, open_page):
+    return open_page(made.report)
+
+
+@pytest.fixture(scope="module")
+def frame(made):
+    return read_csv(made.results / "summary.csv")
+
+
+def value(frame, metric, a, b, statistic="mean"):
+    rows = frame[(frame.metric == metric) & (frame.model_a == a) & (frame.model_b == b)]
+    if rows.empty:
+        rows = frame[(frame.metric == metric) & (frame.model_a == b) & (frame.model_b == a)]
+    return float(rows[statistic].iloc[0])
+
+
+def test_hostile_names_are_text(page, made):
+    names = salzarr.open_scores(made.results).attrs["models"]
+    assert sorted(shown_order(page)) == sorted(names)
+    assert page.locator("img[src='x']").count() == 0
+    assert page.evaluate("document.scripts.length") == 5
+    pick_metric(page, "mse")
+    cell(page, 0, 1).click()
+    a, b = shown_order(page)[:2]
+    assert page.locator("#pair-title").text_content() == f"{a} – {b}"
+
+
+@pytest.mark.parametrize("metric", ["pearson", "mse", "kl"])
+def test_every_cell_shows_its_number(page, frame, metric):
+    pick_metric(page, metric)
+    names = shown_order(page)
+    for i, a in enumerate(names):
+        for j, b in enumerate(names):
+            text = cell(page, i, j).text_content()
+            expected = value(frame, metric, a, b) if a != b else float(metric == "pearson")
+            assert float(text) == pytest.approx(
+                expected, abs=0.5 * 10.0 ** -len(text.partition(".")[2]) + 1e-12
+            )
+
+
+def test_hovering_tells_the_pair_and_its_score(page, frame):
+    a, b = (shown_order(page)[k] for k in (2, 1))
+    cell(page, 2, 1).hover()
+    tip = page.locator("#tip")
+    assert tip.is_visible()
+    assert f"{a} – {b}" in tip.text_content()
+    assert float(tip.locator("data").get_attribute("value")) == value(frame, "pearson", a, b)
+    assert page.locator("#matrix th.lit").count() == 2
+    page.mouse.move(2, 2)
+    assert tip.is_hidden()
+
+
+def test_clicking_a_cell_opens_the_pair(page, frame):
+    a, b = (shown_order(page)[k] for k in (0, 3))
+    cell(page, 0, 3).click()
+    assert cell(page, 0, 3).get_attribute("aria-selected") == "true"
+    panel = page.locator("#pair-body")
+    labels = panel.locator(".stats dt").all_text_contents()
+    values = [d.get_attribute("value") for d in panel.locator(".stats data").all()]
+    stats = dict(zip(labels, map(float, values), strict=True))
+    for label, statistic in {"images": "n", "mean": "mean", "median": "median", "minimum": "min",
+                             "maximum": "max", "standard deviation": "std"}.items():  # fmt: skip
+        assert stats[label] == value(frame, "pearson", a, b, statistic)
+    assert panel.locator("svg.histogram path.bars").get_attribute("d").count("z") == 40
+    lists = panel.locator(".examples .images")
+    assert lists.count() == 2
+    for k in range(2):
+        assert lists.nth(k).locator("li").count() == 5
+    strip = lists.nth(0).locator("li").first.locator("img")
+    assert strip.count() == 3  # the photograph and two maps
+    assert strip.first.evaluate("i => i.decode().then(() => i.naturalWidth > 0)")
+    captions = lists.nth(0).locator("li").first.locator("figcaption").all_text_contents()
+    assert captions == ["photograph", a, b]
+
+
+def test_the_images_of_a_pair_are_its_extremes(page, made):
+    scores = salzarr.open_scores(made.results).compute()
+    names = shown_order(page)
+    cell(page, 1, 0).click()
+    pair = next(
+        k for k, ends in enumerate(zip(scores.model_a.values, scores.model_b.values, strict=True))
+        if set(ends) == set(names[:2])
+    )  # fmt: skip
+    values = scores.pearson.isel(pair=pair).values
+    order = [str(scores.image.values[k]) for k in np.argsort(values, kind="stable") if np.isfinite(values[k])]
+    lists = page.locator("#pair-body .examples .images")
+    assert lists.nth(0).locator(".name").all_text_contents() == order[:5]
+    assert lists.nth(1).locator(".name").all_text_contents()[0] == order[-1]
+
+
+def test_order_can_be_switched(page, made):
+    scores = salzarr.open_scores(made.results)
+    names = scores.attrs["models"]
+    page.select_option("#order", "given")
+    assert shown_order(page) == names
+    page.select_option("#order", "name")
+    assert shown_order(page) == sorted(names, key=str.casefold)
+    page.select_option("#order", "cluster")
+    assert shown_order(page) == list(cluster(distances(summarize(scores), "pearson")).order)
+    assert page.locator("#tree path").count() == 3
+    box, rows = page.locator("#tree").bounding_box(), page.locator("#matrix tbody").bounding_box()
+    assert box["y"] == pytest.approx(rows["y"], abs=2)
+    assert box["height"] == pytest.approx(rows["height"], abs=2)
+
+
+def test_statistic_can_be_switched(page, frame):
+    a, b = shown_order(page)[:2]
+    page.select_option("#statistic", "std")
+    text = cell(page, 0, 1).text_content()
+    assert float(text) == pytest.approx(value(frame, "pearson", a, b, "std"), abs=0.006)
+    assert cell(page, 0, 0).text_content() == ""
+    page.select_option("#statistic", "n")
+    assert cell(page, 0, 1).text_content() == str(int(value(frame, "pearson", a, b, "n")))
+
+
+def test_a_directed_metric_keeps_its_directions(page, frame):
+    pick_metric(page, "kl")
+    a, b = shown_order(page)[:2]
+    found = []
+    for i, j in ((0, 1), (1, 0)):
+        cell(page, i, j).click()
+        found.append(float(page.locator("#pair-body .big data").get_attribute("value")))
+    assert found == [value(frame, "kl", a, b), value(frame, "kl", b, a)]
+    assert found[0] != found[1]
+    assert page.locator("#pair-title").text_content() == f"{b} → {a}"
+
+
+FOCUSED = """
+() => {
+  const at = document.activeElement.closest("#matrix td");
+  return at && [at.parentElement.sectionRowIndex, at.cellIndex - 1];
+}
+"""
+
+
+def test_the_keyboard_reaches_everything(page):
+    page.locator("#stretch").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) is not None
+    page.keyboard.press("Home")
+    page.keyboard.press("PageUp")
+    assert page.evaluate(FOCUSED) == [0, 0]
+    moves = "Right 0 1, Down 1 1, Down 2 1, Left 2 0, Left 2 0, Down 3 0, Down 3 0, Up 2 0"
+    for key, row, column in map(str.split, moves.split(", ")):
+        page.keyboard.press(f"Arrow{key}")
+        assert page.evaluate(FOCUSED) == [int(row), int(column)]
+    for key, at in (("End", [2, 3]), ("PageDown", [3, 3]), ("ArrowUp", [2, 3])):
+        page.keyboard.press(key)
+        assert page.evaluate(FOCUSED) == at
+    assert page.locator("#tip").is_visible()
+    page.keyboard.press("Enter")
+    names = shown_order(page)
+    assert page.locator("#pair-title").text_content() == f"{names[2]} – {names[3]}"
+    assert page.evaluate(FOCUSED) == [2, 3]  # the focus stays where the reader is
+    page.keyboard.press("Escape")
+    assert page.locator("#tip").is_hidden()
+    assert page.locator("#matrix td[tabindex='0']").count() == 1
+
+
+def test_groups_have_their_own_matrix(page, made):
+    page.select_option("#group", label="cats")
+    labels = {f"img_{k:03d}": ("cats", "</script>")[k % 2] for k in range(24)}
+    grouped = summarize(salzarr.open_scores(made.results), groups=labels).sel(group="cats")
+    names = shown_order(page)
+    matrix = salzarr.to_matrix(grouped, "pearson").sel(model_a=names[0], model_b=names[1])
+    cell(page, 0, 1).click()
+    assert float(page.locator("#pair-body .big data").get_attribute("value")) == float(matrix)
+    assert page.locator("#groups figure").count() == 2
+    page.locator("#groups canvas").first.click()
+    assert page.locator("#group").input_value() == "0"
+
+
+def test_a_model_lists_its_neighbours(page, frame):
+    names = shown_order(page)
+    cell(page, 1, 1).click()
+    assert page.locator("#pair-title").text_content() == names[1]
+    rows = page.locator("#pair-body tbody tr")
+    found = [float(d.get_attribute("value")) for d in rows.locator("data").all()]
+    assert found == sorted(
+        (value(frame, "pearson", names[1], n) for n in names if n != names[1]), reverse=True
+    )
+    rows.first.locator("button").click()
+    assert " – " in page.locator("#pair-title").text_content()
+
+
+def test_the_metrics_of_a_pair_lead_to_their_matrices(page):
+    page.locator("#pair-body button", has_text="mse").click()
+    assert page.locator("#matrix-title").text_content() == "mse"
+    assert page.locator("#metrics input:checked").input_value() == "1"
+
+
+def test_the_colours_of_the_page_are_those_of_the_pictures(page, made):
+    from salzarr.plot.style import colour_scale
+
+    summary = summarize(salzarr.open_scores(made.results))
+    for slug in ("pearson", "mse"):
+        pick_metric(page, slug)
+        names = shown_order(page)
+        value = float(salzarr.to_matrix(summary, slug).sel(model_a=names[0], model_b=names[2]))
+        scale = colour_scale(summary[slug].attrs, summary[slug].sel(statistic="mean").values)
+        shown = cell(page, 0, 2).evaluate(
+            "c => getComputedStyle(c).backgroundColor.match(/\\d+/g).map(Number)"
+        )
+        page.wait_for_timeout(250)  # colours fade in
+        shown = cell(page, 0, 2).evaluate(
+            "c => getComputedStyle(c).backgroundColor.match(/\\d+/g).map(Number)"
+        )
+        assert np.abs(np.array(shown[:3]) - 255 * scale.rgba(value)[:3]).max() < 8
+
+
+@pytest.mark.parametrize("width", [390, 820, 1900])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_any_screen(made, open_page, width, scheme):
+    page = open_page(made.report, color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    style = "getComputedStyle(document.body)"
+    paper, ink = page.evaluate(f"[{style}.backgroundColor, {style}.color]")
+    bright = [sum(map(int, c.strip("rgb()").split(","))) for c in (paper, ink)]
+    assert (bright[0] > bright[1]) == (scheme == "light")
+
+
+def test_it_prints_without_its_controls(page):
+    page.emulate_media(media="print")
+    assert page.locator("#controls").is_hidden()
+    assert page.locator("#matrix").is_visible()
+    assert len(page.pdf()) > 10_000
+
+
+def test_screen_readers_find_headers_and_names(page):
+    assert page.locator("#matrix").get_attribute("role") == "grid"
+    assert page.locator("#matrix thead th[scope=col]").count() == 5
+    assert page.locator("#matrix tbody th[scope=row]").count() == 4
+    assert page.get_by_role("combobox", name="Order").count() == 1
+    assert page.get_by_role("radio", name="pearson").is_checked()
+    assert page.locator("img:not([alt]), svg[role=img]:not([aria-label])").count() == 0
+    assert page.locator("#pair").get_attribute("aria-live") == "polite"
+
+
+def invented(models, images):
+    """Scores of many models, and maps that are all noise, which compresses worst."""
+    rng = np.random.default_rng(0)
+    names = np.array([f"architecture_{k:03d}/variant" for k in range(models)], object)
+    a, b = np.array([(i, j) for j in range(models) for i in range(j)]).T
+    ids = [f"n{k % 1000:08d}/ILSVRC2012_val_{k:08d}" for k in range(images)]
+    variables = {}
+    for slug, kind, own in (
+        ("pearson", "similarity", 1.0),
+        ("emd", "dissimilarity", 0.0),
+        ("ssim", "similarity", 1.0),
+    ):
+        attrs = {"spec": slug, "kind": kind, "self_value": own, "bounds": ["-1.0" if own else "0.0", "inf"]}
+        level = rng.random((len(a), 1))
+        variables[slug] = ("pair", "image"), level + 0.1 * rng.standard_normal((len(a), images)), attrs
+        variables[f"{slug}_reason"] = ("pair", "image"), np.zeros((len(a), images), np.uint8)
+    coords = {"model_a": ("pair", names[a]), "model_b": ("pair", names[b]), "image": ids}
+    one = rng.random((models, 1, 64, 64), np.float32)
+    noise = da.from_array(np.broadcast_to(one, (models, images, 64, 64)), chunks=(models, 1, 64, 64))
+    maps = xr.DataArray(noise, dims=("model", "image", "y", "x"), coords={"model": names, "image": ids})
+    return xr.Dataset(variables, coords, {"models": names.tolist()}), maps
+
+
+TIMED = """
+async (act) => {
+  const begun = performance.now();
+  act === "cell" ? document.querySelectorAll("#matrix td")[77].click()
+                 : document.querySelectorAll("#metrics input")[1].click();
+  await new Promise(requestAnimationFrame);
+  return performance.now() - begun;
+}
+"""
+
+
+@pytest.mark.slow
+def test_50_models_and_10_000_images_stay_small_and_quick(tmp_path, open_page):
+    scores, maps = invented(50, 10_000)
+    path = tmp_path / "report.html"
+    path.write_text(render(Contents(summarize(scores), scores, maps=maps)), "utf-8")
+    assert path.stat().st_size < 20e6
+    page = open_page(path)
+    assert max(page.evaluate(TIMED, act) for act in ("cell", "metric")) < 1500  # ms, on two loaded cores
+    assert page.locator("#matrix td").count() == 2500
+    cell(page, 3, 40).click()
+    assert page.locator("#pair-body .examples li").count() == 10
+
+
+def test_50_models_fit_and_answer(tmp_path, open_page):
+    scores, maps = invented(50, 6)
+    path = tmp_path / "report.html"
+    path.write_text(render(Contents(summarize(scores), scores, maps=maps.isel(model=slice(0, 3)))), "utf-8")
+    page = open_page(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1400
+    rows = [page.locator("#matrix tbody th").nth(k).bounding_box() for k in (0, 1)]
+    assert rows[1]["y"] - rows[0]["y"] >= 9
+    before = cell(page, 49, 0).bounding_box()
+    cell(page, 49, 0).click()
+    assert cell(page, 49, 0).get_attribute("aria-selected") == "true"
+    assert cell(page, 49, 0).bounding_box()["x"] == before["x"]  # lighting up a name moves nothing
