@@ -70,7 +70,7 @@ def similarity_map(a: Map, b: Map, taps: Map, sample: float, data_range: float) 
         return m
 
     a, b = np.longdouble(a), np.longdouble(b)
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    c1, c2 = (np.longdouble(data_range) ** 2 * k**2 for k in (0.01, 0.03))
     ua, ub = blur(a), blur(b)
     va, vb, cov = (sample * (blur(p * q) - blur(p) * blur(q)) for p, q in ((a, a), (b, b), (a, b)))
     contrast = (2 * cov + c2) / (va + vb + c2)

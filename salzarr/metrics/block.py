@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from salzarr.compiled import jit
 from salzarr.errors import ShapeError
 from salzarr.metrics import normalize
 from salzarr.schema import Reason
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from salzarr.metrics.metric import Metric, Pairs, Scores
 
 T = TypeVar("T")
-MISSING, NON_FINITE = int(Reason.MISSING), int(Reason.NON_FINITE)  # as numba takes them
 
 
 class Block:
@@ -73,7 +71,13 @@ class Block:
     @cached_property
     def _facts(self) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
         """(model, image): MISSING, NON_FINITE or SCORED; smallest and largest value."""
-        return _examine(self.flat)
+        low, high = (extreme(self.flat, axis=2).astype(np.float64) for extreme in (np.min, np.max))
+        status = np.zeros(low.shape, np.uint8)
+        for index in np.argwhere(~(np.isfinite(low) & np.isfinite(high))):
+            missing = np.isnan(self.flat[tuple(index)]).all()
+            status[tuple(index)] = Reason.MISSING if missing else Reason.NON_FINITE
+            low[tuple(index)] = high[tuple(index)] = np.nan
+        return status, low, high
 
     @property
     def low(self) -> NDArray[np.float64]:
@@ -132,31 +136,6 @@ class Block:
         reason = np.minimum(reason[pairs[:, 0]], reason[pairs[:, 1]])
         reason[reason == none] = Reason.SCORED
         return reason
-
-
-@jit
-def _examine(flat: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """Status, smallest and largest value of each map, in one pass."""
-    models, images, pixels = flat.shape
-    status = np.zeros((models, images), np.uint8)
-    low, high = np.full((models, images), np.nan), np.full((models, images), np.nan)
-    for m in range(models):
-        for i in range(images):
-            row = flat[m, i]
-            small = large = row[0]
-            nans = infinite = 0
-            for x in row:
-                nans += x != x
-                infinite += abs(x) == np.inf
-                small = min(small, x)
-                large = max(large, x)
-            if nans == pixels:
-                status[m, i] = MISSING
-            elif nans or infinite:
-                status[m, i] = NON_FINITE
-            else:
-                low[m, i], high[m, i] = small, large
-    return status, low, high
 
 
 @dataclass(frozen=True)

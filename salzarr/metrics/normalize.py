@@ -54,33 +54,33 @@ class Step:
     rescales: bool
 
 
-def _ratio(values: Maps, divisor: Maps) -> Maps:
-    """Quotient, NaN where the divisor is 0."""
-    return values / np.where(divisor == 0, np.nan, divisor)
+def _divide(wide: Floats, divisor: Floats) -> Floats:
+    """Divide in place; NaN where the divisor is 0."""
+    wide /= np.where(divisor == 0, np.nan, divisor)
+    return wide
 
 
-def _minmax(flat: Maps) -> Maps:
+def _minmax(flat: Maps) -> Floats:
+    low, high = flat.min(axis=-1, keepdims=True), flat.max(axis=-1, keepdims=True)
+    wide = np.subtract(flat, low, dtype=np.float64)
+    return _divide(wide, np.subtract(high, low, dtype=np.float64))
+
+
+def _max(flat: Maps) -> Floats:
+    return _divide(flat.astype(np.float64), np.maximum(flat.max(axis=-1, keepdims=True), 0))
+
+
+def _sum(flat: Maps) -> Floats:
     wide = flat.astype(np.float64)
-    low = wide.min(axis=-1, keepdims=True)
-    return _ratio(wide - low, wide.max(axis=-1, keepdims=True) - low)
+    negative = flat.min(axis=-1, keepdims=True) < 0
+    return _divide(wide, np.where(negative, 0, wide.sum(axis=-1, keepdims=True)))
 
 
-def _max(flat: Maps) -> Maps:
+def _zscore(flat: Maps) -> Floats:
     wide = flat.astype(np.float64)
-    return _ratio(wide, np.maximum(wide.max(axis=-1, keepdims=True), 0))
-
-
-def _sum(flat: Maps) -> Maps:
-    wide = flat.astype(np.float64)
-    negative = wide.min(axis=-1, keepdims=True) < 0
-    return _ratio(wide, np.where(negative, 0, wide.sum(axis=-1, keepdims=True)))
-
-
-def _zscore(flat: Maps) -> Maps:
-    wide = flat.astype(np.float64)
-    constant = wide.min(axis=-1, keepdims=True) == wide.max(axis=-1, keepdims=True)
-    centred = wide - wide.mean(axis=-1, keepdims=True)
-    return _ratio(centred, np.where(constant, 0, centred.std(axis=-1, keepdims=True)))
+    constant = flat.min(axis=-1, keepdims=True) == flat.max(axis=-1, keepdims=True)
+    wide -= wide.mean(axis=-1, keepdims=True)
+    return _divide(wide, np.where(constant, 0, wide.std(axis=-1, keepdims=True)))
 
 
 def _foresee_minmax(low: Floats, high: Floats, total: Floats | None) -> Facts:

@@ -77,7 +77,7 @@ def power_of_two(largest: Scores | float) -> Scores:
     """Find the powers of two, to multiply by without rounding, that bring these values to 0.5-1.
 
     >>> power_of_two(np.array([1000.0, 0.0]))
-    array([0.00097656, 1.        ])
+    array([0.00097656, 0.5       ])
     """
     exponent = np.frexp(np.where(np.asarray(largest) > 0, largest, 1.0))[1]
     factor: Scores = np.ldexp(1.0, -exponent.clip(-1022, 1022))

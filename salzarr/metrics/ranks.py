@@ -204,7 +204,9 @@ def _overlap(fraction: float, ratio: Callable[[Scores, Scores, Scores], Scores],
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
         chosen = block.feature(name, lambda b: np.packbits(_largest(b, fraction), axis=-1))
         sizes = np.bitwise_count(chosen).sum(axis=-1, dtype=np.int64)
-        common = np.stack([np.bitwise_count(chosen[a] & chosen[b]).sum(axis=-1) for a, b in pairs])
+        common = np.empty(ok.shape)
+        for pair, (a, b) in enumerate(pairs):
+            common[pair] = np.bitwise_count(chosen[a] & chosen[b]).sum(axis=-1)
         return ratio(common, sizes[pairs[:, 0]], sizes[pairs[:, 1]])
 
     check_parameter(

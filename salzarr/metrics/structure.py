@@ -9,7 +9,7 @@ import numpy as np
 from salzarr.metrics.metric import Metric, check_parameter, is_number, is_whole, register
 from salzarr.metrics.pixelwise import power_of_two
 from salzarr.metrics.ranks import CONSTANT, spearman_of
-from salzarr.metrics.windows import similarities
+from salzarr.metrics.windows import halve, similarities
 from salzarr.schema import Reason
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ GAUSSIAN = _BELL / _BELL.sum()
 
 def _compare(
     maps: NDArray[Any], image: int, pairs: Pairs, wanted: NDArray[np.bool_], weights: Scores,
-    data_range: float, scratch: Scores, *, uniform: bool = False, luminance: bool = True,
+    data_range: float, scratch: Scores, *, uniform: bool = False, luminance: float = 1.0,
 ) -> Scores:  # fmt: skip
     """Mean SSIM (pair,) of one image of (model, image, y, x); NaN where unwanted or the data range is 0."""
     # In units of about the data range, squares neither vanish nor overflow; a power of two is exact.
@@ -60,7 +60,7 @@ def _single_scale(
 ) -> Metric:
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
         assert data_range is not None, "with_data_range comes first"
-        scores, scratch = np.empty(ok.shape), np.empty((3, len(block.maps), *block.shape))
+        scores, scratch = np.empty(ok.shape), np.empty((len(block.maps), *block.shape))
         for image in range(ok.shape[1]):
             scores[:, image] = _compare(
                 block.maps, image, pairs, ok[:, image], weights, data_range, scratch, uniform=uniform
@@ -74,7 +74,7 @@ def _single_scale(
         reference=reference,
         bounds=(-1.0, 1.0),
         smallest=weights.size,
-        image_bytes=24,
+        image_bytes=10,
     )
 
 
@@ -134,15 +134,6 @@ def ssim_gaussian(data_range: float | None = None) -> Metric:
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
-def _halved(maps: NDArray[Any]) -> NDArray[Any]:
-    """Means of 2 x 2 pixels; an odd last row or column counts twice, as in Wang's own code."""
-    height, width = maps.shape[2:]
-    even = np.pad(maps, ((0, 0), (0, 0), (0, height % 2), (0, width % 2)), mode="edge")
-    rows = even[:, :, ::2] + even[:, :, 1::2]
-    halved: NDArray[Any] = (rows[..., ::2] + rows[..., 1::2]) / 4
-    return halved
-
-
 @register
 def ms_ssim(data_range: float | None = None) -> Metric:
     """Multi-scale structural similarity: five scales, each half as large as the one before.
@@ -165,12 +156,20 @@ def ms_ssim(data_range: float | None = None) -> Metric:
         assert data_range is not None, "with_data_range comes first"
         scores = np.ones(ok.shape)
         for image in range(ok.shape[1]):
-            maps = block.maps[:, image : image + 1].astype(np.float64)
+            maps = block.maps[:, image].astype(np.float64)
             for scale, weight in enumerate(SCALE_WEIGHTS):
                 last = scale == len(SCALE_WEIGHTS) - 1
-                maps = maps if scale == 0 else _halved(maps)
-                scratch = np.empty((3, len(maps), *maps.shape[2:]))
-                means = _compare(maps, 0, pairs, ok[:, image], GAUSSIAN, data_range, scratch, luminance=last)
+                maps = maps if scale == 0 else halve(maps)
+                means = _compare(
+                    maps[:, None],
+                    0,
+                    pairs,
+                    ok[:, image],
+                    GAUSSIAN,
+                    data_range,
+                    np.empty(maps.shape),
+                    luminance=float(last),
+                )
                 scores[:, image] *= means.clip(0) ** weight
         return scores
 
@@ -181,7 +180,7 @@ def ms_ssim(data_range: float | None = None) -> Metric:
         reference="Wang, Simoncelli & Bovik 2003",
         bounds=(0.0, 1.0),
         smallest=176,
-        image_bytes=40,
+        image_bytes=22,
     )
 
 
