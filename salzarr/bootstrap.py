@@ -36,11 +36,11 @@ class SmallSampleWarning(UserWarning):
     """An interval was asked of fewer than :data:`SMALL_SAMPLE` images."""
 
 
-def warn_if_few(n: Floats) -> None:
+def warn_if_few(n: Floats, what: str = "images") -> None:
     """Warn the caller's caller if the fewest images of a pair (that has any) are too few for an interval."""
     fewest = np.min(n, where=n > 0, initial=SMALL_SAMPLE)
     if fewest < SMALL_SAMPLE:
-        text = f"an interval over {fewest:.0f} images is too narrow; do not rely on one below {SMALL_SAMPLE}"
+        text = f"an interval over {fewest:.0f} {what} is too narrow; do not rely on one below {SMALL_SAMPLE}"
         warnings.warn(text, SmallSampleWarning, stacklevel=3)
 
 

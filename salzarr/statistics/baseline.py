@@ -28,7 +28,7 @@ from salzarr.schema import (
     STATISTIC,
     reason_name,
 )
-from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, name_order, rows_of
+from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, rows_of
 from salzarr.statistics.second_read import ArrayPart, SecondRead
 from salzarr.statistics.summary import summarize
 
@@ -48,11 +48,12 @@ STATISTICS = ("n", "score", "baseline", "corrected", "corrected_low", "corrected
 
 
 def partners(images: int, block: int = 1, seed: int = 0) -> NDArray[np.intp]:
-    """Give every image another one: a permutation in which none stays in its place.
+    """Give every image another one, and be its partner's partner.
 
-    Blocks of images are shuffled like a deck of cards, and each image is paired with the one that lies half
-    a deck away. Only whole blocks are shuffled, so that a stored chunk is read once more and not once for
-    each of its images; like images, which a sorted set has side by side, are thereby far apart.
+    Blocks of images are shuffled and then matched two by two, image by image: a stored chunk is read once
+    more and not once for each of its images, and like images, which a sorted set has side by side, are far
+    apart. A block that is left over is matched within itself, half a block away; a last single image joins
+    two others in a ring of three.
 
     Parameters
     ----------
@@ -73,16 +74,26 @@ def partners(images: int, block: int = 1, seed: int = 0) -> NDArray[np.intp]:
 
     Examples
     --------
-    >>> partners(5, block=2)
-    array([4, 2, 0, 1, 3])
+    >>> partners(6, block=2)
+    array([4, 5, 3, 2, 0, 1])
     """
     if images < 2:
         raise UsageError(f"a chance baseline takes two images or more, not {images}")
     starts = np.random.default_rng(seed).permutation(np.arange(0, images, block))
-    deck = np.concatenate([np.arange(start, min(start + block, images)) for start in starts])
-    half = block * (len(starts) // 2) if len(starts) > 1 else images // 2
+    blocks = [np.arange(start, min(start + block, images)) for start in starts]
+    half = len(blocks) // 2
     partner = np.empty(images, np.intp)
-    partner[deck] = np.roll(deck, -half)
+    left = blocks[2 * half :]
+    for one, other in zip(blocks[:half], blocks[half : 2 * half], strict=True):
+        size = min(len(one), len(other))
+        partner[one[:size]], partner[other[:size]] = other[:size], one[:size]
+        left += [one[size:], other[size:]]
+    rest = np.concatenate([*left, np.empty(0, np.intp)])
+    half = len(rest) // 2
+    partner[rest[:half]], partner[rest[half : 2 * half]] = rest[half : 2 * half], rest[:half]
+    if len(rest) % 2:
+        single, joined = rest[-1], int(rest[-1] == 0)
+        partner[single], partner[joined] = partner[joined], single
     return partner
 
 
@@ -211,9 +222,10 @@ def corrected(
     scores, chance : Dataset
         Of :func:`salzarr.compare` and of :func:`chance`, on the same pairs and images.
     repeats : int
-        Number of bootstrap resamples of the images: a resampled image brings its score and its baseline.
+        Number of bootstrap resamples. What is drawn are the pairs of partners, each with the scores and the
+        baselines of both images: those four depend on each other, and on nothing else.
     confidence, method, seed
-        Of the interval, see :func:`salzarr.bootstrap.intervals`.
+        Of the interval, see :func:`salzarr.bootstrap.interval`.
     memory : int
         Bytes that may be used.
 
@@ -229,7 +241,10 @@ def corrected(
     if scores[IMAGE].values.tolist() != chance[IMAGE].values.tolist():
         raise UsageError("the scores and their baseline are of different images; compute the baseline anew")
     scores = load_if_small(scores, memory // 2)
-    order = name_order(scores)
+    place = {str(name): i for i, name in enumerate(chance[IMAGE].values)}
+    partner = np.array([place[str(name)] for name in chance[PARTNER].values], np.intp)
+    ring = np.stack([np.arange(len(partner)), partner, partner[partner]])
+    _, unit = np.unique(ring.min(axis=0), return_inverse=True)
     variables, few = {}, []
     for slug in metric_names(chance):
         own = float(scores[slug].attrs.get("self_value", np.nan))
@@ -237,7 +252,7 @@ def corrected(
         parts = []
         walk = (rows_of(of, slug, memory // 4, row_bytes=64.0 * repeats) for of in (scores, chance))
         for (_, matched), (_, mismatched) in zip(*walk, strict=True):
-            found = _corrected(matched, mismatched, own, repeats, confidence, method, seed, order)
+            found = _corrected(matched, mismatched, own, repeats, confidence, method, seed, unit)
             few.append(found[0])
             parts.append(found.reshape(len(STATISTICS), directions, -1))
         attrs = {**scores[slug].attrs, "kind": "similarity", "self_value": 1.0, "unit": ""} | {
@@ -247,7 +262,7 @@ def corrected(
         whole = xr.DataArray(np.concatenate(parts, axis=2), dims=[STATISTIC, DIRECTION, PAIR], attrs=attrs)
         variables[slug] = whole if DIRECTION in scores[slug].dims else whole.isel({DIRECTION: 0})
     if repeats:
-        warn_if_few(np.concatenate(few))
+        warn_if_few(np.concatenate(few) // 2, "pairs of images")
     reasons = [reason_name(slug) for slug in variables]
     counted = summarize(scores[[*variables, *reasons]], memory=memory // 2)
     counts = counted[reasons].drop_vars(STATISTIC, errors="ignore")
@@ -264,14 +279,15 @@ def _corrected(
     confidence: float,
     method: Method,
     seed: int,
-    order: NDArray[np.intp],
+    unit: NDArray[np.intp],
 ) -> Floats:
     """Statistics of each row: (statistic, row)."""
     n = np.count_nonzero(~np.isnan(matched), axis=1).astype(np.float64)
     score, baseline = mean(matched), mean(mismatched)
+    units = int(unit.max(initial=-1)) + 1
     batches = [
         _ratio(resampled_means(matched, weights), resampled_means(mismatched, weights), own)
-        for weights in resamples(matched.shape[1], repeats, seed, order)
+        for weights in (drawn[:, unit] for drawn in resamples(units, repeats, seed))
     ]
     estimate = _ratio(score, baseline, own)
     acceleration = None
@@ -281,11 +297,14 @@ def _corrected(
         by_score = (matched - score[:, None]) / np.maximum(n, 1)[:, None] / room
         known = np.maximum(np.count_nonzero(~np.isnan(mismatched), axis=1), 1)[:, None]
         by_baseline = (mismatched - baseline[:, None]) / known * (score[:, None] - own) / room**2
-        acceleration = skew(np.nan_to_num(by_score) + np.nan_to_num(by_baseline))
+        influence = np.nan_to_num(by_score) + np.nan_to_num(by_baseline)
+        of_unit = np.zeros((len(matched), units))
+        np.add.at(of_unit.T, unit, influence.T)
+        acceleration = skew(of_unit)
     low, high = interval(
         np.concatenate([np.empty((0, len(matched))), *batches]), confidence, estimate, acceleration
     )
-    some = np.where((n > 1) & ~np.isnan(estimate), 1.0, np.nan)
+    some = np.where((n > 1) & (units > 1) & ~np.isnan(estimate), 1.0, np.nan)
     return np.stack([n, score, baseline, estimate, low * some, high * some])
 
 

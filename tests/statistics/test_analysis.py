@@ -12,14 +12,14 @@ from salzarr.statistics.summary import read_csv, summarize, to_frame
 
 @pytest.fixture
 def maps():
-    return random_maps(models=4, images=24)
+    return random_maps(models=4, images=40)
 
 
 def test_everything_at_once(maps, tmp_path):
     url = store_of(maps, tmp_path / "maps.zarr")
     scores = salzarr.compare(url, "mse,pearson")
-    groups = {f"{i:04d}": "even" if i % 2 == 0 else "odd" for i in range(24)}
-    with pytest.warns(UserWarning, match="over 12 images"):
+    groups = {f"{i:04d}": "even" if i % 4 == 0 else "odd" for i in range(40)}
+    with pytest.warns(UserWarning, match="over 10 images"):
         found = analyse(scores, maps=url, groups=groups, bootstrap=100, permutations=99, seed=3)
     assert found.summary.identical(summarize(scores, bootstrap=100, seed=3))
     assert set(found.clusters) == set(found.places) == {"mse", "pearson"}

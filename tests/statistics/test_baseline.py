@@ -8,7 +8,7 @@ from pairwise.faults import store_of
 import salzarr
 from salzarr.errors import BudgetError, ChangedError, UsageError
 from salzarr.metrics import score_block
-from salzarr.statistics.baseline import chance, corrected, partners
+from salzarr.statistics.baseline import _corrected, chance, corrected, partners
 from salzarr.statistics.second_read import SecondRead, metrics_of
 from salzarr.statistics.summary import summarize, to_frame, to_matrix
 
@@ -28,7 +28,7 @@ def centred(models, images, seed, common=0.0, middle=3.0):
 
 @pytest.fixture
 def maps():
-    maps = centred(3, 30, seed=0, common=0.3)
+    maps = centred(3, 50, seed=0, common=0.3)
     maps["m1"][4] = np.nan
     maps["m2"][7] = 0.5
     return maps
@@ -43,24 +43,56 @@ def scores(maps):
 
 
 @given(st.integers(2, 200), st.integers(1, 60), st.integers(0, 2**31))
-def test_partners_are_a_permutation_without_fixed_points(images, block, seed):
+def test_partners_are_each_others_but_for_one_ring_of_three(images, block, seed):
     partner = partners(images, block, seed)
+    itself = np.arange(images)
     assert sorted(partner.tolist()) == list(range(images))
-    assert (partner != np.arange(images)).all()
+    assert (partner != itself).all()
+    assert np.count_nonzero(partner[partner] != itself) == (3 if images % 2 else 0)
 
 
 def test_partners_of_blocks_are_read_in_runs():
-    partner = partners(10_000, 20, seed=1)
-    breaks = np.count_nonzero(np.diff(partner) != 1)
-    assert breaks <= 500
-    assert np.median(np.abs(partner - np.arange(10_000))) > 1000
-    assert (partner != partners(10_000, 20, seed=2)).mean() > 0.9
+    partner = partners(10_007, 20, seed=1)
+    assert np.count_nonzero(np.diff(partner) != 1) <= 520
+    assert np.median(np.abs(partner - np.arange(10_007))) > 1000
+    assert (partner != partners(10_007, 20, seed=2)).mean() > 0.9
 
 
 def test_one_image_has_no_partner(maps):
     one = {name: of[:1] for name, of in maps.items()}
     with pytest.raises(UsageError, match="two images or more"):
         chance(salzarr.compare(one, "mse"), one)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("common", [0.0, 0.3, 0.6])
+def test_corrected_intervals_reach_nominal_coverage(common):
+    """At 200 images, of two models whose agreement varies with the image."""
+    rng = np.random.default_rng(0)
+    bias = rng.normal(size=40)
+
+    def draw(images):
+        strength = np.exp(0.5 * rng.normal(size=(images, 1)))
+        shared = common * rng.normal(size=(images, 40))
+        maps = [bias + strength * (shared + (1 - common) * rng.normal(size=(images, 40))) for _ in range(2)]
+        return [one - one.mean(axis=1, keepdims=True) for one in maps]
+
+    def pearson(a, b):
+        return (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+
+    a, b = draw(300_000)
+    by_chance = pearson(a, np.roll(b, 1, axis=0)).mean()
+    truth = (pearson(a, b).mean() - by_chance) / (1 - by_chance)
+    hits = []
+    for seed in range(2000):
+        (a, b), partner = draw(200), partners(200, 1, seed)
+        scored = pearson(a, b)[None], pearson(a, b[partner])[None]
+        _, unit = np.unique(np.minimum(np.arange(200), partner), return_inverse=True)
+        found = _corrected(*scored, 1.0, 1000, 0.95, "bca", seed, unit)
+        hits.append(found[4, 0] <= truth <= found[5, 0])
+    print(common, np.mean(hits))
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.02)  # what is resampled are 100 pairs of partners
 
 
 # -- Scores of mismatched images ----------------------------------------------------------------------------
@@ -70,7 +102,7 @@ def test_mismatched_scores_are_those_of_the_partners(maps, scores):
     found = chance(scores, maps, seed=5)
     place = {str(image): i for i, image in enumerate(scores.image.values)}
     partner = [place[name] for name in found.partner.values]
-    np.testing.assert_array_equal(partner, partners(30, 1, 5))
+    np.testing.assert_array_equal(partner, partners(50, 1, 5))
     metrics = metrics_of(scores)
     for pair, (a, b) in enumerate(zip(scores.model_a.values, scores.model_b.values, strict=True)):
         expected = score_block(np.stack([maps[a], maps[b][partner]]), [(0, 1)], metrics)
@@ -115,8 +147,8 @@ def test_models_and_images_are_found_by_name(maps, scores):
     xr.testing.assert_allclose(a, b)
     with pytest.raises(UsageError, match="no model 'm2'"):
         chance(scores, {name: maps[name] for name in ("m0", "m1")})
-    with pytest.raises(UsageError, match="no image '0029'"):
-        chance(scores, {name: of[:29] for name, of in maps.items()})
+    with pytest.raises(UsageError, match="no image '0049'"):
+        chance(scores, {name: of[:49] for name, of in maps.items()})
 
 
 def test_metrics_are_made_again_from_what_is_stored(maps):
@@ -209,5 +241,5 @@ def test_centre_bias_is_not_mistaken_for_agreement():
         scores = salzarr.compare(maps, "pearson").compute()
         found = corrected(scores, chance(scores, maps, seed=seed), repeats=300)
         agreeing.append(found.pearson.sel(statistic="corrected_low").item() > 0)
-    assert np.mean(beyond) < 0.13  # nominally 0.05, of 120 that are not independent
+    assert np.mean(beyond) < 0.14  # nominally 0.05, of 120 that are not independent
     assert np.mean(agreeing) > 0.95
