@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -122,6 +123,45 @@ def poisson_weights(image_ids: Sequence[str], repeats: int, seed: int = 0) -> ND
     below = np.cumsum([np.exp(-1.0) / np.prod(np.arange(1.0, k + 1)) for k in range(18)])
     weights: NDArray[np.intp] = np.searchsorted(below, uniform, side="right")
     return weights.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class PoissonMeans:
+    """Means of rows in Poisson resamples, of images that are reduced block by block and then forgotten.
+
+    Attributes
+    ----------
+    sums, totals : (repeat, row) float64
+        Sum of the weighted values, and of the weights of those that are not NaN.
+
+    Examples
+    --------
+    >>> values = np.random.default_rng(0).normal(5, 1, (2, 100))
+    >>> names = [str(i) for i in range(100)]
+    >>> first = PoissonMeans.of(values[:, :60], names[:60], repeats=500)
+    >>> low, high = first.merge(PoissonMeans.of(values[:, 60:], names[60:], repeats=500)).interval()
+    >>> low.round(1), high.round(1)
+    (array([4.8, 4.8]), array([5.2, 5.2]))
+    """
+
+    sums: Floats
+    totals: Floats
+
+    @classmethod
+    def of(cls, values: Floats, image_ids: Sequence[str], repeats: int = 1000, seed: int = 0) -> PoissonMeans:
+        """Reduce the (row, image) values of some images."""
+        weights = poisson_weights(image_ids, repeats, seed).astype(np.float64)
+        known = ~np.isnan(values)
+        return cls(weights @ np.where(known, values, 0.0).T, weights @ known.T.astype(np.float64))
+
+    def merge(self, other: PoissonMeans) -> PoissonMeans:
+        """Add the same rows on other images."""
+        return PoissonMeans(self.sums + other.sums, self.totals + other.totals)
+
+    def interval(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
+        """Percentile interval of each row's mean; NaN for a row without values."""
+        with np.errstate(invalid="ignore"):
+            return interval(self.sums / self.totals, confidence)
 
 
 def resampled_means(values: Floats, weights: NDArray[Any]) -> Floats:

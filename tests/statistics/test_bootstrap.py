@@ -5,6 +5,7 @@ from scipy import stats
 from salzarr.bootstrap import (
     INTERVALS,
     Medians,
+    PoissonMeans,
     SmallSampleWarning,
     intervals,
     poisson_weights,
@@ -151,16 +152,23 @@ def test_poisson_weights_follow_the_image_alone():
     assert (all_at_once != poisson_weights(names, 40, seed=0)).any()
 
 
-def test_poisson_bootstrap_in_pieces_has_the_width_of_the_bootstrap():
-    values = np.random.default_rng(3).gamma(2, size=500)
+def test_poisson_bootstrap_in_pieces_is_that_of_the_whole_and_near_the_bootstrap():
+    values = np.random.default_rng(3).gamma(2, size=(3, 500))
+    values[1, ::3] = np.nan
+    values[2] = np.nan
     names = [f"{i:04d}" for i in range(500)]
-    sums, totals = np.zeros(4000), np.zeros(4000)
-    for start in (300, 0, 100):  # any order, any blocks
-        stop = {300: 500, 0: 100, 100: 300}[start]
-        weights = poisson_weights(names[start:stop], 4000)
-        sums += weights @ values[start:stop]
-        totals += weights.sum(axis=1)
-    assert (sums / totals).std() == pytest.approx(values.std() / np.sqrt(500), rel=0.05)
+    whole = PoissonMeans.of(values, names, repeats=4000)
+    cuts = (slice(300, 500), slice(0, 100), slice(100, 300))
+    pieces = [PoissonMeans.of(values[:, cut], names[cut], repeats=4000) for cut in cuts]
+    merged = pieces[0].merge(pieces[1]).merge(pieces[2])
+    np.testing.assert_allclose(merged.sums, whole.sums)
+    np.testing.assert_array_equal(merged.totals, whole.totals)
+    expected = by_name(intervals(values, repeats=4000, method="percentile"))
+    low, high = merged.interval()
+    width = high - low
+    np.testing.assert_allclose((low / width)[:2], (expected["mean_low"] / width)[:2], atol=0.08)
+    np.testing.assert_allclose((high / width)[:2], (expected["mean_high"] / width)[:2], atol=0.08)
+    assert np.isnan([low[2], high[2]]).all()
 
 
 # -- Coverage -----------------------------------------------------------------------------------------------
