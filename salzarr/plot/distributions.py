@@ -107,7 +107,8 @@ def score_distributions(
     if pairs is None and found > SHOWN:
         which = f"; the {SHOWN // 2} most and the {SHOWN // 2} least alike of {found:,} pairs"
         ax.axhline(SHOWN // 2 - 0.5, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    note = f"{scores.sizes[IMAGE]:,} images; bar: quartiles, dot: median; right: more alike{which}"
+    marks = "bar: quartiles, dot: median" if scores.sizes[IMAGE] >= FEW else "one tick per image"
+    note = f"{scores.sizes[IMAGE]:,} images; {marks}; right: more alike{which}"
     heading(ax, f"Scores by pair: {spec}", note)
     return ax
 

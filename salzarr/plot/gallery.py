@@ -105,7 +105,7 @@ def divergent_images(
     [label.get_position()[1] for label in ax.get_yticklabels()], ax.get_xticks()[-1]
     for place, ends in zip(ax.get_yticks(), apart, strict=True):
         if pair is None:
-            text = " − ".join(short(ends, 12))
+            text = " − ".join(short(ends, 16))
             ax.annotate(text, (ax.get_xlim()[1], place), (5, 0), textcoords="offset points", fontsize=6.5,
                         va="center", color=INK, annotation_clip=False, parse_math=False)  # fmt: skip
     return ax

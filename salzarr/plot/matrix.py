@@ -126,7 +126,7 @@ def similarity_matrix(
     matrix = to_matrix(summary, slug, statistic).values
     tree = cluster(distances(summary, slug)) if order == "cluster" else None
     rows = columns = arrange(known, order, tree)
-    reference = _reference(summary)
+    reference = reference_model(summary)
     if reference is not None:
         rows, columns, tree = rows[rows != reference], np.array([reference]), None
     values = matrix[np.ix_(rows, columns)]
@@ -208,7 +208,7 @@ def tree_lines(tree: Clustering) -> tuple[list[list[float]], list[list[float]]]:
     return drawn["dcoord"], [[place / 10 - 0.5 for place in fork] for fork in drawn["icoord"]]
 
 
-def _reference(summary: xr.Dataset) -> int | None:
+def reference_model(summary: xr.Dataset) -> int | None:
     """Find the model that is part of every pair, where the others are never compared."""
     known = model_names(summary)
     if len(known) <= 2 or summary.sizes["pair"] == len(known) * (len(known) - 1) // 2:

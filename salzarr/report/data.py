@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from salzarr.errors import UsageError
-from salzarr.plot.matrix import arrange, tree_lines
+from salzarr.plot.matrix import arrange, reference_model, tree_lines
 from salzarr.plot.style import colour_scale
 from salzarr.schema import MODEL, PAIR, REASON, STATISTIC, reason_name
 from salzarr.statistics.groups import GROUP
@@ -119,7 +119,7 @@ def _scale(scale: Scale, palettes: Palettes) -> dict[str, float]:
 def structure(summary: xr.Dataset, slug: str) -> dict[str, Any]:
     """Cluster and place the models, where there are scores enough."""
     models = model_names(summary)
-    if len(models) < 3:
+    if len(models) < 3 or reference_model(summary) is not None:
         return {"tree": None, "map": None}
     try:
         apart = distances(summary, slug)

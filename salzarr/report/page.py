@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from salzarr._version import __version__
 from salzarr.plot.groups import PANELS, largest
-from salzarr.plot.matrix import arrange
+from salzarr.plot.matrix import arrange, reference_model
 from salzarr.plot.style import plain
 from salzarr.report.data import Numbering, agreement, as_json, by_row, statistics, structure
 from salzarr.report.images import add_images
@@ -130,6 +130,7 @@ def render(contents: Contents) -> str:
         "models": models,
         "by_name": arrange(models, "name").tolist(),
         "pairs": _pairs(summary, models),
+        "reference": reference_model(summary),
         "metrics": [_definition(summary[slug].attrs, slug) for slug in slugs],
         "statistics": list(dict.fromkeys(name for metric in data for name in metric["values"])),
         "labels": LABELS,

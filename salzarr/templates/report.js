@@ -80,27 +80,30 @@
 
   // -- The matrix ----------------------------------------------------------------------------------------------
   const matrix = $("matrix");
-  let order = [], cells = [];
+  let order = [], rows = [], columns = [], cells = [];
   const orderNow = () => state.order === "cluster" ? metricData(state.metric).tree.leaves
     : state.order === "name" ? page.by_name : page.models.map((_, k) => k);
 
   function drawMatrix() {
     const m = meta(), statistic = state.statistic, scale = scaleOf(state.metric, statistic, state.stretch);
     order = orderNow();
+    // Where all models were compared with one alone, its column is all there is.
+    rows = page.reference === null ? order : order.filter((k) => k !== page.reference);
+    columns = page.reference === null ? order : [page.reference];
     const dense = n > 15;
     const cell = dense ? Math.max(9, Math.min(26, Math.floor(760 / n))) : n > 8 ? 50 : n > 4 ? 64 : 84;
     matrix.className = dense ? "dense" : "";
     matrix.style.setProperty("--cell", `${cell}px`);
     $("matrix-title").textContent = m.spec;
     $("matrix-note").textContent = noteOf(m);
-    const values = order.map((a) => order.map((b) => valueAt(state.metric, statistic, state.group, a, b)));
+    const values = rows.map((a) => columns.map((b) => valueAt(state.metric, statistic, state.group, a, b)));
     const decimals = statistic === "n" ? 0 : decimalsFor(values.flat());
     const head = el("tr", null, el("th", { scope: "col", text: m.directed ? "a ↓   b →" : "" }),
-      ...order.map((b) => el("th", { scope: "col", title: page.models[b] }, el("div", { text: page.models[b] }))));
+      ...columns.map((b) => el("th", { scope: "col", title: page.models[b] }, el("div", { text: page.models[b] }))));
     const body = el("tbody");
-    cells = order.map((a, i) => {
+    cells = rows.map((a, i) => {
       const line = el("tr", null, el("th", { scope: "row", title: page.models[a], text: page.models[a] }));
-      const row = order.map((b, j) => {
+      const row = columns.map((b, j) => {
         const v = values[i][j];
         const td = el("td", { role: "gridcell", tabindex: -1, text: known(v) ? fixed(v, decimals) : a === b ? "" : "–",
           class: known(v) ? null : a === b ? "own-blank" : "gone" });
@@ -165,7 +168,7 @@
 
   const cellAt = ([i, j]) => cells[i] && cells[i][j];
   function focusable() {
-    state.at = state.at.map((k) => Math.min(n - 1, Math.max(0, k)));
+    state.at = [rows, columns].map((list, k) => Math.min(list.length - 1, Math.max(0, state.at[k])));
     const old = matrix.querySelector("td[tabindex='0']");
     if (old) old.tabIndex = -1;
     const cell = cellAt(state.at);
@@ -174,7 +177,7 @@
   function markPicked() {
     for (const cell of matrix.querySelectorAll("[aria-selected]")) cell.removeAttribute("aria-selected");
     if (!state.picked) return;
-    const [i, j] = state.picked.map((k) => order.indexOf(k));
+    const [i, j] = [rows.indexOf(state.picked[0]), columns.indexOf(state.picked[1])];
     if (cellAt([i, j])) cellAt([i, j]).setAttribute("aria-selected", "true");
   }
   const pick = (a, b) => { state.picked = [a, b]; markPicked(); drawPair(); };
@@ -184,15 +187,15 @@
     if (!td) return;
     state.at = td.at;
     focusable();
-    pick(order[td.at[0]], order[td.at[1]]);
+    pick(rows[td.at[0]], columns[td.at[1]]);
   });
   matrix.addEventListener("keydown", (event) => {
     const td = event.target.closest("td");
     if (!td) return;
     const [i, j] = td.at;
     const moves = { ArrowUp: [i - 1, j], ArrowDown: [i + 1, j], ArrowLeft: [i, j - 1], ArrowRight: [i, j + 1],
-      Home: [i, 0], End: [i, n - 1], PageUp: [0, j], PageDown: [n - 1, j] };
-    if (event.key === "Enter" || event.key === " ") pick(order[i], order[j]);
+      Home: [i, 0], End: [i, n], PageUp: [0, j], PageDown: [n, j] };
+    if (event.key === "Enter" || event.key === " ") pick(rows[i], columns[j]);
     else if (event.key === "Escape") hideTip();
     else if (moves[event.key]) {
       state.at = moves[event.key];
@@ -212,7 +215,7 @@
     matrix.tBodies[0].rows[at[0]].cells[0].classList.add("lit");
   }
   function showTip(td) {
-    const [a, b] = td.at.map((k) => order[k]), m = meta();
+    const a = rows[td.at[0]], b = columns[td.at[1]], m = meta();
     const v = valueAt(state.metric, state.statistic, state.group, a, b);
     const count = a === b ? null : valueAt(state.metric, "n", state.group, a, b);
     light(td.at);
@@ -308,7 +311,8 @@
   function extremes(data, row, a, b) {
     if (!data.extremes) return el("p", { class: "note", text: "The scores of single images were not kept." });
     const all = state.group < 0 ? "" : ", of all images";
-    const [least, most] = ["least", "most"].map((end) => data.extremes[end][row]);
+    const half = Math.max(1, Math.floor(data.values.n[row] / 2)); // of few images none is at both ends
+    const [least, most] = ["least", "most"].map((end) => data.extremes[end][row].slice(0, half));
     const shown = page.pictures.map((p, k) => [p.image, data.shown[row][k]]).filter(([, v]) => known(v));
     const sign = meta().kind === "similarity" ? 1 : -1;
     shown.sort((x, y) => sign * (x[1] - y[1]));
@@ -415,14 +419,18 @@
     const models = orderNow();
     $("gallery").className = n > 6 ? "wide" : "";
     $("gallery").style.setProperty("--tile", n > 24 ? "58px" : "84px");
-    put($("gallery"), imageList("The models differ most on", ranking.least, models), imageList("The models agree most on", ranking.most, models));
+    const half = Math.max(1, Math.floor(page.image_count / 2));
+    put($("gallery"), imageList("The models differ most on", ranking.least.slice(0, half), models),
+      imageList("The models agree most on", ranking.most.slice(0, half), models));
   }
 
   // The pair that is shown before any is clicked: the least alike by the first metric.
   function farthest() {
     const sign = page.metrics[0].kind === "similarity" ? 1 : -1;
-    const rows = page.pairs.map(([a, b]) => [valueAt(0, state.statistic, -1, a, b), a, b]).filter(([v]) => known(v));
-    return rows.length ? rows.reduce((x, y) => (sign * y[0] < sign * x[0] ? y : x)).slice(1) : null;
+    const scored = page.pairs.map(([a, b]) => [valueAt(0, state.statistic, -1, a, b), a, b]).filter(([v]) => known(v));
+    if (!scored.length) return page.pairs.length ? page.pairs[0] : null;
+    const ends = scored.reduce((x, y) => (sign * y[0] < sign * x[0] ? y : x)).slice(1);
+    return ends[0] === page.reference ? ends.reverse() : ends;
   }
 
   // -- Controls ------------------------------------------------------------------------------------------------
@@ -460,6 +468,7 @@
     draw();
   });
 
+  $("pair").hidden = !page.pairs.length;
   if (metricData(0).tree) state.order = "cluster";
   state.picked = farthest();
   syncControls();

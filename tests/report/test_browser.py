@@ -262,7 +262,7 @@ def test_screen_readers_find_headers_and_names(page):
     assert page.get_by_role("combobox", name="Order").count() == 1
     assert page.get_by_role("radio", name="pearson").is_checked()
     assert page.locator("img:not([alt]), svg[role=img]:not([aria-label])").count() == 0
-    assert page.locator("#pair").get_attribute("aria-live") == "polite"
+    assert page.locator("#pair-title").get_attribute("aria-live") == "polite"
 
 
 def invented(models, images):
@@ -324,3 +324,35 @@ def test_50_models_fit_and_answer(tmp_path, open_page):
     cell(page, 49, 0).click()
     assert cell(page, 49, 0).get_attribute("aria-selected") == "true"
     assert cell(page, 49, 0).bounding_box()["x"] == before["x"]  # lighting up a name moves nothing
+
+
+def test_a_comparison_with_a_reference_is_one_column(tmp_path, open_page):
+    rng = np.random.default_rng(0)
+    maps = {name: rng.random((5, 8, 8)) for name in ("vit", "fixations", "vgg")}
+    scores = salzarr.compare(maps, "mse, kl", reference="fixations").compute()
+    path = tmp_path / "report.html"
+    path.write_text(render(Contents(summarize(scores), scores)), "utf-8")
+    page = open_page(path)
+    assert shown_order(page) == ["vit", "vgg"]
+    assert page.locator("#matrix thead th").all_text_contents()[1:] == ["fixations"]
+    pick_metric(page, "kl")
+    cell(page, 1, 0).click()
+    expected = float(salzarr.to_matrix(summarize(scores), "kl").sel(model_a="vgg", model_b="fixations"))
+    assert float(page.locator("#pair-body .big data").get_attribute("value")) == expected
+    cell(page, 1, 0).press("End")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    assert page.locator("#pair-title").text_content() == "vit → fixations"
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_page_of_few_models_works(models, tmp_path, open_page):
+    rng = np.random.default_rng(0)
+    scores = salzarr.compare({name: rng.random((1, 8, 8)) for name in "ab"}, "mse").compute()
+    scores = scores.isel(pair=slice(0, models - 1)).assign_attrs(models=["a", "b"][:models])
+    path = tmp_path / "report.html"
+    path.write_text(render(Contents(summarize(scores), scores)), "utf-8")
+    page = open_page(path)
+    assert shown_order(page) == ["a", "b"][:models]
+    assert page.locator("#pair").is_visible() == (models > 1)
+    cell(page, 0, 0).click()
