@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from salzarr.cli import run
+
 SALZARR = Path(sys.executable).with_name("salzarr")
 
 
@@ -212,15 +214,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "code", "word"), WRONG, ids=[" ".join(w[0]) for w in WRONG])
-def test_a_mistake_gets_one_sentence_and_its_exit_code(
-    compared, arguments, code, word, tmp_path, monkeypatch
-):
+def test_a_mistake_gets_one_sentence(compared, arguments, code, word, tmp_path, monkeypatch, capsys):
     folder, *_ = compared
     monkeypatch.chdir(tmp_path)
     places = {"store": folder / "maps.zarr", "results": folder / "results", "new": tmp_path / "new"}
-    done = salzarr(*(argument.format(**places) for argument in arguments), code=code)
-    assert word in done.stderr
-    assert len([line for line in done.stderr.splitlines() if line.startswith("Error")]) == 1
+    assert run([argument.format(**places) for argument in arguments]) == code
+    said = capsys.readouterr().err
+    assert word in said
+    assert len([line for line in said.splitlines() if line.startswith("Error")]) == 1
     assert not (tmp_path / "x.zarr").exists()
 
 
@@ -240,8 +241,6 @@ def test_help_is_quick_and_complete():
     shown = salzarr("--help").stdout
     assert all(command in shown for command in commands)
     assert "salzarr convert Models/ maps.zarr" in shown
-    for command in commands:
-        assert "Usage" in salzarr(command, "--help").stdout
     times = []
     for _ in range(3):
         began = time.perf_counter()
