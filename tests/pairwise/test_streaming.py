@@ -34,6 +34,7 @@ def expected(values):
     return np.array(rows).T
 
 
+@settings(deadline=None)
 @given(VALUES, st.lists(st.integers(0, 60), max_size=5))
 def test_parts_give_the_statistics_of_the_whole(values, cuts):
     edges = sorted({0, values.shape[1], *(min(cut, values.shape[1]) for cut in cuts)})
@@ -43,7 +44,7 @@ def test_parts_give_the_statistics_of_the_whole(values, cuts):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["normal", "exponential", "near one", "few values"]))
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_quartiles_are_within_a_percent_of_their_rank(seed, kind):
     rng = np.random.default_rng(seed)
     values = {
@@ -64,9 +65,8 @@ def test_quartiles_are_within_a_percent_of_their_rank(seed, kind):
 
 def test_a_constant_row_has_that_mean_and_no_spread():
     found = merged([Sketch.of(np.full((1, 7), 0.1), 4) for _ in range(9)]).statistics()[:, 0]
-    assert dict(zip(STATISTICS, found, strict=True)) == {
-        "n": 63, "mean": 0.1, "std": 0.0, "se": 0.0, "min": 0.1, "q25": 0.1, "median": 0.1, "q75": 0.1, "max": 0.1
-    }  # fmt: skip
+    spread = {"n": 63, "std": 0.0, "se": 0.0}
+    assert dict(zip(STATISTICS, found, strict=True)) == dict.fromkeys(STATISTICS, 0.1) | spread
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_statistics_are_those_of_a_summary(gaps, tmp_path):
     metrics = "mse,pearson,ssim,kl"
     streamed = compare(gaps, metrics, out=tmp_path / "r", scores="none")
     summary = summarize(compare(gaps, metrics))
-    assert not list((tmp_path / "r").iterdir())
+    assert not list((tmp_path / "r").glob("*"))
     for name in summary.variables:
         if summary[name].dtype.kind == "f":
             np.testing.assert_allclose(streamed[name], summary[name], rtol=1e-9, atol=1e-12)
@@ -117,8 +117,8 @@ def test_a_failed_image_is_counted_and_named(tmp_path):
     store = store_of(maps, tmp_path / "maps.zarr")
     with pytest.warns(UserWarning, match=r"1 of 12 images could not be scored: 0006 \(raising: ZeroDivision"):
         summary = compare(store, ["mse", metric(raising)], out=tmp_path / "r", scores="none")
-    assert summary.raising.sel(statistic="n").values.tolist() == [11, 12, 11]
-    assert summary.raising_reason.sel(reason="failed").values.tolist() == [1, 0, 1]
+    assert summary.raising.sel(statistic="n").values.tolist() == [11, 11, 11]
+    assert summary.raising_reason.sel(reason="failed").values.tolist() == [1, 1, 1]
     assert list(summary.attrs["failed"]) == ["0006"]
     assert (summary.mse.sel(statistic="n") == 12).all()
 
