@@ -108,7 +108,7 @@ class Level(NamedTuple):
     arcs : (node,) uint8
         Bit k: mass can leave in direction k; bit 4 + k: mass can come from direction k.
     surplus, deficit, label, waiting
-        Scratch of the searches: two lists of nodes, distances, flags.
+        Scratch of the searches: two lists of nodes, distances, and whether a node is on a list or stranded.
     """
 
     shape: Shape
@@ -316,13 +316,13 @@ def _prolong(coarse_shape: Shape, coarse: Nodes, shape: Shape, fine: Nodes) -> N
 
 @jit
 def _solve_level(level: Level) -> None:
-    """Bring all excess to where it is missing, by flow and potentials that prove each other optimal."""
+    """Bring all surplus to where mass is missing, by flow and potentials that prove each other optimal."""
     _find_arcs(level)
     pixels = level.shape[0] * level.shape[1]
     waves = 0
     while True:
         positive, negative = _survey(level)
-        if positive == 0:
+        if negative == 0:
             return
         sign = 1 if positive >= negative or waves == WAVES else -1
         reached, met = _reach(level, sign, positive, negative)
@@ -333,7 +333,9 @@ def _solve_level(level: Level) -> None:
             _wave(level, sign, reached)
             waves += 1
         else:
-            _push_relabel(level, positive, 50 + pixels // 10)
+            if met < positive:
+                _strand(level, positive)
+            _push_relabel(level, met, 50 + pixels // 10)
 
 
 @jit
@@ -367,16 +369,31 @@ def _find_arcs(level: Level) -> None:
 
 @jit
 def _survey(level: Level) -> tuple[int, int]:
-    """List the nodes that have too much and too little; return how many there are of each."""
-    excess, surplus, deficit = level.excess, level.surplus, level.deficit
+    """List the nodes that have too much, unless stranded, and too little; return how many there are."""
+    excess, surplus, deficit, waiting = level.excess, level.surplus, level.deficit, level.waiting
     positive = 0
     negative = 0
     for u in range(excess.size):
         surplus[positive] = u
-        positive += excess[u] > 0
+        positive += (excess[u] > 0) & (waiting[u] == 0)
         deficit[negative] = u
         negative += excess[u] < 0
     return positive, negative
+
+
+@jit
+def _strand(level: Level, positive: int) -> None:
+    """Take the surplus that cannot reach any deficit off the list, until potentials are raised.
+
+    No push can change that, and a search that has met all the others can stop.
+    """
+    surplus, label, waiting = level.surplus, level.label, level.waiting
+    live = 0
+    for i in range(positive):
+        u = surplus[i]
+        surplus[live] = u
+        live += label[u] < FAR
+        waiting[u] = label[u] == FAR
 
 
 @jit
@@ -525,6 +542,7 @@ def _raise_potentials(level: Level) -> None:
     excess, arcs, label, potential = level.excess, level.arcs, level.label, level.potential
     height, width = level.shape
     steps, stride = level.steps, width + 1
+    level.waiting[:] = 0
     queue, later = level.deficit, level.surplus
     label[:] = -1
     missing = 0
