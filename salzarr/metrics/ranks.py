@@ -25,7 +25,37 @@ CONSTANT = frozenset({Reason.CONSTANT})
 
 
 @jit
-def _average_ranks(row: NDArray[Any], order: NDArray[np.intp], ranks: NDArray[np.float64]) -> None:
+def _sortable(bits: NDArray[np.uint32], keys: NDArray[np.uint64]) -> None:
+    """Integers that sort as float32 of these bits do, each with its place in the lower half."""
+    for i in range(bits.size):
+        high = bits[i]
+        high = ~high if high >> np.uint32(31) else high | np.uint32(1 << 31)
+        keys[i] = np.uint64(high) << np.uint64(32) | np.uint64(i)
+
+
+def ascending(row: NDArray[Any]) -> NDArray[Any]:
+    """Places of a row's values in ascending order.
+
+    Parameters
+    ----------
+    row : (n,) float32 or float64
+
+    Returns
+    -------
+    (n,) unsigned or signed integer
+        Of float32 found by sorting values and places as one integer, which NumPy does with SIMD: 0.2 ms of
+        50,176 values, where argsort takes 0.4 to 0.8.
+    """
+    if row.dtype != np.float32:
+        return np.argsort(row)
+    keys = np.empty(row.size, np.uint64)
+    _sortable((row + 0).view(np.uint32), keys)  # + 0 makes one zero of two
+    keys.sort()
+    return keys.astype(np.uint32)
+
+
+@jit
+def _average_ranks(row: NDArray[Any], order: NDArray[Any], ranks: NDArray[np.float64]) -> None:
     """Ranks from 0 with ties at their average, doubled so that they are whole numbers."""
     first = 0
     for i in range(1, row.size + 1):
@@ -54,7 +84,7 @@ def ranked(rows: NDArray[Any]) -> Scores:
     """
     ranks = np.empty(rows.shape)
     for index in np.ndindex(rows.shape[:-1]):
-        _average_ranks(rows[index], np.argsort(rows[index]), ranks[index])
+        _average_ranks(rows[index], ascending(rows[index]), ranks[index])
     return ranks
 
 
@@ -94,7 +124,7 @@ def spearman() -> Metric:
 
 def _ordered(row: NDArray[Any]) -> tuple[Integers, Integers, Integers, int]:
     """Pixels in ascending order, dense ranks, where each rank starts, and pairs of pixels that tie."""
-    order = np.argsort(row)
+    order = ascending(row)
     steps = np.diff(row[order], prepend=row[order[:1]]) != 0
     dense = np.empty(row.size, np.int32)
     dense[order] = np.cumsum(steps)

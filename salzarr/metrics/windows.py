@@ -31,40 +31,41 @@ pixels wide, 0.9 MB, stays in a second-level cache while 45 pairs read it."""
 
 
 @jit(**SIMD)
+def _multiply(a: Floats, b: Floats, first: int, rows: int, out: Floats) -> None:
+    """Products of the rows of two maps from ``first`` on."""
+    for y in range(rows):
+        for x in range(out.shape[1]):
+            out[y, x] = a[first + y, x] * b[first + y, x]
+
+
+@jit(**SIMD)
 def _columns(
-    a: Floats, b: Floats, y: int, weights: Floats, taps: tuple[int, ...], running: bool, out: Floats
+    values: Floats, y: int, weights: Floats, taps: tuple[int, ...], running: bool, out: Floats
 ) -> None:
-    """Weighted sums down the columns of a * b, over the window whose first row is y.
+    """Weighted sums down the columns of the window whose first row is y.
 
     Where they run on from those at y - 1, of equal weights, only the rows that enter and leave are touched.
     """
     window = len(taps)
     if running:
         for x in range(out.size):
-            out[x] += weights[0] * (a[y + window - 1, x] * b[y + window - 1, x] - a[y - 1, x] * b[y - 1, x])
+            out[x] += weights[0] * (values[y + window - 1, x] - values[y - 1, x])
     else:
         for x in range(out.size):
             s = 0.0
             for k in range(window):
-                s += weights[k] * (a[y + k, x] * b[y + k, x])
+                s += weights[k] * values[y + k, x]
             out[x] = s
 
 
 @jit(**SIMD)
 def _means(
-    a: Floats,
-    b: Floats,
-    first: int,
-    rows: int,
-    weights: Floats,
-    taps: tuple[int, ...],
-    uniform: bool,
-    out: Floats,
+    values: Floats, first: int, rows: int, weights: Floats, taps: tuple[int, ...], uniform: bool, out: Floats
 ) -> None:
-    """Weighted means of a * b under the windows of some rows from ``first`` on."""
-    columns = np.empty(a.shape[1])
+    """Weighted means of the values under the windows of some rows from ``first`` on."""
+    columns = np.empty(values.shape[1])
     for y in range(rows):
-        _columns(a, b, first + y, weights, taps, uniform and y > 0, columns)
+        _columns(values, first + y, weights, taps, uniform and y > 0, columns)
         for x in range(out.shape[1]):
             s = 0.0
             for k in range(len(taps)):
@@ -74,19 +75,18 @@ def _means(
 
 @jit(**SIMD)
 def _sum_of_similarities(
-    a: Floats, b: Floats, first: int, rows: int,
-    mean_a: Floats, mean_b: Floats, variance_a: Floats, variance_b: Floats,
+    products: Floats, rows: int, mean_a: Floats, mean_b: Floats, variance_a: Floats, variance_b: Floats,
     offset_a: float, offset_b: float, weights: Floats, taps: tuple[int, ...], uniform: bool,
     c1: float, c2: float, luminance: float,
 ) -> float:  # fmt: skip
-    """Sum of SSIM of two centred maps over a strip of windows, whose moments are given.
+    """Sum of SSIM over a strip of windows, from the products of two centred maps and their moments.
 
     With 0 for luminance, which makes that factor 1, of contrast times structure.
     """
-    columns = np.empty(a.shape[1])
+    columns = np.empty(products.shape[1])
     total: float = 0.0
     for y in range(rows):
-        _columns(a, b, first + y, weights, taps, uniform and y > 0, columns)
+        _columns(products, y, weights, taps, uniform and y > 0, columns)
         row = 0.0
         for x in range(mean_a.shape[1]):
             s = 0.0
@@ -139,7 +139,8 @@ def similarities(
     models, height, width = centred.shape
     height, width = height - len(taps) + 1, width - len(taps) + 1
     means, variances = np.empty((models, STRIP, width)), np.empty((models, STRIP, width))
-    ones = np.ones(centred.shape[1:])
+    border = len(taps) - 1
+    products = np.empty((STRIP + border, centred.shape[2]))
     offsets = np.empty(models)
     for m in range(models):
         offsets[m] = centre(maps[m, image].reshape(-1), scale, centred[m].reshape(-1))
@@ -148,17 +149,19 @@ def similarities(
         rows = min(STRIP, height - first)
         for m in range(models):
             mean, variance = means[m], variances[m]
-            _means(centred[m], ones, first, rows, weights, taps, uniform, mean)
-            _means(centred[m], centred[m], first, rows, weights, taps, uniform, variance)
+            _means(centred[m], first, rows, weights, taps, uniform, mean)
+            _multiply(centred[m], centred[m], first, rows + border, products)
+            _means(products, 0, rows, weights, taps, uniform, variance)
             for y in range(rows):
                 for x in range(width):
                     variance[y, x] = max(variance[y, x] - mean[y, x] * mean[y, x], 0.0)
         for pair in range(len(pairs)):
             if wanted[pair]:
                 a, b = pairs[pair]
+                _multiply(centred[a], centred[b], first, rows + border, products)
                 scores[pair] += _sum_of_similarities(
-                    centred[a], centred[b], first, rows, means[a], means[b], variances[a], variances[b],
-                    offsets[a], offsets[b], weights, taps, uniform, c1, c2, luminance,
+                    products, rows, means[a], means[b], variances[a], variances[b], offsets[a], offsets[b],
+                    weights, taps, uniform, c1, c2, luminance,
                 )  # fmt: skip
     mean_scores: Floats = scores / (height * width)
     return mean_scores
