@@ -34,7 +34,7 @@ from salzarr.compiled import jit
 from salzarr.errors import RunError, ShapeError
 from salzarr.transport import masses
 from salzarr.transport.plane import FAR, GRAIN, Nodes, conjugate, gather
-from salzarr.transport.simplex import Tree, certified, cost, lower, plant, rows
+from salzarr.transport.simplex import Tree, certified, cost, lowered, plant, rows, sweep
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -145,13 +145,20 @@ def solve(excess: Integers, coarse: Floats, rtol: float) -> Solution:
     tree = plant(nodes, potential.copy())
     high = cost(tree, nodes)
     threshold = FIRST_THRESHOLD
-    while threshold >= 0.0 and (rtol == 0.0 or high - low > 2.0 * rtol * low):
-        threshold = lower(tree, nodes, threshold)
+    queue = np.empty(nodes.sources, np.int32)
+    while threshold >= 0.0 and (rtol == 0.0 or high > (1.0 + 2.0 * rtol) * low):
+        enough = high - (1.0 + 2.0 * rtol) * low if rtol > 0.0 else np.inf
+        violating, fallen = sweep(tree, nodes, threshold, enough, queue)
+        if fallen >= enough:
+            high = cost(tree, nodes)
+            continue
+        former = threshold
+        threshold = lowered(threshold, violating, nodes)
         high = cost(tree, nodes)
         if threshold < 0.0:
             feasible = tree.potential
             low = high
-        elif rtol > 0.0:
+        elif rtol > 0.0 and threshold < former:
             trial = tree.potential.copy()
             bound = dual(nodes, trial)
             if bound > low:
