@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salzarr.errors import UsageError
-from salzarr.plot.matrix import arrange, draw_cells, draw_legend, require_statistics
+from salzarr.plot.matrix import Cells, arrange, draw_legend, legend_label, require_statistics
 from salzarr.plot.style import (
     COUNT,
     colour_scale,
@@ -22,7 +22,7 @@ from salzarr.schema import STATISTIC
 from salzarr.statistics.groups import GROUP
 from salzarr.statistics.rows import model_names
 from salzarr.statistics.structure import cluster, distances
-from salzarr.statistics.summary import NO_SELF, to_matrix
+from salzarr.statistics.summary import to_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,57 +91,37 @@ def group_panels(
     matrices = [to_matrix(part, slug, statistic).values[np.ix_(rows, rows)] for part in parts]
     own = np.eye(len(known), dtype=bool)
     scale = colour_scale(variable.attrs, [m[~own] for m in matrices], statistic, stretch=stretch)
-    labels = [short(known if names is None else names, 18)[k] for k in rows]
+    labels = [short(known if names is None else names, 18)[k] for k in rows] if len(known) <= NAMED else []
 
     across = min(COLUMNS, len(parts))
-    down = math.ceil(len(parts) / across)
     panel = 2.1 if len(known) <= 15 else 2.8
-    named = len(known) <= NAMED
-    font = min(7.0, max(4.0, panel * 72 / len(known) * 0.8))
-    room = 0.6 * font * max(map(len, labels)) / 72 if named else 0.0
-    wide, high = across * (panel + 0.2), down * (panel + 0.5)
+    wide, high = across * (panel + 0.2), math.ceil(len(parts) / across) * (panel + 0.5)
+    room = 0.06 * max(map(len, labels), default=0)
     ax = ensure_axes(ax, (wide + room + 1.2, high + room + 0.8))
     ax.axis("off")
+    gone = False
     for k, (label, part, values) in enumerate(zip(chosen, parts, matrices, strict=True)):
         row, column = divmod(k, across)
-        box = (
-            column * (panel + 0.2) / wide,
-            1 - (row * (panel + 0.5) + panel + 0.3) / high,
-            panel / wide,
-            panel / high,
+        left, top = column * (panel + 0.2), row * (panel + 0.5) + 0.3
+        inset = ax.inset_axes(
+            (left / wide, 1 - (top + panel) / high, panel / wide, panel / high), anchor="NW"
         )
-        inset = ax.inset_axes(box)
-        draw_cells(inset, values, scale, own, np.zeros_like(own))
-        inset.set_anchor("NW")
-        counts = part[slug].sel({STATISTIC: COUNT}).values
-        inset.set_title(
-            f"{short([label], 26)[0]}  n = {_range(counts)}", loc="left", fontsize=8, parse_math=False
-        )
-        name_ticks(
-            inset,
-            "y",
-            range(len(rows)) if named and column == 0 else [],
-            labels if named and column == 0 else [],
-            font,
-        )
-        last = named and k + across >= len(parts)
-        name_ticks(inset, "x", range(len(rows)) if last else [], labels if last else [], font)
-    spec, unit = str(variable.attrs.get("spec", slug)), variable.attrs.get("unit")
-    draw_legend(
-        ax,
-        scale,
-        f"{statistic}, {unit}" if unit and statistic != COUNT else statistic,
-        1.01,
-        high,
-        gone=any(np.isnan(m[~own]).any() for m in matrices),
-        flip=variable.attrs["kind"] == "dissimilarity" and statistic not in NO_SELF,
-    )
+        cells = Cells(values, scale, own, np.zeros_like(own))
+        font = min(7.0, cells.draw(inset))
+        gone |= bool(cells.gone.any())
+        title = f"{short([label], 26)[0]}  n = {_range(part[slug].sel({STATISTIC: COUNT}).values)}"
+        inset.set_title(title, loc="left", fontsize=8, parse_math=False)
+        for axis, outer in (("y", column == 0), ("x", k + across >= len(parts))):
+            named = labels if outer else []
+            name_ticks(inset, axis, range(len(named)), named, font)
+    draw_legend(ax, scale, legend_label(variable, statistic), away=0.1 / high, ratio=high / wide, gone=gone)
     of = (
-        "each group"
-        if len(chosen) == groups.sizes[GROUP]
-        else f"the largest of {groups.sizes[GROUP]:,} groups"
+        f"the largest of {groups.sizes[GROUP]:,} groups"
+        if len(chosen) < groups.sizes[GROUP]
+        else "each group"
     )
-    heading(ax, f"{spec} by group of images", f"{statistic} over the images of {of}; n: images")
+    title = f"{variable.attrs.get('spec', slug)} by group of images"
+    heading(ax, title, f"{statistic} over the images of {of}; n: images")
     return ax
 
 

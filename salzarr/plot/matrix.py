@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,9 +28,10 @@ from salzarr.plot.style import (
     numbers,
     short,
 )
+from salzarr.schema import DIRECTION, MODEL_A, MODEL_B, PAIR, STATISTIC
 from salzarr.statistics.rows import model_names
 from salzarr.statistics.structure import cluster, distances
-from salzarr.statistics.summary import NO_SELF, to_matrix
+from salzarr.statistics.summary import to_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 ANNOTATED = 15
 """Up to how many models the cells of a matrix carry their numbers."""
 
-_GONE: dict[str, Any] = {"facecolor": MISSING, "edgecolor": "#9aa1ac", "linewidth": 0}
+GONE: dict[str, Any] = {"facecolor": MISSING, "edgecolor": "#9aa1ac", "linewidth": 0}
 
 Order = Literal["given", "name", "cluster"]
 
@@ -108,86 +110,120 @@ def similarity_matrix(
         scores to cluster the models.
     """
     variable = metric_variable(summary, metric)
-    slug = str(variable.name)
-    directed = "direction" in variable.dims
+    slug, call = str(variable.name), str(variable.attrs.get("spec", variable.name))
     known = model_names(summary)
+    directed = DIRECTION in variable.dims
     if names is not None and len(names) != len(known):
         raise UsageError(
             f"{len(names)} names for {len(known)} models; give one per model, in the summary's order"
         )
     if triangle == "lower" and directed:
-        raise UsageError(
-            f"{variable.name} is directed, its two triangles differ; draw it with triangle='full'"
-        )
-    require_statistics(
-        variable, [statistic, *([f"{statistic}_low", f"{statistic}_high"] if interval else [])]
-    )
+        raise UsageError(f"{call} is directed, its two triangles differ; draw it with triangle='full'")
+    require_statistics(variable, [statistic, *_ends(statistic)] if interval else [statistic])
 
     matrix = to_matrix(summary, slug, statistic).values
+    scale = colour_scale(variable.attrs, matrix[~np.eye(len(known), dtype=bool)], statistic, stretch=stretch)
     tree = cluster(distances(summary, slug)) if order == "cluster" else None
     rows = columns = arrange(known, order, tree)
     reference = reference_model(summary)
     if reference is not None:
         rows, columns, tree = rows[rows != reference], np.array([reference]), None
-    values = matrix[np.ix_(rows, columns)]
-    own = rows[:, None] == columns[None, :]
-    hidden = (
-        np.triu(np.ones(values.shape, bool), 1)
-        if triangle == "lower" and reference is None
-        else np.zeros_like(own)
-    )
-    scale = colour_scale(variable.attrs, matrix[~np.eye(len(known), dtype=bool)], statistic, stretch=stretch)
+    at = np.ix_(rows, columns)
+    upper = np.arange(len(rows))[:, None] < np.arange(len(columns))
+    hidden = upper if triangle == "lower" and reference is None else np.zeros_like(upper)
+    cells = Cells(matrix[at], scale, own=rows[:, None] == columns, hidden=hidden)
 
     written = len(rows) <= ANNOTATED if annotate == "auto" else annotate
-    cell = max(0.085, min(0.62 if written else 0.3, 11 / len(rows)))
     labels = short(known if names is None else names)
-    margin = 0.075 * max(map(len, labels)) * min(1.0, cell / 0.14) + 0.5
-    show_tree = tree is not None and dendrogram
-    size = (len(columns) * cell + margin + (2.0 if show_tree else 1.1), len(rows) * cell + margin + 0.5)
-    ax = ensure_axes(ax, size)
-
-    draw_cells(ax, values, scale, own, hidden)
-    font = min(9.0, max(3.5, _cell_points(ax, len(rows)) * 0.8))
+    inch = max(0.085, min(0.62 if written else 0.3, 11 / len(rows)))
+    margin = 0.075 * max(map(len, labels)) * min(1.0, inch / 0.14) + 0.5
+    beside = 2.0 if tree is not None and dendrogram else 1.1
+    ax = ensure_axes(ax, (len(columns) * inch + margin + beside, len(rows) * inch + margin + 0.5))
+    font = cells.draw(ax)
     name_ticks(ax, "y", range(len(rows)), [labels[k] for k in rows], font)
     name_ticks(ax, "x", range(len(columns)), [labels[k] for k in columns], font)
     if directed:
-        call = variable.attrs.get("spec", variable.name)
         ax.set_ylabel("a (row)", color=MUTED, fontsize=8)
         ax.set_xlabel(f"b (column); each cell is {call}(a ‖ b)", color=MUTED, fontsize=8, parse_math=False)
     if written:
-        texts = np.reshape(numbers(values), values.shape).astype(object)
-        if interval:
-            ends = [
-                to_matrix(summary, slug, f"{statistic}_{end}").values[np.ix_(rows, columns)]
-                for end in ("low", "high")
-            ]
-            low, high = np.reshape(numbers(ends), (2, *values.shape)).astype(object)
-            texts = np.where(own | (texts == ""), texts, texts + "\n" + low + " – " + high)
-        write_numbers(ax, values, texts, scale, hidden, font)
-    if tree is not None and show_tree:
+        ends = [to_matrix(summary, slug, end).values[at] for end in _ends(statistic)] if interval else None
+        cells.write(ax, _texts(cells, ends))
+    if tree is not None and dendrogram:
         _draw_tree(ax, tree)
-    gone = bool((~np.isfinite(values) & ~own & ~hidden).any())
-    unit = variable.attrs.get("unit")
-    draw_legend(
-        ax,
-        scale,
-        f"{statistic}, {unit}" if unit and statistic != COUNT else statistic,
-        1.2 if show_tree else 1.03,
-        len(rows) * cell,
-        gone=gone,
-        flip=variable.attrs["kind"] == "dissimilarity" and statistic not in NO_SELF,
-    )
-    heading(
-        ax,
-        str(variable.attrs.get("spec", variable.name)) if title is None else title,
-        _note(summary, variable, statistic),
-    )
+    cells.legend(ax, legend_label(variable, statistic), away=0.2 if tree is not None and dendrogram else 0.03)
+    heading(ax, call if title is None else title, _note(variable, statistic))
     return ax
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Values that are drawn as squares in rows and columns.
+
+    Attributes
+    ----------
+    values : (row, column) float64
+        NaN where there is none: hatched, except in cells that are a model's own or hidden.
+    scale : Scale
+    own, hidden : (row, column) bool
+    """
+
+    values: NDArray[np.float64]
+    scale: Scale
+    own: NDArray[np.bool_]
+    hidden: NDArray[np.bool_]
+
+    @property
+    def gone(self) -> NDArray[np.bool_]:
+        """Which are hatched."""
+        return ~np.isfinite(self.values) & ~self.own & ~self.hidden
+
+    def draw(self, ax: Axes) -> float:
+        """Draw the squares, and return the font size in points that fits their rows."""
+        rows, columns = self.values.shape
+        shown = np.ma.masked_where(~np.isfinite(self.values) | self.hidden, self.values)
+        edge = 0.8 if rows <= 40 else 0.0
+        ax.pcolormesh(
+            np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, shown, cmap=self.scale.cmap,
+            norm=self.scale.norm, edgecolors="white" if edge else "none", linewidth=edge,
+            rasterized=rows > 60, zorder=2,
+        )  # fmt: skip
+        if self.gone.any():
+            squares = [Rectangle((j - 0.5, i - 0.5), 1, 1) for i, j in np.argwhere(self.gone)]
+            hatch = "////" if rows <= 40 else None
+            ax.add_collection(PatchCollection(squares, **GONE, hatch=hatch, zorder=1.5))
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
+        return min(9.0, max(3.5, self._points(ax) * 0.8))
+
+    def write(self, ax: Axes, texts: NDArray[Any]) -> None:
+        """Write a text into each cell that has a value, of a size that fits."""
+        dark = self.scale.dark(np.nan_to_num(self.values))
+        longest = max(len(line) for text in texts.flat for line in str(text).split("\n"))
+        size = min(9.0, self._points(ax) / (0.68 * max(longest, 3)))
+        for i, j in np.argwhere(np.isfinite(self.values) & ~self.hidden):
+            ax.text(
+                j, i, str(texts[i, j]), ha="center", va="center", fontsize=size, linespacing=1.35, zorder=3,
+                color="white" if dark[i, j] else INK, parse_math=False,
+            )  # fmt: skip
+
+    def legend(self, ax: Axes, label: str, away: float) -> None:
+        """Draw the colours at the right, ``away`` in heights of the axes."""
+        rows, columns = self.values.shape
+        draw_legend(ax, self.scale, label, away=away, ratio=rows / columns, gone=bool(self.gone.any()))
+
+    def _points(self, ax: Axes) -> float:
+        """Height of a row in points, as far as can be known before the figure is laid out."""
+        box, figure = ax.get_position(), ax.get_figure(root=True)
+        assert figure is not None
+        high = box.height * figure.get_figheight() / self.values.shape[0]
+        wide = box.width * figure.get_figwidth() / self.values.shape[1]
+        return float(min(high, wide) * 72)
 
 
 def require_statistics(variable: xr.DataArray, wanted: Sequence[str]) -> None:
     """Refuse a statistic that the summary does not hold."""
-    known = [str(s) for s in variable["statistic"].values]
+    known = [str(s) for s in variable[STATISTIC].values]
     for statistic in wanted:
         if statistic not in known:
             raise UsageError(f"the summary of {variable.name} has no {statistic!r}, only {', '.join(known)}")
@@ -211,73 +247,10 @@ def tree_lines(tree: Clustering) -> tuple[list[list[float]], list[list[float]]]:
 def reference_model(summary: xr.Dataset) -> int | None:
     """Find the model that is part of every pair, where the others are never compared."""
     known = model_names(summary)
-    if len(known) <= 2 or summary.sizes["pair"] == len(known) * (len(known) - 1) // 2:
+    if len(known) <= 2 or summary.sizes[PAIR] == len(known) * (len(known) - 1) // 2:
         return None
-    a, b = summary["model_a"].values, summary["model_b"].values
+    a, b = summary[MODEL_A].values, summary[MODEL_B].values
     return next((k for k, name in enumerate(known) if ((a == name) | (b == name)).all()), None)
-
-
-def draw_cells(
-    ax: Axes, values: NDArray[np.float64], scale: Scale, own: NDArray[np.bool_], hidden: NDArray[np.bool_]
-) -> None:
-    """Draw values as cells; those that are NaN are hatched, unless they are a model's own, or hidden."""
-    rows, columns = values.shape
-    shown = np.ma.masked_where(~np.isfinite(values) | hidden, values)
-    edge = 0.8 if rows <= 40 else 0.0
-    ax.pcolormesh(
-        np.arange(columns + 1) - 0.5,
-        np.arange(rows + 1) - 0.5,
-        shown,
-        cmap=scale.cmap,
-        norm=scale.norm,
-        edgecolors="white" if edge else "none",
-        linewidth=edge,
-        rasterized=rows > 60,
-        zorder=2,
-    )
-    gone = np.argwhere(~np.isfinite(values) & ~own & ~hidden)
-    if len(gone):
-        squares = [Rectangle((j - 0.5, i - 0.5), 1, 1) for i, j in gone]
-        ax.add_collection(PatchCollection(squares, **_GONE, hatch="////" if rows <= 40 else None, zorder=1.5))
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
-
-
-def write_numbers(
-    ax: Axes,
-    values: NDArray[np.float64],
-    texts: NDArray[Any],
-    scale: Scale,
-    hidden: NDArray[np.bool_],
-    font: float,
-) -> None:
-    """Write a text into each cell that has a value, of a size that fits."""
-    dark = scale.dark(np.nan_to_num(values))
-    longest = max(len(line) for text in texts.flat for line in str(text).split("\n"))
-    size = min(font, _cell_points(ax, len(values)) / (0.68 * max(longest, 3)))
-    for (i, j), value in np.ndenumerate(values):
-        if np.isfinite(value) and not hidden[i, j]:
-            ax.text(
-                j,
-                i,
-                str(texts[i, j]),
-                ha="center",
-                va="center",
-                fontsize=size,
-                zorder=3,
-                linespacing=1.35,
-                color="white" if dark[i, j] else INK,
-                parse_math=False,
-            )
-
-
-def _cell_points(ax: Axes, rows: int) -> float:
-    """Height of a cell in points, as far as can be known before the figure is laid out."""
-    box = ax.get_position()
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return float(min(box.height * figure.get_figheight(), box.width * figure.get_figwidth()) * 72 / rows)
 
 
 def _draw_tree(ax: Axes, tree: Clustering) -> None:
@@ -289,42 +262,53 @@ def _draw_tree(ax: Axes, tree: Clustering) -> None:
     side.axis("off")
 
 
-def draw_legend(
-    ax: Axes, scale: Scale, label: str, left: float, height: float, *, gone: bool = False, flip: bool = False
-) -> None:
-    """Draw the colours at the right of the cells, ``left`` in widths of the axes, whose height is in inches.
+def draw_legend(ax: Axes, scale: Scale, label: str, *, away: float, ratio: float, gone: bool) -> None:
+    """Draw the colours at the right of axes that are ``ratio`` times as high as wide, more alike at the top.
 
-    ``gone`` explains the hatching; ``flip`` puts small values at the top, where more alike is.
+    ``away`` is the distance in heights of the axes; ``gone`` adds what the hatching means.
     """
-    share = min(0.9, max(0.35, 3.2 / height))
-    bar = ax.inset_axes((left, 1 - share, 0.035, share))
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    share = min(0.9, max(0.35, 3.2 / (ax.get_position().height * figure.get_figheight())))
+    bar = ax.inset_axes((1 + away * ratio, 1 - share, 0.035 * ratio, share))
     Colorbar(bar, ScalarMappable(scale.norm, scale.cmap))
-    bar.set_ylim(scale.low, scale.high)
+    bar.set_ylim((scale.high, scale.low) if scale.flip else (scale.low, scale.high))
     bar.tick_params(labelsize=7, length=2, color=RULE, labelcolor=MUTED)
+    bar.set_ylabel(label, fontsize=8, color=MUTED, parse_math=False)
     for spine in bar.spines.values():
         spine.set_visible(False)
-    if flip:
-        bar.invert_yaxis()
     if gone:
-        bar.add_patch(
-            Rectangle((0, -0.09), 1, 0.045, transform=bar.transAxes, clip_on=False, hatch="////", **_GONE)
-        )
-        bar.annotate(
-            "no score",
-            (1.35, -0.0675),
-            xycoords="axes fraction",
-            fontsize=7,
-            color=MUTED,
-            va="center",
-            annotation_clip=False,
-        )
-    bar.set_ylabel(label, fontsize=8, color=MUTED, parse_math=False)
+        swatch = Rectangle((0, -0.09), 1, 0.045, transform=bar.transAxes, clip_on=False, hatch="////", **GONE)
+        bar.add_patch(swatch)
+        bar.annotate("no score", (1.35, -0.0675), xycoords="axes fraction", fontsize=7, color=MUTED,
+                     va="center", annotation_clip=False)  # fmt: skip
 
 
-def _note(summary: xr.Dataset, variable: xr.DataArray, statistic: str) -> str:
+def legend_label(variable: xr.DataArray, statistic: str) -> str:
+    """Name a statistic and its unit."""
+    unit = variable.attrs.get("unit")
+    return f"{statistic}, {unit}" if unit and statistic != COUNT else statistic
+
+
+def _ends(statistic: str) -> list[str]:
+    return [f"{statistic}_low", f"{statistic}_high"]
+
+
+def _texts(cells: Cells, ends: Sequence[NDArray[np.float64]] | None) -> NDArray[Any]:
+    """Say what each cell's number is, with its interval below where there is one."""
+    shape = cells.values.shape
+    texts = np.reshape(numbers(cells.values), shape).astype(object)
+    if ends is None:
+        return texts
+    low, high = np.reshape(numbers(ends), (2, *shape)).astype(object)
+    return np.where(cells.own | (texts == ""), texts, texts + "\n" + low + " – " + high)
+
+
+def _note(variable: xr.DataArray, statistic: str) -> str:
     """Say what the colours mean, and over how many images."""
-    itself = f"{variable.attrs['self_value']:g} = identical"
-    counts = variable.sel(statistic="n").values
+    counts = variable.sel({STATISTIC: COUNT}).values
     least, most = (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
     images = f"{most:,} images" if least == most else f"{least:,}–{most:,} images (n differs among pairs)"
-    return f"{statistic} over {images} · {variable.attrs['kind']}, {itself}"
+    itself = float(variable.attrs["self_value"])
+    meaning = "" if np.isnan(itself) else f", {itself:g} = identical"
+    return f"{statistic} over {images} · {variable.attrs['kind']}{meaning}"

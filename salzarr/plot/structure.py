@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from salzarr.plot.matrix import draw_cells, draw_legend, write_numbers
+from salzarr.plot.matrix import Cells
 from salzarr.plot.style import (
     ACCENT,
     INK,
@@ -164,16 +164,16 @@ def metric_agreement(
     values, p = found["spearman"].values, found["p"].values
     own = np.eye(len(slugs), dtype=bool)
     labels = short(summary[slug].attrs.get("spec", slug) for slug in slugs)
-    scale = colour_scale(CORRELATION, values[~own])
-    cell = 0.55 if len(slugs) <= 15 else 0.36
-    ax = ensure_axes(ax, (len(slugs) * cell + 0.08 * max(map(len, labels)) + 1.6, len(slugs) * cell + 1.9))
     nothing = np.zeros_like(own)
-    draw_cells(ax, values, scale, nothing, nothing)
-    name_ticks(ax, "y", range(len(slugs)), labels, 8.5)
-    name_ticks(ax, "x", range(len(slugs)), labels, 8.5)
+    cells = Cells(values, colour_scale(CORRELATION, values[~own]), nothing, nothing)
+    inch = 0.55 if len(slugs) <= 15 else 0.36
+    side = len(slugs) * inch + 0.08 * max(map(len, labels))
+    ax = ensure_axes(ax, (side + 1.6, side + 1.0))
+    font = cells.draw(ax)
+    name_ticks(ax, "y", range(len(slugs)), labels, font)
+    name_ticks(ax, "x", range(len(slugs)), labels, font)
     texts = np.reshape(numbers(values), values.shape).astype(object)
-    texts = np.where((p < 0.05) & ~own, texts + "*", texts)
-    write_numbers(ax, values, texts, scale, nothing, 8.5)
-    draw_legend(ax, scale, "Spearman", 1.03, len(slugs) * cell, gone=bool(np.isnan(values).any()))
+    cells.write(ax, np.where((p < 0.05) & ~own, texts + "*", texts))
+    cells.legend(ax, "Spearman", away=0.03)
     heading(ax, "Agreement of the metrics", "rank correlation over pairs of models; * p < 0.05 (Mantel)")
     return ax

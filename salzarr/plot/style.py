@@ -56,6 +56,11 @@ class Scale:
     low: float
     high: float
 
+    @property
+    def flip(self) -> bool:
+        """Whether low values are alike, so that a legend has them at its top."""
+        return self.cmap.name.endswith("_r")
+
     def rgba(self, values: ArrayLike) -> NDArray[np.float64]:
         """Colours (..., 4) of values."""
         return np.asarray(self.cmap(self.norm(np.asarray(values, float))))
@@ -171,7 +176,7 @@ def numbers(values: ArrayLike) -> list[str]:
     >>> numbers([21.2132, 8.0]), numbers([0.0123, 0.0004])
     (['21.2', '8.0'], ['0.012', '0.000'])
     """
-    flat = np.asarray(values, float).ravel()
+    flat = np.asarray(values, float).ravel() + 0.0  # no -0
     most = float(np.abs(flat[np.isfinite(flat)]).max(initial=0.0))
     digits = math.floor(math.log10(most)) if most else 0
     if not -4 < digits < 5:

@@ -90,7 +90,7 @@ def statistics(
         looks[name] = {
             "scales": [_scale(scale, palettes) for scale in scales],
             "spread": spread,
-            "flip": part.attrs["kind"] == "dissimilarity" and not spread,
+            "flip": scales[0].flip,
             "own": None if spread or name == "baseline" else numbers([part.attrs["self_value"]])[0],
         }
     by_group = [] if groups is None else [groups.sel({GROUP: label}) for label in groups[GROUP].values]

@@ -181,3 +181,13 @@ def test_saved_pictures_are_the_same_each_time_and_refer_to_nothing(summary, tmp
     root = ET.parse(tmp_path / "one.svg").getroot()
     links = [v for node in root.iter() for k, v in node.attrib.items() if k.endswith("href")]
     assert all(link.startswith(("#", "data:")) for link in links)
+
+
+def test_a_metric_that_does_not_say_what_itself_is_can_be_drawn(maps):
+    def brightest(a, b):
+        return float(abs(a.max() - b.max()))
+
+    summary = salzarr.summarize(salzarr.compare(maps, brightest).compute())
+    ax = similarity_matrix(summary)
+    assert "nan" not in ax.title.get_text()
+    assert drawn(ax)
