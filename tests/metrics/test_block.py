@@ -152,7 +152,7 @@ def test_a_feature_is_computed_once_while_metrics_want_it_and_then_freed(monkeyp
 
     seen, computed = [], []
     unit = mass._unit
-    monkeypatch.setattr(mass, "_unit", lambda flat: computed.append(1) or unit(flat))
+    monkeypatch.setattr(mass, "_unit", lambda mass: computed.append(1) or unit(mass))
     block = Block(RNG.random((3, 2, 8, 8)))
 
     def spy(a, b):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import pickle
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -166,4 +166,21 @@ def test_features_are_named_and_freed(name):
     assert set(metric.features) <= left
     metrics.score_block(block, [(0, 1)], [metric])
     assert not block._features
-    assert math.isfinite(metric.map_bytes + metric.image_bytes + metric.pair_bytes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_memory_is_below_what_the_metric_declares(name):
+    """Of NumPy's allocations; what kernels allocate inside is small."""
+    metric, pairs = ready(name), [(0, 1), (0, 2), (1, 2)]
+    side = max(160, metric.smallest)
+    maps = np.random.default_rng(2).random((3, 2, side, side)).astype(np.float32)
+    score(maps[:, :1], pairs, metric)  # compiled and imported
+    block = metrics.Block(maps)
+    tracemalloc.start()
+    try:
+        metrics.score_block(block, pairs, [metric])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    declared = 6 * metric.map_bytes + 3 * metric.image_bytes + metric.pair_bytes
+    assert peak < side * side * declared + 150_000
