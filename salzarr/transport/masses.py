@@ -57,6 +57,36 @@ def unit(shape: Sequence[int]) -> int:
     return 1 << exponent
 
 
+def relative(map2d: npt.ArrayLike) -> Floats:
+    """Check that a map is one of mass, and scale its peak to 1.
+
+    Parameters
+    ----------
+    map2d : (height, width) non-negative finite values with a positive sum, in any unit.
+
+    Returns
+    -------
+    (height, width) float64
+        Sums of huge or denormal values stay finite.
+
+    Raises
+    ------
+    InputError
+        If the map is not 2-D, or has a negative or non-finite pixel, or no mass.
+    """
+    values = np.asarray(map2d, dtype=np.float64)
+    if values.ndim != 2:
+        raise InputError(f"A map to transport must have 2 dimensions, not {values.ndim}.")
+    peak = values.max(initial=0.0)
+    if not (np.isfinite(peak) and peak > 0.0 and values.min() >= 0.0):
+        raise InputError(
+            "A map to transport needs finite, non-negative values with a positive sum; "
+            "normalise it first (for instance with normalize='abs')."
+        )
+    scaled: Floats = values / peak
+    return scaled
+
+
 def quantise(map2d: npt.ArrayLike) -> Masses:
     """Scale a map to unit mass and round it to integers that sum to ``unit(shape)`` exactly.
 
@@ -85,16 +115,8 @@ def quantise(map2d: npt.ArrayLike) -> Masses:
     array([[1, 0],
            [2, 1]])
     """
-    values = np.asarray(map2d, dtype=np.float64)
-    if values.ndim != 2:
-        raise InputError(f"A map to transport must have 2 dimensions, not {values.ndim}.")
-    peak = values.max(initial=0.0)
-    if not (np.isfinite(peak) and peak > 0.0 and values.min() >= 0.0):
-        raise InputError(
-            "A map to transport needs finite, non-negative values with a positive sum; "
-            "normalise it first (for instance with normalize='abs')."
-        )
-    running = np.cumsum(values / peak)  # the peak first: sums of huge or denormal values stay finite
+    values = relative(map2d)
+    running = np.cumsum(values)
     total = unit(values.shape)
     shares = np.rint(running * (total / running[-1])).astype(np.int64)
     masses: Masses = np.diff(shares, prepend=0).reshape(values.shape)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from salzarr.errors import MetricError, RunError
+from salzarr.errors import MetricError, RunError, ShapeError
 from salzarr.transport import masses
 
 if TYPE_CHECKING:
@@ -57,17 +57,11 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Featu
 
     Raises
     ------
-    ValueError
+    InputError
         If the map has a negative or non-finite pixel, or no mass: POT itself answers 0.0 to those.
     """
-    values = np.asarray(map2d, dtype=np.float64)
-    peak = values.max(initial=0.0)
-    if not (np.isfinite(peak) and peak > 0 and values.min() >= 0):
-        raise ValueError(
-            "A map to transport needs finite, non-negative values with a positive sum; "
-            "normalise it first (for instance with normalize='abs')."
-        )
-    blocks, side = masses.block_sums(values / peak, max(values.shape) if grid == "full" else grid)
+    values = masses.relative(map2d)
+    blocks, side = masses.block_sums(values, max(values.shape) if grid == "full" else grid)
     return Feature(blocks / blocks.sum(), side)
 
 
@@ -87,7 +81,7 @@ def distance(a: Feature, b: Feature, ground: Ground = "euclidean") -> float:
 
     Raises
     ------
-    ValueError
+    ShapeError
         If the two grids differ.
     MetricError
         If the cost matrix would be larger than 2 GiB.
@@ -108,7 +102,10 @@ def distance(a: Feature, b: Feature, ground: Ground = "euclidean") -> float:
     import ot
 
     if a.mass.shape != b.mass.shape or a.side != b.side:
-        raise ValueError(f"Maps on grids of {a.mass.shape} and {b.mass.shape} cannot be compared.")
+        raise ShapeError(
+            "The earth mover's distance compares maps of one shape on one grid, "
+            f"not {a.mass.shape} blocks of side {a.side} with {b.mass.shape} of side {b.side}."
+        )
     surplus = a.mass - b.mass
     sources, sinks = np.argwhere(surplus > 0), np.argwhere(surplus < 0)
     if not (len(sources) and len(sinks)):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salzarr.compiled import jit
+from salzarr.errors import ShapeError
+from salzarr.transport import masses
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -46,20 +48,13 @@ def prepare(map2d: npt.ArrayLike) -> Floats:
 
     Raises
     ------
-    ValueError
+    InputError
         If the map has a negative or non-finite pixel, or no mass.
     """
-    values = np.ascontiguousarray(map2d, dtype=np.float64)
-    peak = values.max(initial=0.0)
-    if not (np.isfinite(peak) and peak > 0 and values.min() >= 0):
-        raise ValueError(
-            "A map to slice needs finite, non-negative values with a positive sum; "
-            "normalise it first (for instance with normalize='abs')."
-        )
-    values = values / peak  # first: sums of huge or denormal values stay finite
+    values = masses.relative(map2d)
     sizes = np.abs(DIRECTIONS) @ np.array([values.shape[1] - 1, values.shape[0] - 1]) + 1
     cumulated = np.empty(int(sizes.sum()))
-    _project(values / values.sum(), DIRECTIONS, sizes, cumulated)
+    _project(np.ascontiguousarray(values / values.sum()), DIRECTIONS, sizes, cumulated)
     return cumulated
 
 
@@ -77,7 +72,7 @@ def distance(a: Floats, b: Floats) -> float:
 
     Raises
     ------
-    ValueError
+    ShapeError
         If the maps differ in shape.
 
     See Also
@@ -97,20 +92,20 @@ def distance(a: Floats, b: Floats) -> float:
     True
     """
     if a.shape != b.shape:
-        raise ValueError("Maps of different shapes cannot be compared.")
+        raise ShapeError("The sliced distance compares maps of one shape; these two differ.")
     return float(_sum_of_differences(a, b))
 
 
 @jit
 def _project(
-    masses: Floats, directions: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], cumulated: Floats
+    mass: Floats, directions: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], cumulated: Floats
 ) -> None:
     """Fill in the scaled distribution functions, one direction after another.
 
     The points p·x + q·y of one row y all leave the same remainder modulo p: kept apart by remainder, a row
     is added to consecutive places, at vector speed.
     """
-    height, width = masses.shape
+    height, width = mass.shape
     start = 0
     for d in range(len(directions)):
         p, q = directions[d]
@@ -121,9 +116,9 @@ def _project(
             target = by_remainder[point % apart, point // apart :]
             if p > 0:
                 for x in range(width):
-                    target[x] += masses[y, x]
+                    target[x] += mass[y, x]
             else:
-                target[0] += masses[y].sum()
+                target[0] += mass[y].sum()
         total = 0.0
         weight = 1.0 / (np.sqrt(float(p * p + q * q)) * len(directions))
         for point in range(sizes[d]):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from salzarr.compiled import jit
+from salzarr.errors import ShapeError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,7 +46,7 @@ def distance(a: Sorted, b: Sorted) -> float:
 
     Raises
     ------
-    ValueError
+    ShapeError
         If the maps have different numbers of pixels.
 
     See Also
@@ -58,7 +59,7 @@ def distance(a: Sorted, b: Sorted) -> float:
     2.0
     """
     if a.size != b.size:
-        raise ValueError("Maps of different sizes cannot be compared.")
+        raise ShapeError(f"Maps of {a.size} and {b.size} pixels cannot be compared.")
     return float(_mean_difference(a, b))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import ot
 import pytest
 
+from salzarr.errors import InputError, ShapeError
 from salzarr.transport import pot, sliced
 
 UNIT = sliced.DIRECTIONS / np.hypot(*sliced.DIRECTIONS.T)[:, None]
@@ -71,8 +72,8 @@ def test_transposed_and_mirrored_maps_are_as_far_apart():
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(ValueError, match="shapes"):
+    with pytest.raises(ShapeError, match="one shape"):
         distance(np.ones((4, 5)), np.ones((5, 5)))
     for bad in (np.zeros((2, 2)), -np.eye(2), np.full((2, 2), np.nan)):
-        with pytest.raises(ValueError, match="non-negative"):
+        with pytest.raises(InputError, match="non-negative"):
             sliced.prepare(bad)
