@@ -23,7 +23,7 @@ from salzarr.plot.style import (
     short,
 )
 from salzarr.schema import DIRECTION, IMAGE, MODEL_A, MODEL_B
-from salzarr.statistics.rows import rows_of
+from salzarr.statistics.rows import model_names, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,15 +88,11 @@ def score_distributions(
     scale = colour_scale(variable.attrs, median)
     for place, row in enumerate(chosen):
         _violin(ax, _scores_of(variable, row, len(ends)), place, scale.rgba(median[row]))
+    known = model_names(scores)
+    names = dict(zip(known, short(known, 20), strict=True))
     between = " → " if directed else " – "
-    names = dict(
-        zip(
-            {n for pair in labels for n in pair}, short({n for pair in labels for n in pair}, 20), strict=True
-        )
-    )
-    name_ticks(
-        ax, "y", range(len(chosen)), [between.join(names[n] for n in labels[row]) for row in chosen], 8
-    )
+    shown = [between.join(names[end] for end in labels[row]) for row in chosen]
+    name_ticks(ax, "y", range(len(chosen)), shown, 8)
     ax.set_ylim(max(len(chosen), 1) - 0.4, -0.6)
     _frame(ax)
     spec, unit = str(variable.attrs.get("spec", variable.name)), variable.attrs.get("unit")

@@ -19,7 +19,7 @@ from salzarr._version import __version__
 from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange, reference_model
 from salzarr.plot.style import plain
-from salzarr.report.data import Numbering, agreement, as_json, by_row, statistics, structure
+from salzarr.report.data import Numbering, agreement, as_json, by_row, numbers, statistics, structure
 from salzarr.report.images import add_images
 from salzarr.schema import (
     IMAGE,
@@ -101,10 +101,6 @@ class Contents:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _script(value: object) -> Markup:
-    return Markup(as_json(value))
-
-
 def render(contents: Contents) -> str:
     """Make the page.
 
@@ -113,63 +109,61 @@ def render(contents: Contents) -> str:
     str
         A whole HTML document.
     """
-    summary, groups = contents.summary, contents.groups
-    if groups is not None:
-        groups = groups.sel({GROUP: largest(groups, metric_names(summary)[0], PANELS)})
+    page, metrics = _data(contents)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    sources = files("salzarr") / "templates"
+    script = (sources / "report.js").read_text("utf-8")
+    return environment.from_string((sources / "report.html.j2").read_text("utf-8")).render(
+        page,
+        title=plain(contents.title),
+        version=__version__,
+        style=Markup((sources / "report.css").read_text("utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        page_data=Markup(as_json(page)),
+        metric_data=[Markup(as_json(metric)) for metric in metrics],
+        facts=_facts(contents),
+        group_count=0 if contents.groups is None else contents.groups.sizes[GROUP],
+        reason_rows=_reason_rows(contents.summary),
+        degenerate=_degenerate(contents),
+        consensus=_consensus(contents),
+        reliability=_reliability(contents.reliability),
+        commands=[plain(command) for command in contents.commands],
+        provenance=[(plain(name), plain(_text(value))) for name, value in contents.provenance.items()],
+    )
+
+
+def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Give what the page's script reads: the page's own data, and that of each metric."""
+    summary, groups, scores = contents.summary, contents.groups, contents.scores
     slugs, models = metric_names(summary), model_names(summary)
+    if groups is not None:
+        groups = groups.sel({GROUP: largest(groups, slugs[0], PANELS)})
     images: Numbering[int] = Numbering()
     palettes: Numbering[tuple[str, ...]] = Numbering()
-    data = [statistics(summary, groups, contents.corrected, slug, palettes) for slug in slugs]
-    pictures: list[dict[str, Any]] = []
-    if contents.scores is not None:
-        pictures = add_images(data, contents, slugs, images)
-    for slug, metric in zip(slugs, data, strict=True):
+    metrics = [statistics(summary, groups, contents.corrected, slug, palettes) for slug in slugs]
+    pictures = [] if scores is None else add_images(metrics, contents, slugs, images)
+    for slug, metric in zip(slugs, metrics, strict=True):
         metric |= structure(summary, slug)
-    agreed = agreement(summary, palettes) if len(slugs) > 1 else None
+    settings = json.loads(summary.attrs.get("bootstrap", "{}"))
     page = {
         "models": models,
         "by_name": arrange(models, "name").tolist(),
         "pairs": _pairs(summary, models),
         "reference": reference_model(summary),
         "metrics": [_definition(summary[slug].attrs, slug) for slug in slugs],
-        "statistics": list(dict.fromkeys(name for metric in data for name in metric["values"])),
+        "statistics": list(dict.fromkeys(name for metric in metrics for name in metric["values"])),
         "labels": LABELS,
         "reasons": [str(name) for name in summary[REASON].values],
-        "confidence": _confidence(summary),
-        "groups": _group_names(groups),
-        "agreement": agreed,
+        "confidence": f"{100 * settings['confidence']:g} %" if settings else "",
+        "groups": [] if groups is None else [str(label) for label in groups[GROUP].values],
+        "agreement": agreement(summary, palettes) if len(slugs) > 1 else None,
         "pictures": pictures,
-        "images": [str(contents.scores[IMAGE].values[k]) for k in images]
-        if contents.scores is not None
-        else [],
-        "image_count": 0 if contents.scores is None else contents.scores.sizes[IMAGE],
-        "no_pictures": "The maps were not at hand when it was written, so images are listed by name.",
+        "images": [] if scores is None else [str(scores[IMAGE].values[k]) for k in images],
+        "image_count": 0 if scores is None else scores.sizes[IMAGE],
         "colours": list(palettes),
     }
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    sources = files("salzarr") / "templates"
-    script = (sources / "report.js").read_text("utf-8")
-    return environment.from_string((sources / "report.html.j2").read_text("utf-8")).render(
-        title=plain(contents.title),
-        version=__version__,
-        style=Markup((sources / "report.css").read_text("utf-8")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        page=_script(page),
-        metric_data=[_script(metric) for metric in data],
-        facts=_facts(contents, len(models), len(slugs)),
-        groups=page["groups"],
-        group_count=0 if contents.groups is None else contents.groups.sizes[GROUP],
-        agreement=agreed,
-        metrics=page["metrics"],
-        reasons=page["reasons"],
-        reason_rows=_reason_rows(summary, slugs),
-        degenerate=_degenerate(contents.facts, models),
-        consensus=_consensus(contents.consensus, slugs),
-        reliability=_reliability(contents.reliability),
-        commands=[plain(command) for command in contents.commands],
-        provenance=[(plain(name), plain(_text(value))) for name, value in contents.provenance.items()],
-    )
+    return page, metrics
 
 
 def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:
@@ -182,7 +176,7 @@ def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:
         "spec": plain(attrs.get("spec", slug)),
         "definition": plain(attrs.get("definition", "")),
         "kind": attrs["kind"],
-        "self": float(attrs["self_value"]),
+        "self": numbers([attrs["self_value"]])[0],
         "range": f"{low} to {high}",
         "unit": plain(attrs.get("unit", "")),
         "directed": bool(attrs.get("directed", False)),
@@ -207,18 +201,11 @@ def _pairs(summary: xr.Dataset, models: Sequence[str]) -> list[list[int]]:
     return [[place[str(a)], place[str(b)]] for a, b in ends]
 
 
-def _confidence(summary: xr.Dataset) -> str:
-    settings = json.loads(summary.attrs.get("bootstrap", "{}"))
-    return f"{100 * settings['confidence']:g} %" if settings else ""
-
-
-def _group_names(groups: xr.Dataset | None) -> list[str]:
-    return [] if groups is None else [str(label) for label in groups[GROUP].values]
-
-
-def _facts(contents: Contents, models: int, metrics: int) -> list[tuple[str, str]]:
-    pairs = contents.summary.sizes[PAIR]
-    facts = [(f"{models:,}", "models"), (f"{pairs:,}", "pair" if pairs == 1 else "pairs")]
+def _facts(contents: Contents) -> list[tuple[str, str]]:
+    """Say how much was compared: (number, of what)."""
+    pairs, metrics = contents.summary.sizes[PAIR], len(metric_names(contents.summary))
+    facts = [(f"{len(model_names(contents.summary)):,}", "models")]
+    facts.append((f"{pairs:,}", "pair" if pairs == 1 else "pairs"))
     if contents.scores is not None:
         facts.append((f"{contents.scores.sizes[IMAGE]:,}", "images"))
     facts.append((f"{metrics:,}", "metric" if metrics == 1 else "metrics"))
@@ -227,24 +214,27 @@ def _facts(contents: Contents, models: int, metrics: int) -> list[tuple[str, str
     return [*facts, ("", f"written {date.today().isoformat()}")]
 
 
-def _reason_rows(summary: xr.Dataset, slugs: Sequence[str]) -> list[dict[str, Any]]:
+def _reason_rows(summary: xr.Dataset) -> list[dict[str, Any]]:
     """Count scored images over all pairs, and those that are not by reason."""
     rows = []
-    for slug in slugs:
+    for slug in metric_names(summary):
         scored = by_row(summary[slug].sel({STATISTIC: "n"}))[: summary.sizes[PAIR]]
         counts = [int(scored.sum()), *summary[reason_name(slug)].sum(PAIR).values.tolist()]
         rows.append({"metric": plain(summary[slug].attrs.get("spec", slug)), "counts": counts})
     return rows
 
 
-def _consensus(consensus: xr.Dataset | None, slugs: Sequence[str]) -> list[dict[str, Any]]:
+def _consensus(contents: Contents) -> list[dict[str, Any]]:
     """Give each model's mean agreement with the consensus of the others."""
+    consensus = contents.consensus
     if consensus is None:
         return []
-    means = [consensus[slug].sel({STATISTIC: "mean"}) for slug in slugs]
+    means = [consensus[slug].sel({STATISTIC: "mean"}) for slug in metric_names(contents.summary)]
     models = [str(name) for name in consensus[MODEL_A].values]
     columns = [np.asarray(mean.values).reshape(-1, len(models))[0] for mean in means]
-    return [{"model": plain(m), "values": [float(c[k]) for c in columns]} for k, m in enumerate(models)]
+    return [
+        {"model": plain(m), "values": [numbers([c[k]])[0] for c in columns]} for k, m in enumerate(models)
+    ]
 
 
 def _reliability(reliability: xr.Dataset | None) -> dict[str, str]:
@@ -260,11 +250,14 @@ def _reliability(reliability: xr.Dataset | None) -> dict[str, str]:
     }
 
 
-def _degenerate(facts: xr.Dataset | None, models: Sequence[str]) -> dict[str, Any] | None:
+def _degenerate(contents: Contents) -> dict[str, Any] | None:
     """Count each model's maps that are missing, not finite, constant, all zero or partly negative."""
+    facts, models = contents.facts, model_names(contents.summary)
     if facts is None:
         return None
-    facts = facts.sel({MODEL: [m for m in models if m in facts[MODEL].values]})
+    facts = facts.sel({MODEL: [model for model in models if model in facts[MODEL].values]})
+    if contents.scores is not None:
+        facts = facts.isel({IMAGE: np.isin(facts[IMAGE].values, contents.scores[IMAGE].values)})
     low, high, status = (facts[variable.name].values for variable in (MAP_MIN, MAP_MAX, MAP_STATUS))
     there = (status & Status.MISSING) == 0
     kinds = {

@@ -415,7 +415,7 @@
       return put($("gallery"));
     }
     $("gallery-note").textContent = `Ranked by ${meta().spec}, averaged over all pairs.`
-      + (page.pictures.length ? ` ${page.pictures.length} of ${brief(page.image_count)} images carry their maps in this report.` : ` ${page.no_pictures}`);
+      + (page.pictures.length ? ` ${page.pictures.length} of ${brief(page.image_count)} images carry their maps in this report.` : ` The maps were not at hand when it was written, so images are listed by name.`);
     const models = orderNow();
     $("gallery").className = n > 6 ? "wide" : "";
     $("gallery").style.setProperty("--tile", n > 24 ? "58px" : "84px");

@@ -220,3 +220,15 @@ def test_two_metrics_of_one_name_are_told_apart(read_page):
     scores = salzarr.compare(maps, "mse, mse:normalize=minmax").compute()
     page, _ = read_page(render(Contents(summarize(scores), scores)))
     assert [m["spec"] for m in page["metrics"]] == ["mse", "mse:normalize=minmax"]
+
+
+def test_a_users_own_metric_has_a_page(read_page):
+    def brightest(a, b):
+        return float(abs(a.max() - b.max()))
+
+    maps = {name: np.random.default_rng(k).random((4, 8, 8)) for k, name in enumerate("abc")}
+    scores = salzarr.compare(maps, brightest).compute()
+    page, metrics = read_page(render(Contents(summarize(scores), scores)))
+    assert page["metrics"][0]["self"] is None
+    assert metrics["brightest"]["looks"]["mean"]["own"] is None
+    assert metrics["brightest"]["tree"] is not None
