@@ -24,10 +24,10 @@ import numpy as np
 
 from salzarr.compiled import jit
 from salzarr.transport import masses
+from salzarr.transport.basis import Tree, rows
 from salzarr.transport.euclidean import Blocks, stack, swapped, transport
 from salzarr.transport.euclidean import distance as exact
 from salzarr.transport.plane import Nodes, conjugate
-from salzarr.transport.simplex import Tree, rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -25,6 +25,7 @@ Rubner, Tomasi and Guibas, "The earth mover's distance as a metric for image ret
 
 from __future__ import annotations
 
+import logging
 from math import floor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,14 +34,17 @@ import numpy as np
 from salzarr.compiled import jit
 from salzarr.errors import RunError, ShapeError
 from salzarr.transport import masses
+from salzarr.transport.basis import Tree, plant, rows
 from salzarr.transport.plane import FAR, GRAIN, Nodes, conjugate, gather
-from salzarr.transport.simplex import Tree, certified, cost, lowered, plant, rows, sweep
+from salzarr.transport.simplex import certified, cost, lowered, sweep
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
+
+logger = logging.getLogger(__name__)
 
 FIRST_THRESHOLD = 1.0  # pixel
 
@@ -206,6 +210,8 @@ def transport(a: Blocks, b: Blocks, rtol: float = 0.0) -> Solution | None:
         )
     if np.array_equal(a.masses, b.masses):
         return None
+    if not getattr(climb, "signatures", None):
+        logger.info("compiling the Euclidean transport: some seconds, once per machine")
     solution: Solution = climb(a.masses, b.masses, a.shapes, rtol)
     if solution.exact and not certified(solution.tree, solution.nodes):
         raise RunError("The transport simplex returned a flow that it cannot prove optimal; report this.")

@@ -83,27 +83,27 @@ def length(dy: float, dx: float) -> float:
 
 @jit(fastmath=True)
 def best(
-    ys: Floats, xs: Floats, prices: Floats, y: float, x: float, gain: float, floor_: float
+    ys: Floats, xs: Floats, prices: Floats, y: float, x: float, gain: float, beat: float
 ) -> tuple[float, int]:
-    """Find the point that maximises ``gain - price - distance`` from (y, x), if above `floor_`.
+    """Find the point that maximises ``gain - price - distance`` from (y, x), if above `beat`.
 
     Parameters
     ----------
     ys, xs, prices : (rows, LANES) float64; the price is FAR where there is no point.
     y, x, gain : float
         Where the mass starts, and what it is worth there.
-    floor_ : float
+    beat : float
         Only points that beat this count. A good guess makes the search fast.
 
     Returns
     -------
     value : float
-        The maximum, or `floor_`.
+        The maximum, or `beat`.
     index : int
-        Its flat index, or -1 if no point beats `floor_`.
+        Its flat index, or -1 if no point beats it.
     """
     found = -1
-    value = floor_
+    value = beat
     for row in range(ys.shape[0]):
         top = gain - value
         better = 0
