@@ -141,7 +141,7 @@ class PoissonMeans:
     >>> first = PoissonMeans.of(values[:, :60], names[:60], repeats=500)
     >>> low, high = first.merge(PoissonMeans.of(values[:, 60:], names[60:], repeats=500)).interval()
     >>> low.round(1), high.round(1)
-    (array([4.8, 4.8]), array([5.2, 5.2]))
+    (array([4.9, 4.7]), array([5.2, 5.1]))
     """
 
     sums: Floats
