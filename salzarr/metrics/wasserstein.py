@@ -31,13 +31,19 @@ if TYPE_CHECKING:
     Distance = Callable[[Any, Any], float | tuple[float, ...]]
 
 
-def _scorer(feature: str, prepare: Prepare, distance: Distance, results: int = 1) -> Callable[..., Any]:
-    """Score every pair of an image from what each map was prepared into, once for all its pairs."""
+def _scorer(
+    feature: str,
+    prepare: Prepare,
+    distance: Distance,
+    results: int = 1,
+    undefined: frozenset[Reason] = NEEDS_MASS,
+) -> Callable[..., Any]:
+    """Score pairs from what each map that is not undefined was prepared into, once for all its pairs."""
 
     def features(block: Block) -> list[list[Any]]:
         usable = block.unusable == Reason.SCORED
-        if feature != SORTED:
-            usable &= ~block.degenerate[Reason.ZERO_MASS] & ~block.degenerate[Reason.NEGATIVE]
+        for reason in undefined:
+            usable &= ~block.degenerate[reason]
         return [
             [prepare(map2d) if fine else None for map2d, fine in zip(*rows, strict=True)]
             for rows in zip(block.maps, usable, strict=True)
@@ -52,10 +58,6 @@ def _scorer(feature: str, prepare: Prepare, distance: Distance, results: int = 1
         return scores[0] if results == 1 else tuple(scores)
 
     return score
-
-
-SORTED = "sorted"
-"""The feature of :func:`wasserstein_values`, which takes signed and empty maps."""
 
 
 GROUNDS = {"euclidean": "Euclidean", "cityblock": "city-block"}
@@ -235,8 +237,8 @@ def wasserstein_values() -> Metric:
     Equals :func:`scipy.stats.wasserstein_distance` on the flattened maps.
     """
     return _metric(
-        SORTED,
-        _scorer(SORTED, values.prepare, values.distance),
+        "sorted",
+        _scorer("sorted", values.prepare, values.distance, undefined=frozenset()),
         definition="1-D Wasserstein distance of the pixel values, wherever they are (not the EMD)",
         reference="equals scipy.stats.wasserstein_distance on the flattened maps",
         bounds=(0.0, np.inf),

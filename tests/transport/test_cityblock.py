@@ -244,9 +244,9 @@ def test_no_pair_takes_much_longer_than_the_others():
     for name, (first, second) in pairs.items():
         features = cityblock.prepare(first), cityblock.prepare(second)
         cityblock.distance(*features)
-        begun = time.perf_counter()
+        begun = time.thread_time()
         cityblock.distance(*features)
-        seconds[name] = time.perf_counter() - begun
+        seconds[name] = time.thread_time() - begun
     assert max(seconds.values()) < 1.0, seconds
 
 
