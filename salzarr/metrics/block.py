@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from salzarr.errors import ShapeError
+from salzarr.errors import MetricError, ShapeError
 from salzarr.metrics import normalize
 from salzarr.schema import Reason
 
@@ -173,6 +173,11 @@ def score_block(
     dict of slug to Scored
         In the order of the metrics. A pair without a score is NaN and has its reason.
 
+    Raises
+    ------
+    MetricError
+        If a metric has not been told the data range that it needs.
+
     Notes
     -----
     Metrics of one normalisation are scored one after the other on the same normalised block. A feature is
@@ -189,6 +194,11 @@ def score_block(
     raw = maps if isinstance(maps, Block) else Block(maps)
     index = np.asarray(pairs, np.intp).reshape(-1, 2)
     wanted = tuple(metrics)
+    for metric in wanted:
+        if metric.needs_data_range:
+            raise MetricError(
+                f"{metric.spec} needs a data range: metric.with_data_range(...) or data_range=..."
+            )
     scored: dict[str, Scored] = {}
     for chain in dict.fromkeys(metric.normalize for metric in wanted):
         block = raw.normalized(chain)

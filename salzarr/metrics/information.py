@@ -73,7 +73,7 @@ def mutual_information(bins: int = 100) -> Metric:
 
     return Metric(
         score,
-        definition="(H(a) + H(b)) / H(a, b) - 1, histograms of 100 bins unless told otherwise",
+        definition=f"normalised mutual information (H(a) + H(b)) / H(a, b) - 1, {bins} bins",
         kind="similarity",
         self_value=1.0,
         bounds=(0.0, 1.0),

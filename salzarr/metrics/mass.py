@@ -159,7 +159,8 @@ def similarity(shift: Literal["always", "if_negative"] = "always") -> Metric:
 
     return Metric(
         score,
-        definition="Σ min(a, b) of the maps scaled to a minimum of 0 and a sum of 1 (SIM)",
+        definition="Σ min(a, b) of the maps shifted to a minimum of 0"
+        f"{'' if always else ' where it is below'} and scaled to a sum of 1 (SIM)",
         kind="similarity",
         self_value=1.0,
         bounds=(0.0, 1.0),

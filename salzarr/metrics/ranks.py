@@ -266,7 +266,7 @@ def topk_iou(fraction: float = 0.1) -> Metric:
     return _overlap(
         fraction,
         lambda common, a, b: common / (a + b - common),
-        definition="intersection over union of the k largest pixels",
+        definition=f"intersection over union of the largest pixels, a fraction of {fraction}",
         reference="the formula",
     )
 
@@ -287,6 +287,6 @@ def topk_intersection(fraction: float = 0.1) -> Metric:
     return _overlap(
         fraction,
         lambda common, a, b: common / np.maximum(a, b),
-        definition="size of the intersection of the k largest pixels over the larger set's",
+        definition=f"share of the largest pixels, a fraction of {fraction}, that both maps have",
         reference="Krishna et al. 2022, feature agreement",
     )

@@ -227,7 +227,7 @@ def custom(
     kinds = ("similarity", "dissimilarity")
     check_parameter(f"{title}: kind", kind, kind in kinds, "similarity or dissimilarity")
     chain = None if normalize is None else chains.checked(normalize)
-    code = [_source(f) for f in (function, prepare) if f is not None]
+    code = "".join(_source(f) for f in (function, prepare) if f is not None)
     return Metric(
         _Custom(function, prepare, directed, title),
         definition=(inspect.getdoc(function) or "a function of the user's").partition("\n")[0],
@@ -239,18 +239,23 @@ def custom(
         reference=f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', title)}",
         name=title,
         # Stored scores are taken over only if the function that made them has not been edited since.
-        params=(("source", hashlib.sha256("".join(code).encode()).hexdigest()[:16]),),
+        params=(("source", hashlib.sha256(code.encode()).hexdigest()[:16]),),
         given=() if chain is None else (("normalize", chain),),
         normalize=chain,
     )
 
 
 def _source(function: Callable[..., Any]) -> str:
+    """Text of a function and the plain values it is bound to: an edited one differs from its former self."""
     target = function.func if isinstance(function, functools.partial) else function
     try:
-        return inspect.getsource(target)
+        text = inspect.getsource(target)
     except (OSError, TypeError):
-        return repr(getattr(target, "__qualname__", type(target)))
+        text = str(getattr(target, "__qualname__", type(target)))
+    bound = [*getattr(function, "args", ()), *getattr(function, "keywords", {}).items()]
+    bound += getattr(target, "__defaults__", None) or ()
+    bound += [cell.cell_contents for cell in getattr(target, "__closure__", None) or ()]
+    return text + repr([value for value in bound if isinstance(value, int | float | str | tuple)])
 
 
 @dataclass(frozen=True)
@@ -278,9 +283,8 @@ class _Custom:
                     try:
                         scores[direction, pair, image] = self.function(ready[a], ready[b])
                     except Exception as error:
-                        error.add_note(
-                            f"in metric {self.name}, models {a} and {b}, image {image} of the block"
-                        )
+                        where = f"models {a} and {b}, image {image} of the block"
+                        error.add_note(f"in metric {self.name}, {where}")
                         raise
         return scores if self.directed else scores[0]
 
@@ -291,9 +295,9 @@ def describe() -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Per metric: ``name``, ``definition``, ``kind``, ``directed``, ``cost``, ``unit``, ``self_value``,
+        By name. Per metric: ``name``, ``definition``, ``kind``, ``directed``, ``cost``, ``unit``, ``self_value``,
         ``bounds`` (two strings), ``parameters`` (name to default), ``undefined`` (labels of reasons),
-        ``smallest`` (side in pixels) and ``reference``.
+        ``companions``, ``smallest`` (side in pixels) and ``reference``.
     """
     return [
         {
@@ -307,8 +311,9 @@ def describe() -> list[dict[str, Any]]:
             "bounds": [str(bound) for bound in metric.bounds],
             "parameters": dict(metric.params),
             "undefined": sorted(reason.label for reason in metric.undefined),
+            "companions": list(metric.companions),
             "smallest": metric.smallest,
             "reference": metric.reference,
         }
-        for metric in METRICS.values()
+        for _, metric in sorted(METRICS.items())
     ]

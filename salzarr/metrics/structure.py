@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from salzarr.metrics.block import Block
-    from salzarr.metrics.metric import Pairs, Scores
+    from salzarr.metrics.metric import Pairs, ScoreFunction, Scores
 
 K1, K2 = 0.01, 0.03
 _BELL = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
@@ -41,7 +41,7 @@ def _compare(
     )  # fmt: skip
 
 
-def _structural(score: Any, data_range: float | None, **fields: Any) -> Metric:
+def _structural(score: ScoreFunction, data_range: float | None, **fields: Any) -> Metric:
     fits = data_range is None or is_number(data_range, 0)
     check_parameter("data_range", data_range, fits, "a finite number of at least 0, or none")
     return Metric(
@@ -106,7 +106,7 @@ def ssim(
         np.full(window, 1.0 / window),
         data_range,
         uniform=True,
-        definition="structural similarity, uniform window, sample covariance",
+        definition=f"structural similarity, uniform {window} x {window} window, sample covariance",
         reference="Wang et al. 2004; equals skimage.metrics.structural_similarity",
     )
 
@@ -163,16 +163,8 @@ def ms_ssim(data_range: float | None = None) -> Metric:
             for scale, weight in enumerate(SCALE_WEIGHTS):
                 last = scale == len(SCALE_WEIGHTS) - 1
                 maps = maps if scale == 0 else halve(maps)
-                means = _compare(
-                    maps[:, None],
-                    0,
-                    pairs,
-                    ok[:, image],
-                    GAUSSIAN,
-                    data_range,
-                    np.empty(maps.shape),
-                    luminance=float(last),
-                )
+                one, scratch, wanted = maps[:, None], np.empty(maps.shape), ok[:, image]
+                means = _compare(one, 0, pairs, wanted, GAUSSIAN, data_range, scratch, luminance=float(last))
                 scores[:, image] *= means.clip(0) ** weight
         return scores
 

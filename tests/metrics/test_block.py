@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from salzarr.errors import ShapeError
+from salzarr.errors import MetricError, ShapeError
 from salzarr.metrics import Block, as_metrics, custom, score_block, ssim
 from salzarr.schema import Reason
 
@@ -137,6 +137,11 @@ def test_maps_need_not_be_contiguous():
 def test_a_block_that_is_none():
     with pytest.raises(ShapeError, match=r"not \(3, 4, 4\)"):
         Block(np.zeros((3, 4, 4)))
+
+
+def test_ssim_without_a_data_range_is_refused():
+    with pytest.raises(MetricError, match="ssim needs a data range"):
+        score_block(np.ones((2, 1, 9, 9)), [(0, 1)], as_metrics("ssim"))
 
 
 def test_no_pairs_and_no_images():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -192,6 +193,19 @@ def test_an_edited_function_is_another_metric():
 
     one, other = custom(before, name="f"), custom(after, name="f")
     assert one.attrs()["parameters"] != other.attrs()["parameters"]
+
+
+def test_a_function_bound_to_other_values_is_another_metric():
+    def power(a, b, p):
+        return float(np.mean(np.abs(a - b) ** p))
+
+    def by_closure(p):
+        return lambda a, b: power(a, b, p)
+
+    for make in (lambda p: partial(power, p=p), by_closure):
+        two, again, three = (custom(make(p), name="f").attrs()["parameters"] for p in (2, 2, 3))
+        assert two == again
+        assert two != three
 
 
 def test_normalisation_of_a_metric_and_of_a_comparison():
