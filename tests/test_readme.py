@@ -1,0 +1,81 @@
+"""The README is true: its Python runs, its commands and options exist, its tables are the registry's."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from salzarr.cli import cli, run
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a Models/ as the README supposes it."""
+    rng = np.random.default_rng(0)
+    for model in ("VGG16", "ResNet50"):
+        (tmp_path / "Models" / model / "maps").mkdir(parents=True)
+        for i in range(3):
+            np.save(
+                tmp_path / "Models" / model / "maps" / f"img{i}.npy", rng.random((32, 32), dtype=np.float32)
+            )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_python_blocks_run_in_order(folder):
+    scope = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), scope)
+    assert (folder / "spearman.svg").exists()
+    assert scope["matrix"].shape == (2, 2)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_two_commands(folder, capsys):
+    commands = [line for line in blocks("sh")[0].splitlines() if line.startswith("salzarr ")]
+    assert [shlex.split(command)[1] for command in commands] == ["convert", "compare"]
+    for command in commands:
+        assert run(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    listed = re.findall(r"^\| `([a-z]+\.(?:html|csv|zarr))`", README, re.MULTILINE)
+    optional = {"corrected.csv", "consensus.csv", "groups.csv"}
+    assert {"report.html", "summary.csv", "tests.csv"} <= set(listed)
+    for name in set(listed) - optional:
+        assert (folder / "results" / name).exists(), name
+
+
+def test_every_command_and_option_named_exists():
+    text = " ".join([*blocks("sh"), *re.findall(r"`(salzarr [^`]*)`", README)])
+    context = click.Context(cli)
+    for name in set(re.findall(r"\bsalzarr ([a-z]+)\b", text)):
+        assert cli.get_command(context, name) is not None, name
+    known = {
+        option
+        for command in cli.commands.values()
+        for parameter in command.params
+        for option in parameter.opts
+    }
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--dry"} <= known
+
+
+def test_links_and_pictures_are_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_table_of_metrics_is_the_registry():
+    path = ROOT / "scripts" / "fill_readme.py"
+    spec = importlib.util.spec_from_file_location("fill_readme", path)
+    fill = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fill)
+    assert fill.metrics_table() in README, "run python scripts/fill_readme.py"
