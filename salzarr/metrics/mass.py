@@ -224,7 +224,7 @@ def center_distance() -> Metric:
         bounds=(0.0, DIAGONAL),
         undefined=NEEDS_MASS,
         features=(MASS,),
-        unit="px",
+        unit="pixels",
         reference="equals the distance of scipy.ndimage.center_of_mass",
         map_bytes=8,
     )

@@ -273,10 +273,9 @@ class _Custom:
         maps = block.maps.view()
         maps.flags.writeable = False
         for image in range(ok.shape[1]):
-            used = np.unique(pairs[ok[:, image]])
-            ready = {
-                m: maps[m, image] if self.prepare is None else self.prepare(maps[m, image]) for m in used
-            }
+            ready = {m: maps[m, image] for m in np.unique(pairs[ok[:, image]])}
+            if self.prepare is not None:
+                ready = {m: self.prepare(one) for m, one in ready.items()}
             for direction, order in enumerate(orders):
                 for pair in np.flatnonzero(ok[:, image]):
                     a, b = order[pair]
@@ -295,8 +294,8 @@ def describe() -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        By name. Per metric: ``name``, ``definition``, ``kind``, ``directed``, ``cost``, ``unit``, ``self_value``,
-        ``bounds`` (two strings), ``parameters`` (name to default), ``undefined`` (labels of reasons),
+        By name. Per metric: ``name``, ``definition``, ``kind``, ``directed``, ``cost``, ``unit``,
+        ``self_value``, ``bounds`` (two strings), ``parameters`` (name to default), ``undefined`` (labels),
         ``companions``, ``smallest`` (side in pixels) and ``reference``.
     """
     return [

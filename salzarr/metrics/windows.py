@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 SIMD: dict[str, Any] = {"fastmath": REORDER, "error_model": "numpy"}
 
-
 STRIP = 16
 """Rows of windows that are done for all maps and pairs before the next ones: what they need of ten maps 224
 pixels wide, 0.9 MB, stays in a second-level cache while 45 pairs read it."""
