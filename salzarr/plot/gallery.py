@@ -102,7 +102,6 @@ def divergent_images(
     title = f"Where {who} {'agree' if agree else 'differ'} most: {variable.attrs.get('spec', variable.name)}"
     note = "each map has its own scale; last column: first map minus second, each divided by its brightest"
     ax = draw_tiles(tiles, rows, [*columns, "difference"], title, note, ax)
-    [label.get_position()[1] for label in ax.get_yticklabels()], ax.get_xticks()[-1]
     for place, ends in zip(ax.get_yticks(), apart, strict=True):
         if pair is None:
             text = " − ".join(short(ends, 16))

@@ -68,7 +68,7 @@ class Scale:
     def dark(self, values: ArrayLike) -> NDArray[np.bool_]:
         """Where white text reads better than black on a value's colour."""
         linear = self.rgba(values)[..., :3] ** 2.2
-        bright: NDArray[np.bool_] = linear @ (0.2126, 0.7152, 0.0722) < 0.2
+        bright: NDArray[np.bool_] = linear @ (0.2126, 0.7152, 0.0722) < 0.215
         return bright
 
     def stops(self, count: int = 33) -> list[str]:

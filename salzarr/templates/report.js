@@ -69,7 +69,7 @@
   };
   const onDark = (rgb) => {
     const [r, g, b] = rgb.map((c) => (c / 255) ** 2.2);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b < 0.2;
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b < 0.215;
   };
   const paint = (node, v, scale) => {
     if (!known(v)) return;
@@ -337,6 +337,8 @@
   function drawModelMap() {
     const map = metricData(state.metric).map, host = $("model-map");
     const placed = page.models.map((name, k) => ({ name, k, x: map && map.x[k], y: map && map.y[k] })).filter((p) => known(p.x));
+    const lit = (k) => state.picked !== null && state.picked.includes(k);
+    placed.sort((p, q) => lit(q.k) - lit(p.k)); // the pair at hand gets its names first
     if (!map) {
       $("model-map-note").textContent = "A map takes three models or more, all compared with each other.";
       return put(host);
@@ -363,8 +365,7 @@
       };
       const spot = spots.find((s) => free(box(s), own));
       if (spot) taken.push(box(spot));
-      const lit = state.picked && state.picked.includes(k);
-      return svg("g", { class: lit ? "lit" : null }, svg("title", null, name), svg("circle", { cx: x, cy: y, r: 5 }),
+      return svg("g", { class: lit(k) ? "lit" : null }, svg("title", null, name), svg("circle", { cx: x, cy: y, r: 5 }),
         spot ? svg("text", { x: x + spot[0], y: y + spot[1], "text-anchor": spot[2] }, short) : null);
     });
     put(host, svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Map of ${n} models` }, ...nodes));
