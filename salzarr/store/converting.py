@@ -247,7 +247,7 @@ def write_store(
         if plan.pieces:
             _run(store, plan, recipe, progress)
         report = _report(store, plan, notices, time.monotonic() - began)
-        if plan.pieces or not (store.complete and store.consolidated):
+        if plan.pieces or not store.complete:
             earlier = store.attrs.get(schema.ATTR_PROVENANCE)
             store.finish(plan.facts, _provenance(origin, report, earlier))
     return report
@@ -319,9 +319,9 @@ def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Pl
     known = set(images)
     all_models = list(dict.fromkeys([*models, *(item.model for item in labelled)]))
     all_images = images + [id_ for id_ in union([item.ids for item in labelled]) if id_ not in known]
-    if (all_models, all_images) != (models, images):
+    if (all_models, all_images) != (models, images) or not store.complete:
         store.begin()
-    store.grow(all_models, all_images)
+        store.grow(all_models, all_images)
     plan = Plan(all_models, all_images, store.read_facts())
     column = {id_: at for at, id_ in enumerate(all_images)}
     length = store.chunks.length

@@ -50,14 +50,15 @@ def note(record: NDArray[np.void], values: Array, crc: int, stamp: Stamp, *, res
     resized : bool
         Whether it was.
     """
-    total = float(values.sum(dtype=np.float64))
     status = Status.RESIZED if resized else Status.OK
     finite = values
-    if not np.isfinite(total):
-        finite = values[np.isfinite(values)]
-        if finite.size < values.size:
-            status |= Status.NON_FINITE
-        total = float(finite.sum(dtype=np.float64)) if finite.size else np.nan
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = float(values.sum(dtype=np.float64))
+        if not np.isfinite(total):  # one look at the sum spares most maps a look at each value
+            finite = values[np.isfinite(values)]
+            if finite.size < values.size:
+                status |= Status.NON_FINITE
+            total = float(finite.sum(dtype=np.float64)) if finite.size else np.nan
     record["map_sum"] = total
     record["map_min"] = finite.min() if finite.size else np.nan
     record["map_max"] = finite.max() if finite.size else np.nan

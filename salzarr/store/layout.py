@@ -7,7 +7,7 @@ lets a run be killed anywhere:
   that is made anew;
 * growing: unfinished first (which drops the consolidated metadata), then the arrays, then the names;
 * filling: a chunk by a rename, then its record in the journal; facts stay in memory until the end;
-* finishing: facts, ``complete``, consolidated metadata, and the journal is dropped.
+* finishing: facts, then the journal is dropped, then consolidated metadata, and last ``complete``.
 """
 
 from __future__ import annotations
@@ -188,9 +188,8 @@ class MapsStore:
 
     def begin(self) -> None:
         """Mark the store as unfinished; that drops the consolidated metadata, which would hide growth."""
-        if self.complete:
-            with storage_errors(self.url):
-                self.group.attrs[schema.ATTR_COMPLETE] = False
+        with storage_errors(self.url):
+            self.group.attrs[schema.ATTR_COMPLETE] = False
 
     def grow(self, models: Sequence[str], images: Sequence[str]) -> None:
         """Make room for models and images; those that are there already come first, in their order."""
@@ -221,24 +220,19 @@ class MapsStore:
         return facts
 
     def finish(self, facts: NDArray[np.void], provenance: Mapping[str, Any]) -> None:
-        """Write the facts, mark the store as complete, consolidate its metadata, drop the journal."""
+        """Write the facts, drop the journal, consolidate the metadata, and mark the store as complete."""
         with storage_errors(self.url):
             for name in FACT_NAMES:
                 self.arrays[name][:] = facts[name]
-            new: dict[str, Any] = {schema.ATTR_PROVENANCE: dict(provenance), schema.ATTR_COMPLETE: True}
-            self.group.attrs.update(new)
+            self.journal.clear()
             with warnings.catch_warnings():
                 # Zarr warns that other readers may not know of consolidated metadata (they need not), and
                 # of files that are not its own (a .partial that a kill has left, a user's notes).
                 warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
                 warnings.filterwarnings("ignore", "Object at .* is not recognized as a component")
-                zarr.consolidate_metadata(self.group.store)
-            self.journal.clear()
-
-    @property
-    def consolidated(self) -> bool:
-        """Whether it has consolidated metadata, as a plain ``xr.open_zarr`` wants it."""
-        return zarr.open_group(self.url, mode="r").metadata.consolidated_metadata is not None
+                group = zarr.consolidate_metadata(self.group.store)
+            # One write for both, and the last one; attrs.update would make one for each.
+            group.update_attributes({schema.ATTR_PROVENANCE: dict(provenance), schema.ATTR_COMPLETE: True})
 
 
 def add_records(facts: NDArray[np.void], records: NDArray[np.void]) -> None:
@@ -351,14 +345,13 @@ def create_store(
     per_chunk = images_per_chunk(shape, np.dtype(dtype).itemsize, chunk_bytes)
     small = [ZstdCodec(level=3), Crc32cCodec()]
     with storage_errors(url):
-        group = zarr.open_group(url, mode="a", use_consolidated=False)
-        marks: dict[str, Any] = {
+        marks = {
             schema.ATTR_KIND: schema.KIND_MAPS,
             schema.ATTR_FORMAT: schema.FORMAT_VERSION,
             schema.ATTR_VERSION: __version__,
             schema.ATTR_COMPLETE: False,
         }
-        group.attrs.update(marks)
+        group = zarr.open_group(url, mode="a", attributes=marks, use_consolidated=False)
         for variable in schema.MAPS_STORE:
             is_map = variable is schema.MAPS
             kind = np.dtype(dtype if is_map else variable.dtype)

@@ -120,15 +120,28 @@ def create(
     if not names[0] or not names[1]:
         raise UsageError("there must be at least one model and one image")
     url = layout.url_of(store)
-    with lock(url, wait=JOIN_SECONDS):
-        if overwrite and layout.exists(url):
-            layout.remove_store(url)
-        if not layout.exists(url) or layout.is_embryo(url):
-            layout.create_store(
-                url, *names, (height, width), recipe.attrs(), dtype=dtype, chunk_bytes=chunk_bytes
-            )
-        _check_same(layout.open_writable(url), names, recipe)
+    until = time.monotonic() + JOIN_SECONDS
+    while overwrite or not _is_made(url):
+        try:
+            with lock(url):
+                if overwrite and layout.exists(url):
+                    layout.remove_store(url)
+                if not _is_made(url):
+                    layout.create_store(
+                        url, *names, (height, width), recipe.attrs(), dtype=dtype, chunk_bytes=chunk_bytes
+                    )
+            break
+        except LockedError:  # another process may be making it right now
+            if overwrite or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+    _check_same(layout.open_writable(url), names, recipe)
     return Writer(url, recipe, buffer_bytes)
+
+
+def _is_made(url: str) -> bool:
+    """Whether there is a store that can be written to, or something else to be refused."""
+    return layout.exists(url) and not layout.is_embryo(url)
 
 
 def _check_same(store: MapsStore, names: tuple[list[str], list[str]], recipe: Recipe) -> None:
@@ -280,14 +293,15 @@ class Writer:
                     f"another process writes model {model!r} of {self._url}; give each its own"
                 ) from None
         self._mine.add(row)
-        self._facts = self._opened().read_facts()  # another process may have written it before
+        # Another process may have written some of it before; of other models, we know more than the journal.
+        self._facts[row] = self._opened().read_facts()[row]
 
     def _put(self, row: int, column: int, made: NDArray[Any], crc: int) -> None:
         """Put a map where it waits for its chunk to be full."""
         chunks = self._opened().chunks
         key, slot = (row, column // chunks.length), column % chunks.length
         if key not in self._chunks:
-            if len(self._chunks) * chunks.nbytes >= self._buffer_bytes:
+            if self._chunks and (len(self._chunks) + 1) * chunks.nbytes > self._buffer_bytes:
                 self._flush(max(self._chunks, key=lambda key: int(self._chunks[key].full.sum())))
             count = min(chunks.length, len(self._images) - key[1] * chunks.length)
             values = np.full(chunks.shape, np.nan, self._recipe.dtype)

@@ -19,7 +19,9 @@ from salzarr.store.chunks import Chunks
 
 def test_a_tree_comes_back_by_name(tree, tmp_path):
     done = []
-    report = salzarr.convert(tree, tmp_path / "maps.zarr", chunk_bytes=CHUNK, progress=lambda *n: done.append(n))
+    report = salzarr.convert(
+        tree, tmp_path / "maps.zarr", chunk_bytes=CHUNK, progress=lambda *n: done.append(n)
+    )
     maps = salzarr.open_maps(tmp_path / "maps.zarr")
     assert maps.dims == ("model", "image", "y", "x")
     assert maps.dtype == np.float32
@@ -83,7 +85,9 @@ def test_models_that_list_images_in_other_orders_meet_by_name(tmp_path):
 
 def test_an_xarray_object_with_models(tmp_path):
     values = np.random.default_rng(0).random((2, 4, *SHAPE))
-    array = xr.DataArray(values, dims=("model", "image", "y", "x"), coords={"model": ["a", "b"]}).chunk(image=2)
+    array = xr.DataArray(values, dims=("model", "image", "y", "x"), coords={"model": ["a", "b"]}).chunk(
+        image=2
+    )
     salzarr.convert(array, tmp_path / "maps.zarr", dtype="float64")
     maps = salzarr.open_maps(tmp_path / "maps.zarr")
     assert maps.dtype == np.float64
@@ -208,7 +212,9 @@ def test_a_store_made_by_another_tool_can_be_read_but_not_grown(tree, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset.to_zarr(tmp_path / "copy.zarr")
-    np.testing.assert_array_equal(read_block(tmp_path / "copy.zarr", slice(None), slice(1, 6)), dataset.maps[:, 1:6])
+    np.testing.assert_array_equal(
+        read_block(tmp_path / "copy.zarr", slice(None), slice(1, 6)), dataset.maps[:, 1:6]
+    )
     assert salzarr.verify(tmp_path / "copy.zarr") == []
     with pytest.raises(StoreError, match="another tool"):
         salzarr.convert(tree, tmp_path / "copy.zarr", append=True)
