@@ -25,6 +25,7 @@
   const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
   const svg = (tag, attributes, ...children) =>
     fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+  const link = (text, onclick) => el("button", { type: "button", class: "linkish", text, onclick });
   const put = (node, ...children) => node.replaceChildren(...children.filter((child) => child !== null));
 
   // -- Numbers -------------------------------------------------------------------------------------------------
@@ -40,14 +41,17 @@
     const text = decimals < 0 ? v.toExponential(1) : v.toFixed(decimals);
     return /^-0(\.0*)?$/.test(text) ? text.slice(1) : text;
   };
-  const brief = (v, digits = 5) => !known(v) || Math.abs(v) === Number.MAX_VALUE ? fixed(v) : Number.isInteger(v) ? v.toLocaleString("en")
-    : String(Number(v.toPrecision(digits)));
+  const brief = (v, digits = 5) => {
+    if (!known(v) || Math.abs(v) === Number.MAX_VALUE) return fixed(v);
+    return Number.isInteger(v) ? v.toLocaleString("en") : String(Number(v.toPrecision(digits)));
+  };
   const datum = (v, text) => el("data", { value: known(v) ? v : "", text: text === undefined ? brief(v) : text });
 
   // -- Pairs and their values ----------------------------------------------------------------------------------
   const pairOf = new Int32Array(n * n).fill(-1);
   page.pairs.forEach(([a, b], k) => { pairOf[a * n + b] = k; pairOf[b * n + a] = k; });
   const meta = () => page.metrics[state.metric];
+  const named = (a, b) => `${page.models[a]} ${meta().directed ? "→" : "–"} ${page.models[b]}`;
   const rowOf = (m, a, b) => {
     const k = pairOf[a * n + b];
     return k < 0 ? -1 : page.metrics[m].directed && page.pairs[k][0] !== a ? k + page.pairs.length : k;
@@ -105,8 +109,8 @@
       const line = el("tr", null, el("th", { scope: "row", title: page.models[a], text: page.models[a] }));
       const row = columns.map((b, j) => {
         const v = values[i][j];
-        const td = el("td", { role: "gridcell", tabindex: -1, text: known(v) ? fixed(v, decimals) : a === b ? "" : "–",
-          class: known(v) ? null : a === b ? "own-blank" : "gone" });
+        const [text, kind] = known(v) ? [fixed(v, decimals), null] : a === b ? ["", null] : ["–", "gone"];
+        const td = el("td", { role: "gridcell", tabindex: -1, text, class: kind });
         td.at = [i, j];
         paint(td, v, scale);
         return td;
@@ -133,10 +137,12 @@
     const { own, spread } = look(state.metric, state.statistic);
     const meaning = spread || !known(own) ? "" : /^corrected/.test(state.statistic)
       ? " 1 means identical, 0 no more alike than on different images." : ` A ${m.kind}: ${brief(own)} means identical.`;
-    return `${definition}${capital(label(state.statistic))} over ${images}${where}${m.unit ? `, in ${m.unit}` : ""}.${meaning}${call}`;
+    const unit = m.unit ? `, in ${m.unit}` : "";
+    return `${definition}${capital(label(state.statistic))} over ${images}${where}${unit}.${meaning}${call}`;
   }
   const capital = (text) => text[0].toUpperCase() + text.slice(1);
-  const label = (statistic) => page.labels[statistic] || statistic.replace(/_(low|high)$/, (_, end) => `, ${end === "low" ? "lower" : "upper"} end of its interval`);
+  const label = (statistic) => page.labels[statistic]
+    || statistic.replace(/_low$/, ", lower end of its interval").replace(/_high$/, ", upper end of its interval");
 
   function drawTree(cell) {
     const tree = metricData(state.metric).tree, node = $("tree");
@@ -158,7 +164,8 @@
     const ramp = el("div", { class: "ramp" });
     const colours = Array.from({ length: 25 }, (_, k) => `rgb(${colour(part(away ? 1 - k / 24 : k / 24), scale)})`);
     ramp.style.background = `linear-gradient(90deg, ${colours.join(",")})`;
-    const ends = [0, 0.25, 0.5, 0.75, 1].map((f) => el("span", { text: fixed(part(away ? 1 - f : f), Math.max(decimals, 0)) }));
+    const places = Math.max(decimals, 0);
+    const ends = [0, 0.25, 0.5, 0.75, 1].map((f) => el("span", { text: fixed(part(away ? 1 - f : f), places) }));
     const gone = matrix.querySelector(".gone") !== null;
     put($("legend"), el("div", { class: "bar" }, ramp, el("div", { class: "ends" }, ...ends),
       spread ? null
@@ -219,12 +226,14 @@
     const v = valueAt(state.metric, state.statistic, state.group, a, b);
     const count = a === b ? null : valueAt(state.metric, "n", state.group, a, b);
     light(td.at);
+    const over = known(count) ? ` over ${brief(count)} images` : "";
     put(tip, el("b", null, known(v) ? datum(v) : el("span", { text: a === b ? "itself" : "no score" })),
-      el("div", { text: a === b ? page.models[a] : `${page.models[a]} ${m.directed ? "→" : "–"} ${page.models[b]}` }),
-      el("div", { text: known(count) ? `${label(state.statistic)} over ${brief(count)} images` : label(state.statistic) }));
+      el("div", { text: a === b ? page.models[a] : named(a, b) }),
+      el("div", { text: label(state.statistic) + over }));
     tip.hidden = false;
     const box = td.getBoundingClientRect(), size = tip.getBoundingClientRect();
-    tip.style.left = `${Math.max(4, Math.min(innerWidth - size.width - 8, box.left + box.width / 2 - size.width / 2))}px`;
+    const left = Math.min(innerWidth - size.width - 8, box.left + box.width / 2 - size.width / 2);
+    tip.style.left = `${Math.max(4, left)}px`;
     tip.style.top = `${box.top - size.height - 8 > 0 ? box.top - size.height - 8 : box.bottom + 8}px`;
   }
   for (const [over, out] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
@@ -238,12 +247,12 @@
     const [a, b] = state.picked, m = meta(), body = $("pair-body");
     if (a === b) return drawModel(a);
     const row = rowOf(state.metric, a, b), data = metricData(state.metric), table = tableOf(state.metric, state.group);
-    $("pair-title").textContent = `${page.models[a]} ${m.directed ? "→" : "–"} ${page.models[b]}`;
+    $("pair-title").textContent = named(a, b);
     if (row < 0) return put(body, el("p", { text: "These two were not compared." }));
     const v = table[state.statistic] && table[state.statistic][row];
     const interval = ["low", "high"].map((end) => table[`${state.statistic}_${end}`]).map((c) => c && c[row]);
     const figures = el("div", { class: "figures" },
-      el("span", { class: "big" }, datum(v, brief(v, 4)), m.unit ? el("span", { class: "unit", text: ` ${m.unit}` }) : null),
+      el("span", { class: "big" }, datum(v, brief(v, 4)), el("span", { class: "unit", text: m.unit && ` ${m.unit}` })),
       el("span", { class: "note", text: `${label(state.statistic)} of ${m.spec}` }),
       known(interval[0]) && known(interval[1]) ? el("span", { class: "note" }, `${page.confidence ? `${page.confidence} ` : ""}interval `,
         datum(interval[0]), " to ", datum(interval[1])) : null);
@@ -262,20 +271,22 @@
     const others = order.filter((b) => b !== a)
       .map((b) => [b, valueAt(state.metric, state.statistic, state.group, a, b)]).filter(([, v]) => known(v))
       .sort((x, y) => sign * (x[1] - y[1]));
-    put($("pair-body"), el("p", { class: "note", text: `${label(state.statistic)} of ${m.spec} to every other model, the most alike first.` }),
-      el("table", { class: "plain" }, el("tbody", null, ...others.map(([b, v]) => el("tr", null,
-        el("th", { scope: "row" }, el("button", { type: "button", class: "linkish", text: page.models[b], onclick: () => pick(a, b) })),
-        el("td", null, datum(v)))))));
+    const rows = others.map(([b, v]) => el("tr", null, el("th", { scope: "row" }, link(page.models[b], () => pick(a, b))),
+      el("td", null, datum(v))));
+    const note = `${label(state.statistic)} of ${m.spec} to every other model, the most alike first.`;
+    put($("pair-body"), el("p", { class: "note", text: note }), el("table", { class: "plain" }, el("tbody", null, ...rows)));
   }
 
   function histogram(data, row, table) {
     const h = data.histogram;
     if (!h || !known(h.edges[0])) return null;
-    const [low, high] = h.edges, counts = h.counts[row], most = Math.max(...counts), width = 560, height = 118, base = 96;
+    const [low, high] = h.edges, counts = h.counts[row], most = Math.max(...counts);
+    const width = 560, height = 118, base = 96;
     if (!most) return null;
     const x = (v) => 6 + (Math.min(high, Math.max(low, v)) - low) / (high - low) * (width - 12);
     const bar = (width - 12) / counts.length;
-    const bars = counts.map((c, k) => `M${6 + k * bar} ${base}v${-(c / most) * (base - 18)}h${bar - 0.6}V${base}z`).join("");
+    const tall = (c) => (c / most) * (base - 18);
+    const bars = counts.map((c, k) => `M${6 + k * bar} ${base}v${-tall(c)}h${bar - 0.6}V${base}z`).join("");
     const [q25, q50, q75, mean] = ["q25", "median", "q75", "mean"].map((s) => table[s] && table[s][row]);
     const marks = known(q25) && known(q75) ? [
       svg("rect", { class: "box", x: x(q25), width: Math.max(1, x(q75) - x(q25)), y: 4, height: 7, rx: 1 }),
@@ -317,35 +328,38 @@
     const sign = meta().kind === "similarity" ? 1 : -1;
     shown.sort((x, y) => sign * (x[1] - y[1]));
     return el("div", null,
-      el("div", { class: "examples" }, imageList(`Least alike on${all}`, least, [a, b]), imageList(`Most alike on${all}`, most, [a, b])),
-      shown.length ? el("details", null, el("summary", { text: `All ${shown.length} images shown in this report, the least alike first` }),
+      el("div", { class: "examples" }, imageList(`Least alike on${all}`, least, [a, b]),
+        imageList(`Most alike on${all}`, most, [a, b])),
+      shown.length ? el("details", null,
+        el("summary", { text: `All ${shown.length} images shown in this report, the least alike first` }),
         el("ul", { class: "images" }, ...shown.map(([image, score]) => imageLine(image, score, [a, b])))) : null);
   }
 
   function otherMetrics(a, b) {
     if (page.metrics.length < 2) return null;
-    return el("div", null, el("h3", { text: "This pair by every metric" }), el("table", { class: "plain" }, el("tbody", null,
-      ...page.metrics.map((m, k) => {
-        const v = valueAt(k, state.statistic, state.group, a, b);
-        return el("tr", null, el("th", { scope: "row" }, el("button", { type: "button", class: "linkish", text: m.spec,
-          onclick: () => { state.metric = k; syncControls(); draw(); } })),
-          el("td", null, datum(v)), el("td", { class: "text", text: m.unit || m.kind }));
-      }))));
+    const rows = page.metrics.map((m, k) => el("tr", null,
+      el("th", { scope: "row" }, link(m.spec, () => { state.metric = k; syncControls(); draw(); })),
+      el("td", null, datum(valueAt(k, state.statistic, state.group, a, b))),
+      el("td", { class: "text", text: m.unit || m.kind })));
+    return el("div", null, el("h3", { text: "This pair by every metric" }),
+      el("table", { class: "plain" }, el("tbody", null, ...rows)));
   }
 
   // -- Below the matrix ----------------------------------------------------------------------------------------
   function drawModelMap() {
     const map = metricData(state.metric).map, host = $("model-map");
-    const placed = page.models.map((name, k) => ({ name, k, x: map && map.x[k], y: map && map.y[k] })).filter((p) => known(p.x));
+    const placed = page.models.map((name, k) => ({ name, k, x: map && map.x[k], y: map && map.y[k] }))
+      .filter((p) => known(p.x));
     const lit = (k) => state.picked !== null && state.picked.includes(k);
     placed.sort((p, q) => lit(q.k) - lit(p.k)); // the pair at hand gets its names first
     if (!map) {
       $("model-map-note").textContent = "A map takes three models or more, all compared with each other.";
       return put(host);
     }
+    const trust = map.stress < 0.1 ? "the plane shows the distances well" : map.stress < 0.2
+      ? "the plane shows the distances fairly" : "the plane distorts the distances; trust the matrix";
     $("model-map-note").textContent = `Multidimensional scaling of ${meta().spec}: the closer, the more alike. `
-      + `Stress ${map.stress < 0.001 ? "below 0.001" : brief(map.stress, 2)} (${map.stress < 0.1 ? "the plane shows the distances well" : map.stress < 0.2
-        ? "the plane shows the distances fairly" : "the plane distorts the distances; trust the matrix"}).`;
+      + `Stress ${map.stress < 0.001 ? "below 0.001" : brief(map.stress, 2)} (${trust}).`;
     const width = 640, pad = 70;
     const span = (list) => [Math.min(...list), Math.max(...list)];
     const [x0, x1] = span(placed.map((p) => p.x)), [y0, y1] = span(placed.map((p) => p.y));
@@ -358,7 +372,8 @@
     const nodes = placed.map((point, own) => {
       const { name, k } = point, x = px(point.x), y = py(point.y);
       const short = name.length > 24 ? `${name.slice(0, 12)}…${name.slice(-11)}` : name, w = short.length * 6.3;
-      const spots = [[8, 4, "start"], [-8, 4, "end"], [0, -9, "middle"], [0, 17, "middle"], [7, -7, "start"], [7, 14, "start"], [-7, -7, "end"], [-7, 14, "end"]];
+      const spots = [[8, 4, "start"], [-8, 4, "end"], [0, -9, "middle"], [0, 17, "middle"],
+        [7, -7, "start"], [7, 14, "start"], [-7, -7, "end"], [-7, 14, "end"]];
       const box = ([dx, dy, anchor]) => {
         const left = x + dx - (anchor === "end" ? w : anchor === "middle" ? w / 2 : 0);
         return [left, y + dy - 10, left + w, y + dy + 2];
@@ -375,13 +390,14 @@
     const host = $("agreement");
     if (!host) return;
     const { names, values, p, scale } = page.agreement;
+    const line = (name, i) => el("tr", null, el("th", { scope: "row", text: name }), ...values[i].map((v, j) => {
+      const td = el("td", { text: known(v) ? fixed(v, 2) : "–", class: known(v) ? null : "gone",
+        title: known(p[i][j]) && i !== j ? `p = ${brief(p[i][j], 2)}` : null });
+      paint(td, v, scale);
+      return td;
+    }));
     put(host, el("thead", null, el("tr", null, el("td"), ...names.map((s) => el("th", { scope: "col", text: s })))),
-      el("tbody", null, ...names.map((s, i) => el("tr", null, el("th", { scope: "row", text: s }), ...names.map((_, j) => {
-        const v = values[i][j], td = el("td", { text: known(v) ? fixed(v, 2) : "–", class: known(v) ? null : "gone",
-          title: known(p[i][j]) && i !== j ? `p = ${brief(p[i][j], 2)}` : null });
-        paint(td, v, scale);
-        return td;
-      })))));
+      el("tbody", null, ...names.map(line)));
   }
 
   function drawGroups() {
@@ -389,10 +405,16 @@
     if (!host) return;
     const statistic = metricData(state.metric).groups[0][state.statistic] ? state.statistic : "mean";
     const scale = scaleOf(state.metric, statistic, state.stretch), order = orderNow();
-    $("groups-note").textContent = `${label(statistic)} of ${meta().spec}, each group on the colours of the matrix above. Click one to see its numbers.`;
+    $("groups-note").textContent = `${capital(label(statistic))} of ${meta().spec}, on the colours of the matrix above. `
+      + "Click a group to see its numbers.";
     put(host, ...page.groups.map((name, g) => {
-      const canvas = el("canvas", { width: n, height: n, role: "img", "aria-label": `Matrix of ${name}`, onclick: () => {
-        state.group = g; state.statistic = statistic; syncControls(); draw(); $("matrix-section").scrollIntoView(); } });
+      const show = () => {
+        Object.assign(state, { group: g, statistic });
+        syncControls();
+        draw();
+        $("matrix-section").scrollIntoView();
+      };
+      const canvas = el("canvas", { width: n, height: n, role: "img", "aria-label": `Matrix of ${name}`, onclick: show });
       const context = canvas.getContext("2d");
       order.forEach((a, i) => order.forEach((b, j) => {
         const v = valueAt(state.metric, statistic, g, a, b);
@@ -415,8 +437,10 @@
       $("gallery-note").textContent = "The scores of single images were not kept.";
       return put($("gallery"));
     }
-    $("gallery-note").textContent = `Ranked by ${meta().spec}, averaged over all pairs.`
-      + (page.pictures.length ? ` ${page.pictures.length} of ${brief(page.image_count)} images carry their maps in this report.` : ` The maps were not at hand when it was written, so images are listed by name.`);
+    const carried = page.pictures.length
+      ? `${page.pictures.length} of ${brief(page.image_count)} images carry their maps in this report.`
+      : "The maps were not at hand when it was written, so images are listed by name.";
+    $("gallery-note").textContent = `Ranked by ${meta().spec}, averaged over all pairs. ${carried}`;
     const models = orderNow();
     $("gallery").className = n > 6 ? "wide" : "";
     $("gallery").style.setProperty("--tile", n > 24 ? "58px" : "84px");
@@ -441,8 +465,10 @@
     const table = tableOf(state.metric, state.group);
     if (!table[state.statistic]) state.statistic = "mean";
     options($("statistic"), page.statistics.filter((s) => table[s]).map((s) => [s, label(s)]));
-    options($("order"), [["given", "as given"], ["name", "by name"], ...(metricData(state.metric).tree ? [["cluster", "by likeness (clustered)"]] : [])]);
-    if (state.order === "cluster" && !metricData(state.metric).tree) state.order = "given";
+    const orders = [["given", "as given"], ["name", "by name"]];
+    if (metricData(state.metric).tree) orders.push(["cluster", "by likeness (clustered)"]);
+    else if (state.order === "cluster") state.order = "given";
+    options($("order"), orders);
     $("statistic").value = state.statistic;
     $("order").value = state.order;
     if ($("group")) $("group").value = state.group;
