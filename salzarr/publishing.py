@@ -58,7 +58,7 @@ def publish(
     results : path
         The folder that :func:`salzarr.compare` wrote to.
     summary : Dataset, optional
-        Of a comparison that kept no scores; there is only ``summary.csv`` and the matrices of it then.
+        Of a comparison that kept no scores; what needs scores is left out then.
     bootstrap : int, default 2000
         Resamples of the images, for the intervals; 0 for none.
     groups : path, optional
@@ -104,11 +104,9 @@ def publish(
     if pictures:
         for slug in metric_names(shown):
             files += plot.save(plot.similarity_matrix(shown, slug), folder / f"matrix_{slug}")
-        if summary is None:
-            parts = {
-                name: getattr(found, name) for name in ("groups", "corrected", "consensus", "reliability")
-            }
-            files.append(write_report(folder, summary=shown, photos=photos, **parts))
+        kept = () if summary is not None else ("groups", "corrected", "consensus", "reliability")
+        parts = {name: getattr(found, name) for name in kept}
+        files.append(write_report(folder, summary=shown, photos=photos, **parts))
     return Published(to_frame(shown), files)
 
 
