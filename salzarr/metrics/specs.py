@@ -7,6 +7,8 @@ import functools
 import hashlib
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -164,11 +166,13 @@ def _load(module: str, name: str, given: dict[str, Any]) -> Metric:
 
 
 def _look_up(module: str, name: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a command finds modules of the folder it is run in, as python -m does
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise MetricError(
-            f"{module}:{name} cannot be loaded: {error}; the module must be importable (see PYTHONPATH)"
+            f"{module}:{name} cannot be loaded: {error}; the module must be in this folder or on PYTHONPATH"
         ) from error
 
 

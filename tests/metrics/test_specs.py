@@ -167,6 +167,14 @@ def test_module_and_function_on_the_command_line():
     np.testing.assert_allclose(score_block(MAPS, [(0, 1)], [second])[second.slug].values, 0, atol=1e-15)
 
 
+def test_a_module_of_the_folder_in_which_the_command_is_run(tmp_path, monkeypatch):
+    (tmp_path / "beside_the_maps.py").write_text("def gap(a, b):\n    return abs(a - b).max()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    [gap] = parse_metrics("beside_the_maps:gap")
+    assert score_block(MAPS, [(0, 1)], [gap])[gap.slug].values[0, 0] == np.abs(MAPS[0, 0] - MAPS[1, 0]).max()
+
+
 @pytest.mark.usefixtures("own_module")
 @pytest.mark.parametrize(
     "spec",
