@@ -147,59 +147,88 @@ def bring_up(
     ChangedError, BudgetError, RunError, StoreError
         See :func:`salzarr.compare`.
     """
-    assert isinstance(request.maps, StoredMaps)
     cluster.check_workers(cluster.current_client(), request.maps.url)
     settle(url)
-    recorded, earlier, target = scores.attributes(url), None, url
-    if recorded is not None:
-        request, earlier = reconcile(request, url, recorded)
-    planned = None
-    if earlier is not None:
-        assert recorded is not None
-        # Blocks stay what they were: one of the new scores is copied from one of the old.
-        cut = fit(request, memory, block=recorded[scores.ATTR_PLAN]["block"])
-        planned, target = record(request, cut.block, cut.tile, earlier), growing(url)
-        recorded = scores.attributes(target)
-        if recorded is not None and not is_same(request, target, recorded, planned):
-            recorded = None  # grown towards something else, and never finished
-    if recorded is None:
-        if planned is None:
-            cut = fit(request, memory)
-            planned = record(request, cut.block, cut.tile)
-        run = scores.create(target, request, input_crc(request.maps), planned)
-    else:
-        planned, run = recorded[scores.ATTR_PLAN], recorded["run"]
-        fit(request, memory, block=planned["block"], tile=planned["tile"])
-        if recorded[schema.ATTR_COMPLETE] and not recorded[scores.ATTR_FAILED]:
-            scores.check_chunks(target, run, request.metrics, -(-len(request.images) // planned["block"]))
-            return
-        scores.begin(target)
-    block = planned["block"]
-    scoring = Scoring(len(request.models), request.reference, request.metrics, planned["tile"])
-    jobs = _jobs(request, scoring, block, target, run, earlier)
-    outcomes = _run(jobs, progress)
+    request, begun = _begin(request, url, memory)
+    if begun.finished:
+        blocks = -(-len(request.images) // begun.block)
+        scores.check_chunks(begun.url, begun.run, request.metrics, blocks)
+        return
+    outcomes = _run(_jobs(request, begun), progress)
     failed = {image: why for outcome in outcomes for image, why in outcome.failed.items()}
-    scored = sum(outcome.scored for outcome in outcomes)
-    computed = sum(outcome.scored > 0 for outcome in outcomes)
-    logger.info("%d of %d tasks computed %d scores", computed, len(outcomes), scored)
-    scores.finish(target, sorted(failed), {"tasks": len(outcomes), "computing": computed, "scores": scored})
-    if earlier is not None:
+    done = {
+        "tasks": len(outcomes),
+        "computing": sum(outcome.scored > 0 for outcome in outcomes),
+        "scores": sum(outcome.scored for outcome in outcomes),
+    }
+    logger.info("%(computing)d of %(tasks)d tasks computed %(scores)d scores", done)
+    scores.finish(begun.url, sorted(failed), done)
+    if begun.earlier is not None:
         swap(url)
     if failed:
         raise RunError(f"{failure(request, failed)}; the same command tries these again")
 
 
-def _jobs(
-    request: Request, scoring: Scoring, block: int, url: str, run: str, earlier: Earlier | None
-) -> list[Job]:
+@dataclass(frozen=True)
+class Begun:
+    """A scores store that has its plan.
+
+    Attributes
+    ----------
+    url, run : str
+    block, tile : int
+        Of its plan.
+    earlier : Earlier or None
+        What it is grown from.
+    finished : bool
+        Whether all of it is there, and nothing failed.
+    """
+
+    url: str
+    run: str
+    block: int
+    tile: int
+    earlier: Earlier | None = None
+    finished: bool = False
+
+
+def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Begun]:
+    """Find the scores store to go on with, or make it; the request comes back in its order."""
+    recorded, earlier, target = scores.attributes(url), None, url
+    kept: dict[str, int] = {}
+    if recorded is not None:
+        request, earlier = reconcile(request, url, recorded)
+    if earlier is not None:
+        assert recorded is not None
+        # Blocks stay what they were: one of the new scores is copied from one of the old.
+        kept, target = {"block": recorded[scores.ATTR_PLAN]["block"]}, growing(url)
+        recorded = scores.attributes(target)
+        if recorded is not None and not is_same(request, earlier, target, recorded):
+            recorded = None  # grown towards something else, and never finished
+    if recorded is None:
+        cut = fit(request, memory, **kept)
+        made = record(request, cut.block, cut.tile, earlier)
+        run = scores.create(target, request, input_crc(request.maps), made)
+        return request, Begun(target, run, cut.block, cut.tile, earlier)
+    block, tile = (recorded[scores.ATTR_PLAN][key] for key in ("block", "tile"))
+    fit(request, memory, block=block, tile=tile)
+    finished = recorded[schema.ATTR_COMPLETE] and not recorded[scores.ATTR_FAILED]
+    if not finished:
+        scores.begin(target)
+    return request, Begun(target, recorded["run"], block, tile, earlier, finished and earlier is None)
+
+
+def _jobs(request: Request, begun: Begun) -> list[Job]:
     """Make a job of every block and the metrics that are not done on it."""
-    done = scores.done(url, run, request.metrics)
+    done = scores.done(begun.url, begun.run, request.metrics)
+    scoring = Scoring(len(request.models), request.reference, request.metrics, begun.tile)
     jobs = []
-    for number, images in enumerate(plan.blocks(len(request.images), block)):
+    for number, images in enumerate(plan.blocks(len(request.images), begun.block)):
         metrics = tuple(metric for metric in request.metrics if number not in done[metric.slug])
         if metrics:
             maps = request.maps.part(range(len(request.models)), images)
-            jobs.append(Job(maps, images, replace(scoring, metrics=metrics), url, run, earlier))
+            left = replace(scoring, metrics=metrics)
+            jobs.append(Job(maps, images, left, begun.url, begun.run, begun.earlier))
     return jobs
 
 

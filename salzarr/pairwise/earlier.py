@@ -214,9 +214,10 @@ def _some(names: list[str]) -> str:
     return ", ".join(map(str, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def is_same(request: Request, url: str, attrs: dict[str, Any], plan: dict[str, Any]) -> bool:
-    """Say whether scores were begun for exactly this request and plan, whatever their tiles."""
-    if attrs[scores.ATTR_PLAN] | {"tile": 0} != plan | {"tile": 0}:
+def is_same(request: Request, earlier: Earlier, url: str, attrs: dict[str, Any]) -> bool:
+    """Say whether scores are grown from the earlier ones to exactly this request."""
+    plan = attrs[scores.ATTR_PLAN]
+    if plan != record(request, plan["block"], plan["tile"], earlier):
         return False
     opened = scores.arrays(url, attrs["run"])
     return (

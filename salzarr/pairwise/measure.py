@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salzarr import cluster, plan
+from salzarr.errors import RunError
 from salzarr.metrics import normalize, score_block
 
 if TYPE_CHECKING:
@@ -39,10 +40,20 @@ def extremes(maps: StoredMaps, chain: str | None) -> tuple[NDArray[np.float64], 
     -------
     (chunk,) float64, (chunk,) float64
         Of each chunk of images; NaN where there are no values.
+
+    Raises
+    ------
+    RunError
+        If workers died of it.
     """
     every = range(len(maps.models))
     found: list[tuple[float, float]] = []
-    cluster.run(_extremes, [_Part(maps.part(every, chunk), chain) for chunk in maps.chunks()], found.append)
+    parts = [_Part(maps.part(every, chunk), chain) for chunk in maps.chunks()]
+    died = cluster.run(_extremes, parts, found.append)
+    if died:
+        raise RunError(
+            f"the range of the data could not be found: {died[0][1]}; say data_range= (--data-range)"
+        )
     low, high = np.array(found).reshape(-1, 2).T
     return low, high
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from salzarr import metrics as measures
 from salzarr import plan, store
-from salzarr.errors import MetricError, ShapeError, UsageError
+from salzarr.errors import IncompleteError, MetricError, ShapeError, UsageError
 from salzarr.locks import local_path
 from salzarr.metrics import Metric, normalize
 from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, Reason, Status, X, Y
@@ -350,9 +350,12 @@ def runs_of(positions: range | Sequence[int]) -> list[slice]:
 
 
 def facts_of(maps: Any) -> Facts | None:
-    """Smallest and largest value and sum of each map: (model, image) each; None for a Dask array."""
+    """Smallest and largest value and sum of each map: (model, image) each; None if nobody knows."""
     if isinstance(maps, StoredMaps):
-        return maps.facts()
+        try:
+            return maps.facts()
+        except IncompleteError:  # they are written last
+            return None
     if not isinstance(maps, np.ndarray):
         return None
     facts = np.full((3, *maps.shape[:2]), np.nan)

@@ -263,7 +263,11 @@ def remove(url: str) -> None:
         raise StoreExistsError(
             f"{url} is not a store of scores, so it is not overwritten; move it away yourself"
         )
-    shutil.rmtree(path)
+    # Half of a store, after a kill, could not be told from something else: rename, then delete.
+    discarded = f"{path}.discarded"
+    shutil.rmtree(discarded, ignore_errors=True)
+    os.rename(path, discarded)
+    shutil.rmtree(discarded)
 
 
 def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = False) -> xr.Dataset:

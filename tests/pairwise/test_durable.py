@@ -409,3 +409,26 @@ def test_dry_run(store, tmp_path):
     assert not (tmp_path / "r").exists()
     with pytest.raises(BudgetError):
         plan_comparison(store, FOUR, memory="1MiB")
+
+
+def test_a_kill_while_overwriting_leaves_nothing_in_the_way(store, tmp_path):
+    compare(store, "mse", out=tmp_path / "r")
+    whole = contents(tmp_path / "r")
+    (tmp_path / "r" / "scores.zarr").rename(tmp_path / "r" / "scores.zarr.discarded")
+    os.remove(tmp_path / "r" / "scores.zarr.discarded" / "zarr.json")
+    (tmp_path / "r" / "scores.zarr").mkdir()
+    (tmp_path / "r" / "scores.zarr" / "zarr.json.7.partial").write_text("{")
+    for overwrite in (True, True):
+        compare(store, "mse", out=tmp_path / "r", overwrite=overwrite)
+    assert contents(tmp_path / "r") == whole
+
+
+def test_an_unfinished_store_can_be_compared_on_request(maps, tmp_path):
+    store = store_of(maps, tmp_path / "maps.zarr")
+    zarr.open_group(store, mode="r+", use_consolidated=False).attrs["complete"] = False
+    with pytest.raises(IncompleteError):
+        compare(store, "mse")
+    lazy = compare(store, "mse", allow_incomplete=True)
+    assert np.isfinite(lazy.mse).all()
+    scores = compare(store, "mse", allow_incomplete=True, out=tmp_path / "r")
+    np.testing.assert_array_equal(scores.mse, lazy.mse)
