@@ -51,10 +51,13 @@ def gather(excess: Masses) -> Nodes:
     height, width = excess.shape
     sinks = 0
     sources = 0
+    balance = np.int64(0)
     for y in range(height):
         for x in range(width):
             sinks += excess[y, x] < 0
             sources += excess[y, x] > 0
+            balance += excess[y, x]
+    assert balance == 0, "no flow ships more mass than there is room for"
     first_source = -(-sinks // LANES) * LANES
     size = first_source - (-sources // LANES) * LANES
     nodes = Nodes(np.zeros(size), np.zeros(size), np.zeros(size, np.int64), sinks, sources, first_source)

@@ -178,16 +178,16 @@ def shift(tree: Tree, top: int, amount: float) -> None:
     """Add to the potentials of a subtree, or subtract from all others if they are fewer."""
     potential = tree.potential
     after = tree.after
-    node = top
     if 2 * tree.size[top] <= tree.size[ROOT]:
+        node = np.uintp(top)  # unsigned: numba then spares the check for an index from the end
         for _ in range(tree.size[top]):
             potential[node] += amount
-            node = after[node]
+            node = np.uintp(after[node])
         return
-    node = after[tree.last[top]]
+    node = np.uintp(after[tree.last[top]])
     for _ in range(tree.size[ROOT] - tree.size[top]):
         potential[node] -= amount
-        node = after[node]
+        node = np.uintp(after[node])
 
 
 @jit

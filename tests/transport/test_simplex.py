@@ -32,6 +32,11 @@ def test_gather_keeps_every_mass_at_its_place():
     np.testing.assert_array_equal(again, excess)
 
 
+def test_masses_that_do_not_balance_are_refused():
+    with pytest.raises(AssertionError, match="more mass"):
+        gather(np.array([[3, 0, -1], [0, -1, 0]]))
+
+
 @pytest.mark.parametrize("points", [LANES, 5 * LANES])
 def test_best_and_conjugate_are_those_of_brute_force(points):
     rng = np.random.default_rng(points)
