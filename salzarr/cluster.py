@@ -10,6 +10,7 @@ import queue
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dask
@@ -32,8 +33,8 @@ PATIENCE = 120.0
 CHECK = 2.0
 """Seconds without news after which it is asked whether anybody is still there."""
 
-IN_FLIGHT = 4
-"""Jobs handed to a scheduler for each thread that it has: enough never to wait for the next."""
+IN_FLIGHT, AT_LEAST = 4, 500
+"""Jobs handed to a scheduler for each thread that it has, and in all: an adaptive cluster grows with its queue."""
 
 SAME = ("salzarr", "zarr", "numpy")
 """Packages whose versions must be the same everywhere, or the numbers need not be."""
@@ -114,9 +115,10 @@ def await_workers(client: Client, patience: float | None = None) -> None:
     until = time.monotonic() + limit
     while not client.nthreads():
         if time.monotonic() > until:
+            address = getattr(client.scheduler, "address", "")
             raise RunError(
-                f"the scheduler {client.scheduler.address} has had no worker for {limit:.0f} s; start one, "
-                f"as in 'dask worker {client.scheduler.address}', and give the same command again"
+                f"the scheduler {address} has had no worker for {limit:.0f} s; start one, as in "
+                f"'dask worker {address}', and give the same command again"
             )
         time.sleep(min(0.2, limit))
 
@@ -256,15 +258,19 @@ def _run_distributed(
     waiting = iter(jobs)
     running: dict[Any, Job] = {}
     died: list[tuple[Job, str]] = []
-    width = IN_FLIGHT * max(1, sum(client.nthreads().values()))
+    width, asked = AT_LEAST, 0.0
     try:
         while True:
-            for job in waiting:
+            if client.status in ("closing", "closed"):
+                raise _scheduler_gone()
+            if time.monotonic() > asked + CHECK:  # a cluster may grow while it works
+                with suppress(OSError, ValueError):
+                    width = max(AT_LEAST, IN_FLIGHT * sum(client.nthreads().values()))
+                asked = time.monotonic()
+            for job in islice(waiting, max(0, width - len(running))):
                 future = client.submit(function, job, pure=False)
                 running[future] = job
                 future.add_done_callback(finished.put)
-                if len(running) >= width:
-                    break
             if not running:
                 return died
             future = _wait(client, lambda: finished.get(timeout=CHECK))
@@ -291,7 +297,7 @@ def _wait(client: Client, attempt: Callable[[], Any]) -> Any:
         except (queue.Empty, TimeoutError):
             if client.status in ("closing", "closed"):
                 raise _scheduler_gone() from None
-            with suppress(OSError):  # the connection is gone; the client tries to get it back, and says so
+            with suppress(OSError, ValueError):  # the connection is gone, and the client tries to get it back
                 await_workers(client)
 
 
