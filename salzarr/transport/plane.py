@@ -57,7 +57,8 @@ def gather(excess: Masses) -> Nodes:
             sinks += excess[y, x] < 0
             sources += excess[y, x] > 0
             balance += excess[y, x]
-    assert balance == 0, "no flow ships more mass than there is room for"
+    if balance != 0:
+        raise ValueError("The masses to transport do not balance.")
     first_source = -(-sinks // LANES) * LANES
     size = first_source - (-sources // LANES) * LANES
     nodes = Nodes(np.zeros(size), np.zeros(size), np.zeros(size, np.int64), sinks, sources, first_source)
