@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 STATISTICS = ("n", "mean", "std", "se", "min", "q25", "median", "q75", "max")
 """What :func:`describe` returns, in this order."""
 
-DESCRIBE_BYTES = 32
+DESCRIBE_BYTES = 48
 """Memory that :func:`describe` needs per value, the value included."""
 
 

@@ -250,7 +250,7 @@ def corrected(
         own = float(scores[slug].attrs.get("self_value", np.nan))
         directions = scores[slug].sizes.get(DIRECTION, 1)
         parts = []
-        walk = (rows_of(of, slug, memory // 4, row_bytes=64.0 * repeats) for of in (scores, chance))
+        walk = (rows_of(of, slug, memory // 2, row_bytes=64.0 * repeats) for of in (scores, chance))
         for (_, matched), (_, mismatched) in zip(*walk, strict=True):
             found = _corrected(matched, mismatched, own, repeats, confidence, method, seed, unit)
             few.append(found[0])

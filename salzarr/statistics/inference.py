@@ -317,7 +317,7 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
     for slug in metric_names(scores):
         first: list[Floats] = []
         second: list[Floats] = []
-        for _, values in rows_of(scores, slug, memory // 2, row_bytes=32.0 * repeats):
+        for _, values in rows_of(scores, slug, memory, row_bytes=32.0 * repeats):
             known = (~np.isnan(values)).astype(np.float64)
             filled = np.where(known > 0, values, 0.0)
             for means, part in ((first, half), (second, 1 - half)):

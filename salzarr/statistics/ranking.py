@@ -45,7 +45,7 @@ def rank_images(scores: xr.Dataset, *, memory: int = MEMORY) -> xr.Dataset:
     for slug in metric_names(scores):
         departures, known = np.zeros(scores.sizes[IMAGE]), np.zeros(scores.sizes[IMAGE])
         level, rows = 0.0, 0
-        for _, values in rows_of(scores, slug, memory // 2):
+        for _, values in rows_of(scores, slug, memory):
             own = mean(values)
             departures += np.nansum(values - own[:, None], axis=0)
             known += np.count_nonzero(~np.isnan(values), axis=0)
@@ -87,7 +87,7 @@ def extremes(scores: xr.Dataset, k: int = 10, *, memory: int = MEMORY) -> xr.Dat
         directions = scores[slug].sizes.get(DIRECTION, 1)
         alike = 1.0 if scores[slug].attrs["kind"] == "similarity" else -1.0
         positions, extreme = [], []
-        for _, values in rows_of(scores, slug, memory // 2):
+        for _, values in rows_of(scores, slug, memory):
             order = np.argsort(alike * values, axis=1)  # NaNs last
             n = np.count_nonzero(~np.isnan(values), axis=1)[:, None]
             least, most = order[:, :k], np.take_along_axis(order, np.maximum(n - 1 - np.arange(k), 0), axis=1)
@@ -127,12 +127,12 @@ def histograms(scores: xr.Dataset, bins: int = 40, *, memory: int = MEMORY) -> x
     found: Variables = {}
     for slug in metric_names(scores):
         low, high = np.nan, np.nan
-        for _, values in rows_of(scores, slug, memory // 2):
+        for _, values in rows_of(scores, slug, memory):
             low = np.fmin(low, np.fmin.reduce(values, axis=None, initial=np.nan))
             high = np.fmax(high, np.fmax.reduce(values, axis=None, initial=np.nan))
         edges = np.histogram_bin_edges([], bins, (low, high) if low <= high else (0.0, 1.0))
         blocks = []
-        for _, values in rows_of(scores, slug, memory // 2):
+        for _, values in rows_of(scores, slug, memory):
             # The bin of a score counts the inner edges at or below it; a NaN comes behind the last bin.
             bin_of = (
                 np.searchsorted(edges[1:-1], values, side="right")

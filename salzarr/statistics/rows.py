@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from salzarr import plan
 from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.errors import BudgetError, UsageError
 from salzarr.schema import DIRECTION, IMAGE, MODEL_A, MODEL_B, PAIR, reason_name
@@ -99,6 +100,9 @@ def rows_of(
 ) -> Iterator[tuple[slice, Floats]]:
     """Walk a metric's scores, as many pairs at a time as the memory allows.
 
+    A stored chunk holds all pairs of some images, and so each range of pairs takes a pass through all chunks.
+    That is why a range is read as large as it fits, and handed out in smaller blocks to be worked on.
+
     Parameters
     ----------
     scores : Dataset
@@ -120,20 +124,38 @@ def rows_of(
     BudgetError
         If a single pair does not fit.
     """
-    variable = scores[slug]
+    variable = scores[slug].transpose(..., PAIR, IMAGE)
+    pairs, images = scores.sizes[PAIR], scores.sizes[IMAGE]
     directions = variable.sizes.get(DIRECTION, 1)
-    pair_bytes = directions * (scores.sizes[IMAGE] * DESCRIBE_BYTES + row_bytes)
-    step = int(memory // max(pair_bytes, 1))
+    held = directions * 8 * images
+    work = directions * (DESCRIBE_BYTES * images + row_bytes)
+    step = int(memory / 2 // max(work, 1))
     if step < 1:
         raise BudgetError(
-            f"a pair's {slug} on {scores.sizes[IMAGE]:,} images takes {pair_bytes / 2**20:.1f} MiB, "
-            f"and {memory / 2**20:.1f} MiB were given; give more memory"
+            f"a pair's {slug} on {images:,} images takes {plan.size(2 * work)}, and {plan.size(memory)} were "
+            "given; give more memory"
         )
-    variable = variable.transpose(..., PAIR, IMAGE)
-    for start in range(0, max(1, scores.sizes[PAIR]), step):
-        pairs = slice(start, min(start + step, scores.sizes[PAIR]))
-        values = np.asarray(variable.isel({PAIR: pairs}).values, np.float64)
-        yield pairs, values.reshape(directions * (pairs.stop - pairs.start), scores.sizes[IMAGE])
+    ranges = max(1, pairs) if variable.chunks is None else max(step, memory // 4 // max(held, 1))
+    for start in range(0, max(1, pairs), ranges):
+        some = variable.isel({PAIR: slice(start, start + ranges)})
+        # A chunk is read with all its pairs, however few of them are wanted.
+        values = _load(some, 2 * 8 * directions * pairs, memory // 4)
+        for first in range(0, max(1, some.sizes[PAIR]), step):
+            block = values[..., first : first + step, :]
+            where = slice(start + first, start + first + block.shape[-2])
+            yield where, block.reshape(directions * block.shape[-2], images)
+
+
+def _load(variable: xr.DataArray, image_bytes: int, memory: int) -> Floats:
+    """Read some pairs of a metric into their place, as many chunks at a time as fit: (..., pair, image)."""
+    if variable.chunks is None:
+        return np.asarray(variable.values, np.float64)
+    values = np.empty(variable.shape)
+    size = max(max(variable.chunks[-1], default=1), memory // max(image_bytes, 1))
+    for start in range(0, values.shape[-1], size):
+        part = slice(start, start + size)
+        values[..., part] = variable.isel({IMAGE: part}).values
+    return values
 
 
 def name_order(scores: xr.Dataset) -> NDArray[np.intp]:

@@ -141,12 +141,12 @@ def summarize(
         shape = len(members), len(statistics), directions, -1
         blocks = [
             np.stack([reduce(values, chosen) for chosen in members.values()]).reshape(shape)
-            for _, values in rows_of(scores, slug, memory // 2, row_bytes=64.0 * bootstrap)
+            for _, values in rows_of(scores, slug, memory, row_bytes=64.0 * bootstrap)
         ]
         dims = [GROUP, STATISTIC, DIRECTION, PAIR]
         variable = xr.DataArray(np.concatenate(blocks, axis=3), dims=dims, attrs=scores[slug].attrs)
         variables[slug] = variable if DIRECTION in scores[slug].dims else variable.isel({DIRECTION: 0})
-        variables[reason_name(slug)] = _count_reasons(scores[reason_name(slug)], members, memory // 2)
+        variables[reason_name(slug)] = _count_reasons(scores[reason_name(slug)], members, memory)
     summary = xr.Dataset(
         variables,
         coords={
@@ -172,7 +172,7 @@ def _count_reasons(
     reason: xr.DataArray, members: Mapping[str, NDArray[np.intp]], memory: int
 ) -> xr.DataArray:
     """Count the images per reason: (group, reason, pair)."""
-    step = max(1, memory // (4 * max(1, reason.sizes[IMAGE])))
+    step = max(1, memory // (8 * max(1, reason.sizes[IMAGE])))
     counted = []
     for start in range(0, max(1, reason.sizes[PAIR]), step):
         block = reason.isel({PAIR: slice(start, start + step)}).transpose(PAIR, IMAGE).values

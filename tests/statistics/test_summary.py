@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.errors import BudgetError, InputError, UsageError
 from salzarr.schema import Reason
 from salzarr.statistics.rows import rows_of
@@ -143,14 +144,14 @@ def test_bad_groups_are_refused_in_a_sentence(scores, tmp_path, text, message):
 def test_dask_and_any_memory_give_the_same(scores):
     expected = summarize(scores, bootstrap=20)
     lazy = scores.chunk({"image": 7})
-    one_pair = 2 * (30 * 32 + 64 * 20)  # of kl, which has two directions
+    one_pair = 2 * 2 * (30 * DESCRIBE_BYTES + 64 * 20)  # of kl, which has two directions
     assert len(list(rows_of(lazy, "kl", one_pair, row_bytes=64 * 20))) == 6
-    for memory in (2**30, 2 * one_pair):
+    for memory in (2**30, 3 * one_pair, one_pair):
         found = summarize(lazy, bootstrap=20, memory=memory)
         for name, variable in expected.data_vars.items():
             np.testing.assert_allclose(found[name], variable, rtol=1e-13)
     with pytest.raises(BudgetError, match="give more memory"):
-        summarize(lazy, bootstrap=20, memory=one_pair)
+        summarize(lazy, bootstrap=20, memory=one_pair - 1)
 
 
 def test_small_lazy_scores_are_computed_once(scores):
