@@ -34,7 +34,7 @@ CHECK = 2.0
 """Seconds without news after which it is asked whether anybody is still there."""
 
 IN_FLIGHT, AT_LEAST = 4, 500
-"""Jobs handed to a scheduler for each thread that it has, and in all: an adaptive cluster grows with its queue."""
+"""Jobs handed to a scheduler for each thread it has, and in all: an adaptive cluster grows with its queue."""
 
 SAME = ("salzarr", "zarr", "numpy")
 """Packages whose versions must be the same everywhere, or the numbers need not be."""
