@@ -50,8 +50,8 @@ def main() -> None:
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     text = (
         f"{table(measured)}\n\n"
-        "Ratio: the peer's time over ours for the same work, medians of repeats in turns, on one thread unless "
-        "the row says otherwise; the numbers were checked to agree first. Measured on "
+        "Ratio: the peer's time over ours for the same work, medians of repeats in turns, on one thread "
+        "unless the row says otherwise; the numbers were checked to agree first. Measured on "
         f"{os.cpu_count()} cores of {processor()}, Python {platform.python_version()}, {versions}.\n"
     )
     sys.stdout.write(text)
