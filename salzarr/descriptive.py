@@ -45,8 +45,9 @@ def quantile(ordered: Floats, n: NDArray[np.integer[Any]], q: Floats | float) ->
     above = np.minimum(below + 1, np.maximum(n - 1, 0))
     rows = np.arange(len(ordered))
     low, high = ordered[rows, below], ordered[rows, above]
-    # Equal neighbours give their very value, whatever rounding (and inf - inf) would make of it.
-    value = np.where(low == high, low, low + (at - below) * (high - low))
+    # A value that is met, or lies between two equal ones, is given as it is: no rounding, no inf - inf.
+    with np.errstate(invalid="ignore"):
+        value = np.where((low == high) | (at == below), low, low + (at - below) * (high - low))
     found: Floats = np.where((n > 0) & ~np.isnan(q), value, np.nan)
     return found
 
@@ -57,7 +58,8 @@ def mean(values: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         rough = np.nansum(values, axis=1) / n
         # A second pass takes out the rounding of the first: a constant row must give that constant.
-        found: Floats = rough + np.nansum(values - rough[:, None], axis=1) / n
+        refined = rough + np.nansum(values - rough[:, None], axis=1) / n
+    found: Floats = np.where(np.isfinite(rough), refined, rough)
     return found
 
 

@@ -48,7 +48,7 @@ STATISTICS = ("n", "score", "baseline", "corrected", "corrected_low", "corrected
 
 
 def partners(images: int, block: int = 1, seed: int = 0) -> NDArray[np.intp]:
-    """Give every image another one, and be its partner's partner.
+    """Match the images two by two: each is the other's partner.
 
     Blocks of images are shuffled and then matched two by two, image by image: a stored chunk is read once
     more and not once for each of its images, and like images, which a sorted set has side by side, are far

@@ -301,10 +301,11 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
     Returns
     -------
     Dataset
-        ``reliability`` (metric): the correlation over pairs between the means of two halves, averaged over
-        splits and stepped up to the full number of images by Spearman and Brown's formula 2 r / (1 + r);
-        ``low``, ``high`` (metric): the 2.5 and 97.5 % quantiles over splits. 1 says that other images
-        of the kind would give the same matrix; NaN below three pairs or two images.
+        ``reliability`` (metric): the correlation r over pairs between the means of two halves, averaged over
+        splits and stepped up to the full number of images by Spearman and Brown's formula 2 r / (1 + r) (an
+        r below 0 stays as it is); ``low``, ``high`` (metric): the same of the 2.5 and 97.5 % quantiles over
+        splits. 1 says that other images of the kind would give the same matrix; NaN below three pairs or two
+        images.
     """
     scores = load_if_small(scores, memory)
     images = scores.sizes[IMAGE]
@@ -324,11 +325,9 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
                 with np.errstate(invalid="ignore", divide="ignore"):
                     means.append((part @ filled.T) / (part @ known.T))
         r = _correlations(np.concatenate(first, axis=1), np.concatenate(second, axis=1))
-        with np.errstate(divide="ignore"):
-            stepped = 2 * r / (1 + r)
-        known_r = stepped[np.isfinite(stepped)]
-        quantiles = np.quantile(known_r, [0.025, 0.975]) if len(known_r) else [np.nan, np.nan]
-        found.append([known_r.mean() if len(known_r) else np.nan, *quantiles])
+        r = r[np.isfinite(r)]
+        halves = np.array([r.mean(), *np.quantile(r, [0.025, 0.975])] if len(r) else [np.nan] * 3)
+        found.append(np.where(halves > 0, 2 * halves / (1 + np.abs(halves)), halves))
     names = ("reliability", "low", "high")
     return xr.Dataset(
         {name: ("metric", column) for name, column in zip(names, np.array(found).T, strict=True)},

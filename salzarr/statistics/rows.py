@@ -135,7 +135,8 @@ def rows_of(
             f"a pair's {slug} on {images:,} images takes {plan.size(2 * work)}, and {plan.size(memory)} were "
             "given; give more memory"
         )
-    ranges = max(1, pairs) if variable.chunks is None else max(step, memory // 4 // max(held, 1))
+    # Whole blocks, so that scores in memory and on disk are handed out alike.
+    ranges = max(1, pairs) if variable.chunks is None else step * max(1, memory // 4 // max(held, 1) // step)
     for start in range(0, max(1, pairs), ranges):
         some = variable.isel({PAIR: slice(start, start + ranges)})
         # A chunk is read with all its pairs, however few of them are wanted.

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pairwise.faults import store_of
 
 import salzarr
+from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.errors import BudgetError, ChangedError, UsageError
 from salzarr.metrics import score_block
 from salzarr.statistics.baseline import _corrected, chance, corrected, partners
@@ -187,6 +188,15 @@ def test_corrected_is_a_ratio_of_means(maps, scores):
     summary = summarize(scores)
     np.testing.assert_array_equal(found.mse.sel(statistic="n"), summary.mse.sel(statistic="n"))
     np.testing.assert_array_equal(found.mse_reason, summary.mse_reason)
+
+
+def test_corrected_of_scores_on_disk_in_little_memory(maps, scores):
+    mismatched = chance(scores, maps)
+    whole = corrected(scores, mismatched, repeats=20)
+    least = 2 * 2 * 2 * (50 * DESCRIBE_BYTES + 64 * 20)  # a pair of kl at a time
+    few = corrected(scores.chunk({"image": 9}), mismatched, repeats=20, memory=least)
+    for name in whole.data_vars:
+        np.testing.assert_allclose(few[name], whole[name], rtol=1e-12)
 
 
 def test_corrected_is_a_summary(maps, scores):

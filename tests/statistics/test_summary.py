@@ -29,6 +29,13 @@ def test_agrees_with_pandas(scores):
         np.testing.assert_allclose(summary[slug].sel(statistic="se"), se, rtol=1e-13)
 
 
+def test_infinite_scores_stay_infinite(scores):
+    scores.mse[0, 0] = np.inf
+    found = summarize(scores).mse.isel(pair=0)
+    assert found.sel(statistic=["mean", "max"]).values.tolist() == [np.inf, np.inf]
+    assert np.isfinite(found.sel(statistic=["min", "median", "q75"])).all()
+
+
 def test_directed_keeps_both(scores):
     summary = summarize(scores)
     assert summary.kl.dims == ("statistic", "direction", "pair")
