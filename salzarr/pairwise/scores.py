@@ -158,13 +158,19 @@ def done(url: str, run: str, metrics: Iterable[Metric]) -> dict[str, set[int]]:
         for metric in metrics:
             reasons = opened[reason_name(metric.slug)]
             _, names = _chunk_names(reasons)
-            size = reasons.chunks[1]
             found[metric.slug] = {
-                block
-                for block in (int(name) for name in names if name.isdecimal())
-                if not (np.asarray(reasons[:, block * size : (block + 1) * size]) == Reason.FAILED).any()
+                int(name) for name in names if name.isdecimal() and _is_good(reasons, int(name))
             }
     return found
+
+
+def _is_good(reasons: zarr.Array[Any], block: int) -> bool:
+    """Say whether a chunk of reasons can be read, and none of them is FAILED."""
+    size = reasons.chunks[1]
+    try:
+        return not (np.asarray(reasons[:, block * size : (block + 1) * size]) == Reason.FAILED).any()
+    except (ValueError, RuntimeError):  # damaged: it is written anew
+        return False
 
 
 def begin(url: str) -> None:
@@ -218,19 +224,22 @@ def _chunk_names(array: zarr.Array[Any]) -> tuple[str, set[str]]:
 
 
 def place(results: str, scores: str | None) -> str:
-    """Say where the scores of a results folder are: where it is told now, or was told, or in the folder."""
-    if scores is not None:
-        return scores
+    """Say where the scores of a results folder are: where it is told now, or was told, or in the folder.
+
+    A path is made absolute, since workers may have another working directory.
+    """
     note = os.path.join(results, ELSEWHERE)
-    if os.path.isfile(note):
+    if scores is None and os.path.isfile(note):
         with open(note) as file:
-            return file.read().strip()
-    return os.path.join(results, SCORES)
+            scores = file.read().strip()
+    url = os.path.join(results, SCORES) if scores is None else scores
+    path = local_path(url)
+    return url if path is None else os.path.abspath(path)
 
 
 def remember_place(results: str, url: str) -> None:
     """Note in a results folder where its scores are, if elsewhere."""
-    if url != os.path.join(results, SCORES):
+    if url != os.path.abspath(os.path.join(results, SCORES)):
         with open(os.path.join(results, ELSEWHERE), "w") as file:
             file.write(url + "\n")
 
@@ -245,9 +254,13 @@ def remove(url: str) -> None:
     """
     path = local_path(url)
     if path is None:
-        group = zarr.open_group(url, mode="a", use_consolidated=False)
-        if group.attrs.get(schema.ATTR_KIND, schema.KIND_SCORES) == schema.KIND_SCORES:
-            sync(group.store.clear())
+        try:
+            group = zarr.open_group(url, mode="r+", use_consolidated=False)
+        except (FileNotFoundError, KeyError):
+            return
+        if group.attrs.get(schema.ATTR_KIND) != schema.KIND_SCORES:
+            raise StoreExistsError(f"{url} is not a store of scores, so it is not overwritten")
+        sync(group.store.clear())
         return
     if not os.path.lexists(path):
         return

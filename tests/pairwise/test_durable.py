@@ -17,7 +17,7 @@ import xarray as xr
 import zarr
 from pairwise.faults import POISON, metric, raising, random_maps, slow, store_of
 
-from salzarr import compare, open_maps, open_scores
+from salzarr import cluster, compare, open_maps, open_scores
 from salzarr.errors import (
     BudgetError,
     ChangedError,
@@ -353,6 +353,26 @@ def test_an_interrupt_leaves_a_resumable_run(tmp_path):
 
 
 # Scores elsewhere
+
+
+def test_relative_paths_are_those_of_the_caller(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr(cluster, "run", lambda _function, jobs, _done: seen.extend(jobs) or [])
+    compare("maps.zarr", "mse", out="r")
+    assert {job.url for job in seen} == {str(tmp_path / "r" / "scores.zarr")}
+    assert {job.maps.url for job in seen} == {str(tmp_path / "maps.zarr")}
+
+
+def test_damaged_scores_of_an_unfinished_run_are_made_anew(store, tmp_path):
+    compare(store, "mse", out=tmp_path / "r")
+    whole = contents(tmp_path / "r")
+    scores = tmp_path / "r" / "scores.zarr"
+    zarr.open_group(scores, mode="r+", use_consolidated=False).attrs["complete"] = False
+    path = scores / "mse_reason" / "c" / "0" / "1"
+    path.write_bytes(path.read_bytes()[:-3])
+    compare(store, "mse", out=tmp_path / "r")
+    assert contents(tmp_path / "r") == whole
 
 
 def test_scores_elsewhere(store, tmp_path):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from pairwise.faults import random_maps, store_of
@@ -65,20 +65,25 @@ class Runner:
         begun = time.perf_counter()
         if kill_after is not None:
             time.sleep(kill_after)
-            os.kill(process, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it was faster
+                os.kill(process, signal.SIGKILL)
         status = int(self.program.stdout.readline())
         return status, time.perf_counter() - begun
 
-    def kill_often(self, store, out, kills, duration, seed):
-        """Kill a comparison so often, spread over the whole of it, and then let it end."""
-        moments = random.Random(seed)
-        killed = 0
-        for _ in range(kills):
-            # Each run goes on where the last one stopped, so that short ones are needed to hit the end too.
-            status, _ = self.run(store, out, moments.uniform(0, 0.3 * duration))
+    def kill_often(self, store, out, whole, kills, longest, seed, begin):
+        """Kill a comparison so often, at random moments; whenever one ends, check it and begin anew."""
+        moments, killed = random.Random(seed), 0
+        begin()
+        while True:
+            kill_after = moments.uniform(0, longest) if killed < kills else None
+            status, _ = self.run(store, out, kill_after)
+            assert status in (0, signal.SIGKILL)
             killed += status == signal.SIGKILL
-        assert self.run(store, out)[0] == 0
-        return killed
+            if status == 0:
+                assert contents(out) == whole
+                if kill_after is None:
+                    return
+                begin()
 
 
 @pytest.fixture
@@ -102,8 +107,11 @@ def test_killed_and_resumed(tmp_path, runner, kills):
     store = store_of(random_maps(4, 120), tmp_path / "maps.zarr", images_per_chunk=2)
     status, duration = runner.run(store, tmp_path / "whole")
     assert status == 0
-    assert runner.kill_often(store, tmp_path / "r", kills, duration, seed=kills) >= kills // 2
-    assert contents(tmp_path / "r") == contents(tmp_path / "whole")
+    whole = contents(tmp_path / "whole")
+    out = tmp_path / "r"
+    runner.kill_often(
+        store, out, whole, kills, 0.5 * duration, kills, lambda: shutil.rmtree(out, ignore_errors=True)
+    )
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.slow)])
@@ -112,11 +120,17 @@ def test_killed_while_growing(tmp_path, runner, kills):
     maps = random_maps(4, 120)
     small = {name: one[:61] for name, one in list(maps.items())[:3]}
     store = store_of(small, tmp_path / "growing.zarr", images_per_chunk=2)
-    assert runner.run(store, tmp_path / "r")[0] == 0
-    shutil.copytree(tmp_path / "r", tmp_path / "whole")
+    small_scores, out = tmp_path / "small", tmp_path / "r"
+    assert runner.run(store, small_scores)[0] == 0
+    shutil.copytree(small_scores, tmp_path / "whole")
     store_of(maps, store, images_per_chunk=2, append=True)
     status, duration = runner.run(store, tmp_path / "whole")
     assert status == 0
-    runner.kill_often(store, tmp_path / "r", kills, duration, seed=kills)
-    assert contents(tmp_path / "r") == contents(tmp_path / "whole")
-    assert os.listdir(tmp_path / "r") == ["scores.zarr"]
+
+    def begin():
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(small_scores, out)
+
+    whole = contents(tmp_path / "whole")
+    runner.kill_often(store, out, whole, kills, duration, kills, begin)
+    assert os.listdir(out) == ["scores.zarr"]
