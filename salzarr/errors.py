@@ -24,6 +24,12 @@ Each message is one sentence or a few: what is wrong, with which file, model or 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class SalzarrError(Exception):
     """Whatever salzarr raises on purpose."""
@@ -95,3 +101,15 @@ class LockedError(StoreError, BlockingIOError):
 
 class RunError(SalzarrError, RuntimeError):
     """A run ended, and parts of it failed."""
+
+
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn what a disk or an endpoint may answer into one error that names the store."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error) or type(error).__name__
+        raise StoreError(f"{url} cannot be used: {why}; nothing that was finished is lost") from error

@@ -3,6 +3,7 @@
 ==================  ======================================================================
 ``layout``          how a store lies on disk, and the order in which it changes
 ``chunks``          one chunk of maps: bytes and checksums
+``records``         what is known of each map, and the journal of what is finished
 ``joining``         from the sources of all models to images with one id and one size
 ``filling``         what one task does: read some maps, write their chunk, note their facts
 ``converting``      from files or arrays to a store; resume and growth
@@ -13,9 +14,9 @@
 ==================  ======================================================================
 """
 
+from salzarr.errors import storage_errors
 from salzarr.store.converting import ConvertReport, convert
 from salzarr.store.exporting import export, merge
-from salzarr.store.layout import storage_errors
 from salzarr.store.reading import digests, facts, info, open_dataset, open_maps, read_block
 from salzarr.store.verification import Problem, verify
 from salzarr.store.writer import Writer, create

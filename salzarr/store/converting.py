@@ -20,9 +20,9 @@ from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
 from salzarr.sources.shaping import Recipe
 from salzarr.store import layout
-from salzarr.store.filling import Piece, checksum, fill
+from salzarr.store.filling import Piece, fill
 from salzarr.store.joining import Labelled, check_joins, common_size, gather, union
-from salzarr.store.layout import degenerate
+from salzarr.store.records import add_records, checksum, degenerate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -424,7 +424,7 @@ def _run(store: MapsStore, plan: Plan, recipe: Recipe, progress: Progress | None
         records = np.concatenate([result.records for result in results])
         failures += [result.failure for result in results if result.failure]
         store.journal.append(records)
-        layout.add_records(plan.facts, records)
+        add_records(plan.facts, records)
         done += sum(len(piece.slots) for piece in batch)
         if progress:
             progress(done, total)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from salzarr import schema
-from salzarr.errors import ChangedError, StoreExistsError, UsageError
+from salzarr.errors import ChangedError, StoreExistsError, UsageError, storage_errors
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp, pick
@@ -23,6 +23,7 @@ from salzarr.store import layout
 from salzarr.store.converting import ConvertReport, write_store
 from salzarr.store.joining import Labelled
 from salzarr.store.reading import open_dataset, read_block
+from salzarr.store.records import FACT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -95,7 +96,7 @@ def export(
         base = os.path.join(root, safe_path(str(dataset[MODEL].values[row])))
         columns = [column for column in wanted if there[row, column]]
         maps = _stream(url, row, columns, like.encoding["chunks"][1])
-        with layout.storage_errors(root):
+        with storage_errors(root):
             if stacked:
                 kept = [names[column] for column in columns]
                 written.append(_export_stack(base, kept, maps, like, overwrite=overwrite))
@@ -280,9 +281,7 @@ def merge(
                         f"{each.url} has another map of {model}, image {images[column]!r}, than the rest"
                     )
     labelled = [
-        Labelled(
-            model, tuple(maps), _stored(maps), np.array([fact for _, fact in maps.values()], layout.FACT)
-        )
+        Labelled(model, tuple(maps), _stored(maps), np.array([fact for _, fact in maps.values()], FACT))
         for model, maps in found.items()
         if maps
     ]

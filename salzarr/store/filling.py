@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import google_crc32c
 import numpy as np
 
-from salzarr.errors import CorruptError, InputError
-from salzarr.schema import Status
+from salzarr.errors import CorruptError, InputError, storage_errors
 from salzarr.store.chunks import BadChunkError, chunk_key
-from salzarr.store.layout import FACT_NAMES, RECORD, storage_errors
+from salzarr.store.records import FACT_NAMES, RECORD, checksum, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,47 +21,6 @@ if TYPE_CHECKING:
     from salzarr.store.chunks import Chunks
 
     Array = NDArray[Any]
-
-
-def checksum(raw: Array) -> int:
-    """Return the crc32c of an array's bytes, in C order and its own dtype.
-
-    >>> checksum(np.zeros((2, 2), "float32"))
-    1114675946
-    """
-    return int(google_crc32c.value(np.ascontiguousarray(raw).view(np.uint8).reshape(-1)))
-
-
-def note(record: NDArray[np.void], values: Array, crc: int, stamp: Stamp, *, resized: bool) -> None:
-    """Fill in the facts of one map.
-
-    Parameters
-    ----------
-    record : void
-        A view of one entry, of dtype RECORD or FACT.
-    values : (H, W) float ndarray
-        The map as it is stored.
-    crc : int
-        Of its input.
-    stamp : Stamp
-        Of its input.
-    resized : bool
-        Whether it was.
-    """
-    status = Status.RESIZED if resized else Status.OK
-    finite = values
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = float(values.sum(dtype=np.float64))
-        if not np.isfinite(total):  # one look at the sum spares most maps a look at each value
-            finite = values[np.isfinite(values)]
-            if finite.size < values.size:
-                status |= Status.NON_FINITE
-            total = float(finite.sum(dtype=np.float64)) if finite.size else np.nan
-    record["map_sum"] = total
-    record["map_min"] = finite.min() if finite.size else np.nan
-    record["map_max"] = finite.max() if finite.size else np.nan
-    record["map_status"] = int(status)
-    record["source_crc"], record["source_size"], record["source_mtime"] = crc, stamp.size, stamp.mtime
 
 
 def write_chunk(

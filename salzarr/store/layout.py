@@ -13,28 +13,24 @@ lets a run be killed anywhere:
 from __future__ import annotations
 
 import os
-import time
-import uuid
 import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import google_crc32c
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import collect_aiterator, sync
+from zarr.core.sync import sync
 
 from salzarr import schema
 from salzarr._version import __version__
-from salzarr.errors import StoreError, StoreExistsError, StoreNotFoundError
+from salzarr.errors import StoreError, StoreExistsError, StoreNotFoundError, storage_errors
 from salzarr.locks import local_path
 from salzarr.store.chunks import Chunks, codecs
+from salzarr.store.records import FACT_NAMES, Journal, add_records, blank, missing_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,14 +39,6 @@ CHUNK_BYTES = 4 << 20
 
 ROW = 16_384
 """Least length of a chunk of facts and names, so that a store that grows does not fray into small files."""
-
-FACT = np.dtype([(variable.name, variable.dtype) for variable in (*schema.FACTS, *schema.MANIFEST)])
-"""What is known of one map besides its values."""
-
-RECORD = np.dtype([("model", "uint32"), ("image", "uint32"), *FACT.descr])
-"""The same in the journal."""
-
-FACT_NAMES: tuple[str, ...] = FACT.names or ()
 
 
 def url_of(path: str | os.PathLike[str]) -> str:
@@ -69,35 +57,6 @@ def images_per_chunk(shape: tuple[int, int], itemsize: int, chunk_bytes: int = C
     20
     """
     return max(1, chunk_bytes // (shape[0] * shape[1] * itemsize))
-
-
-def blank(shape: tuple[int, ...]) -> NDArray[np.void]:
-    """Return facts of maps that are missing.
-
-    >>> blank((1,))["map_status"]
-    array([1], dtype=uint8)
-    """
-    facts = np.empty(shape, FACT)
-    for name in FACT_NAMES:
-        facts[name] = _fill(FACT[name])
-    return facts
-
-
-def _fill(dtype: np.dtype[Any]) -> Any:
-    """Return what stands for a missing value."""
-    return int(schema.Status.MISSING) if dtype == np.uint8 else {"f": np.nan, "i": -1, "u": 0}[dtype.kind]
-
-
-@contextmanager
-def storage_errors(url: str) -> Iterator[None]:
-    """Turn what a disk or an endpoint may answer into one error that names the store."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        why = error.strerror or str(error) or type(error).__name__
-        raise StoreError(f"{url} cannot be used: {why}; nothing that was finished is lost") from error
 
 
 def exists(url: str) -> bool:
@@ -235,34 +194,6 @@ class MapsStore:
             group.update_attributes({schema.ATTR_PROVENANCE: dict(provenance), schema.ATTR_COMPLETE: True})
 
 
-def add_records(facts: NDArray[np.void], records: NDArray[np.void]) -> None:
-    """Enter records into facts; those of models or images that there are not are left out."""
-    records = records[(records["model"] < facts.shape[0]) & (records["image"] < facts.shape[1])]
-    for name in FACT_NAMES:
-        facts[name][records["model"], records["image"]] = records[name]
-
-
-def degenerate(facts: NDArray[np.void]) -> dict[str, int]:
-    """Count the maps that some metrics cannot take, from what is known of them.
-
-    Parameters
-    ----------
-    facts : ndarray of dtype FACT
-
-    Returns
-    -------
-    dict
-        ``non_finite``, ``constant`` (a single value), ``all_zero``, ``negative`` (somewhere).
-    """
-    low, high = facts["map_min"], facts["map_max"]
-    return {
-        "non_finite": int((facts["map_status"] & schema.Status.NON_FINITE > 0).sum()),
-        "constant": int((low == high).sum()),
-        "all_zero": int(((low == 0) & (high == 0)).sum()),
-        "negative": int((low < 0).sum()),
-    }
-
-
 def open_store(url: str) -> MapsStore:
     """Open a store for reading, complete or not.
 
@@ -345,7 +276,7 @@ def create_store(
     per_chunk = images_per_chunk(shape, np.dtype(dtype).itemsize, chunk_bytes)
     small = [ZstdCodec(level=3), Crc32cCodec()]
     with storage_errors(url):
-        marks = {
+        marks: dict[str, Any] = {
             schema.ATTR_KIND: schema.KIND_MAPS,
             schema.ATTR_FORMAT: schema.FORMAT_VERSION,
             schema.ATTR_VERSION: __version__,
@@ -361,7 +292,7 @@ def create_store(
                 chunks=(1, per_chunk, *shape) if is_map else (1, max(ROW, len(images))),
                 dtype=kind,
                 compressors=codecs(kind.itemsize) if is_map else small,
-                fill_value=_fill(kind),
+                fill_value=missing_value(kind),
                 dimension_names=variable.dims,
                 attributes={"long_name": variable.meaning},
                 overwrite=True,
@@ -399,59 +330,3 @@ def remove_store(url: str) -> None:
         for name in (*(variable.name for variable in schema.MAPS_STORE), schema.MODEL, schema.IMAGE):
             sync(store.delete_dir(name))
         sync(store.delete("zarr.json"))  # last: what is left of a removal that is killed is still a store
-
-
-@dataclass(frozen=True)
-class Journal:
-    """What a run has finished, for the next one to go on from: small files that are removed in the end.
-
-    They lie inside the folder of the ``maps`` array, where nothing that lists the store looks.
-    """
-
-    url: str
-    store: Any
-    folder: str = f"{schema.MAPS.name}/.journal"
-
-    def append(self, records: NDArray[np.void]) -> None:
-        """Add records of maps that are on disk now."""
-        if len(records):
-            data = records.astype(RECORD).tobytes()
-            self._write(f"{time.time_ns():020d}-{uuid.uuid4().hex}", data + _check(data))
-
-    def read(self) -> NDArray[np.void]:
-        """Return all records; those of a damaged file are lost, and their maps will be read again."""
-        found = [np.empty(0, RECORD)]
-        with storage_errors(self.url):
-            for name in self._names():
-                if not name[0].isdigit():
-                    continue
-                buffer = sync(self.store.get(f"{self.folder}/{name}", default_buffer_prototype()))
-                data = buffer.to_bytes() if buffer is not None else b""
-                if len(data) > 4 and _check(data[:-4]) == data[-4:]:
-                    found.append(np.frombuffer(data[:-4], RECORD))
-        return np.concatenate(found)
-
-    def close(self, model: int) -> None:
-        """Note that a model is done, whatever of it is missing."""
-        self._write(f"closed-{model}", b"\0")
-
-    def closed(self) -> set[int]:
-        """Return the models that are done."""
-        return {int(name.removeprefix("closed-")) for name in self._names() if name.startswith("closed-")}
-
-    def clear(self) -> None:
-        """Remove the journal."""
-        sync(self.store.delete_dir(self.folder))
-
-    def _write(self, name: str, data: bytes) -> None:
-        buffer = default_buffer_prototype().buffer.from_bytes(data)
-        with storage_errors(self.url):
-            sync(self.store.set(f"{self.folder}/{name}", buffer))
-
-    def _names(self) -> list[str]:
-        names = collect_aiterator(self.store.list_dir(self.folder))
-        return sorted(name for name in names if not name.endswith(".partial"))
-
-
-def _check(data: bytes) -> bytes:
-    return int(google_crc32c.value(data)).to_bytes(4, "little")

@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from salzarr import schema
-from salzarr.errors import CorruptError, IncompleteError, StoreError
+from salzarr.errors import CorruptError, IncompleteError, StoreError, storage_errors
 from salzarr.locks import local_path
 from salzarr.schema import Status
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, chunk_key
-from salzarr.store.layout import degenerate
+from salzarr.store.records import degenerate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
             f"{url} is incomplete{_lacking(url)}; repeat the command that made it, which goes on from there"
         )
     try:
-        with layout.storage_errors(url):
+        with storage_errors(url):
             # Only finished stores have consolidated metadata; asking for it saves the listing of the folder.
             dataset: xr.Dataset = xr.open_zarr(url, consolidated=complete, mask_and_scale=False)
     except ValueError as error:
@@ -143,7 +143,7 @@ def facts(store: Path) -> xr.Dataset:
 
 def _load(dataset: xr.Dataset, url: str) -> xr.Dataset:
     try:
-        with layout.storage_errors(url):
+        with storage_errors(url):
             return dataset.load(scheduler="synchronous")
     except StoreError:
         raise
@@ -294,7 +294,7 @@ def read_block(store: Path, models: Sequence[int] | slice, images: slice) -> Arr
     rows = range(*models.indices(count)) if isinstance(models, slice) else [int(model) for model in models]
     start, stop, _ = images.indices(length)
     result = np.empty((len(rows), max(0, stop - start), *opened.chunks.shape[1:]), opened.chunks.maps.dtype)
-    with layout.storage_errors(url):
+    with storage_errors(url):
         for row, out in zip(rows, result, strict=True):
             opened.read(row, start, stop, out)
     return result
@@ -307,7 +307,7 @@ class _Opened:
         store = layout.open_store(url)
         self.chunks = store.chunks
         self.native = self.chunks.native
-        with layout.storage_errors(url):
+        with storage_errors(url):
             self.models, self.images = store.names(schema.MODEL), store.names(schema.IMAGE)
             there = np.asarray(store.arrays[schema.MAP_STATUS.name][:]) & Status.MISSING == 0
         self.wanted = np.logical_or.reduceat(there, range(0, there.shape[1], self.chunks.length), axis=1)

@@ -16,8 +16,8 @@ from salzarr.sources.discover import STACKED
 from salzarr.sources.memory import UNKNOWN
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
-from salzarr.store.filling import checksum, note
 from salzarr.store.joining import gather
+from salzarr.store.records import blank, checksum, note
 
 if TYPE_CHECKING:
     import os
@@ -159,7 +159,7 @@ def check_chunk(
         return [Problem(model, mine, str(error), key)]
     except Exception as error:
         return [Problem(model, mine, f"cannot be read: {str(error).splitlines()[0]}", key)]
-    found = layout.blank((1,))
+    found = blank((1,))
     problems = []
     for at in there:
         note(found[0], values[at], 0, UNKNOWN, resized=bool(facts["map_status"][at] & Status.RESIZED))

@@ -21,8 +21,8 @@ from salzarr.sources.names import clean, duplicates
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import check_numbers
 from salzarr.store import layout
-from salzarr.store.filling import checksum, note, write_chunk
-from salzarr.store.layout import Journal
+from salzarr.store.filling import write_chunk
+from salzarr.store.records import RECORD, Journal, add_records, checksum, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -305,7 +305,7 @@ class Writer:
                 self._flush(max(self._chunks, key=lambda key: int(self._chunks[key].full.sum())))
             count = min(chunks.length, len(self._images) - key[1] * chunks.length)
             values = np.full(chunks.shape, np.nan, self._recipe.dtype)
-            self._chunks[key] = _Open(values, np.zeros(count, layout.RECORD), np.zeros(count, bool))
+            self._chunks[key] = _Open(values, np.zeros(count, RECORD), np.zeros(count, bool))
         chunk = self._chunks[key]
         chunk.values[slot] = made
         chunk.records["model"][slot], chunk.records["image"][slot] = row, column
@@ -322,7 +322,7 @@ class Writer:
         there = self._facts["map_status"][key[0], start : start + chunk.full.size] & Status.MISSING == 0
         write_chunk(chunks, *key, slots.tolist(), chunk.values[slots], keep=bool(there.any()))
         records = chunk.records[slots]
-        layout.add_records(self._facts, records)
+        add_records(self._facts, records)
         self._records.append(records)
         if time.monotonic() - self._noted > JOURNAL_SECONDS:
             self._note()

@@ -20,8 +20,7 @@ from salzarr.sources.npy import NpyStack, npy_shape, read_npy
 from salzarr.sources.npz import open_npz, read_npz
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp
-from salzarr.store.filling import note
-from salzarr.store.layout import blank
+from salzarr.store.records import blank, note
 
 GOOD = np.arange(48, dtype=np.float32).reshape(6, 8)
 
