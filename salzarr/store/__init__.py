@@ -7,6 +7,7 @@
 ``joining``         from the sources of all models to images with one id and one size
 ``filling``         what one task does: read some maps, write their chunk, note their facts
 ``converting``      from files or arrays to a store; resume and growth
+``outcome``         what a conversion tells, and a store remembers of it
 ``writer``          from the loop that makes the maps to a store
 ``reading``         open, read a block, facts, digests, info
 ``exporting``       to files again, and from several stores to one
@@ -15,8 +16,9 @@
 """
 
 from salzarr.errors import storage_errors
-from salzarr.store.converting import ConvertReport, convert
+from salzarr.store.converting import convert
 from salzarr.store.exporting import export, merge
+from salzarr.store.outcome import ConvertReport
 from salzarr.store.reading import digests, facts, info, open_dataset, open_maps, read_block
 from salzarr.store.verification import Problem, verify
 from salzarr.store.writer import Writer, create

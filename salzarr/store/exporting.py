@@ -20,7 +20,7 @@ from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp, pick
 from salzarr.store import layout
-from salzarr.store.converting import ConvertReport, write_store
+from salzarr.store.converting import write_store
 from salzarr.store.joining import Labelled
 from salzarr.store.reading import open_dataset, read_block
 from salzarr.store.records import FACT
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from numpy.typing import NDArray
+
+    from salzarr.store.outcome import ConvertReport
 
     Path = str | os.PathLike[str]
     Progress = Callable[[int, int], None]

@@ -1,0 +1,129 @@
+"""What a conversion tells its user, and what a store remembers of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from salzarr._version import __version__
+from salzarr.schema import Status
+from salzarr.store.records import degenerate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from salzarr.store.converting import Plan
+    from salzarr.store.layout import MapsStore
+
+SHOWN = 10
+"""Files or images that a message lists at most."""
+
+
+@dataclass(frozen=True)
+class ConvertReport:
+    """What a conversion did, and what is in the store now.
+
+    Attributes
+    ----------
+    store : str
+        Where the maps are.
+    models : tuple of str
+        All of the store.
+    images : int
+        All of the store.
+    shape : (int, int)
+        Height and width of the maps.
+    written, bytes : int
+        Maps that this run wrote, and their bytes before compression.
+    missing : dict of str to int
+        Of each model that lacks images which others have, how many.
+    extra : dict of str to int
+        Of each model that has images which no other has, how many.
+    degenerate : dict of str to int
+        Maps of the store that are ``non_finite``, ``constant`` (all zero, too) or ``negative`` somewhere.
+    resized : int
+        Maps of the store that had another size.
+    seconds : float
+        It took.
+    notices : tuple of str
+        What a user should know.
+    """
+
+    store: str
+    models: tuple[str, ...]
+    images: int
+    shape: tuple[int, int]
+    written: int
+    bytes: int
+    missing: dict[str, int]
+    extra: dict[str, int]
+    degenerate: dict[str, int]
+    resized: int
+    seconds: float
+    notices: tuple[str, ...] = ()
+
+
+def make_report(store: MapsStore, plan: Plan, notices: list[str], seconds: float) -> ConvertReport:
+    """Count what there is in the store now, and say what is missing."""
+    there = plan.facts["map_status"] & Status.MISSING == 0
+    owners = there.sum(axis=0)
+    missing = _by_model(plan, ~there & (owners > 0), "lacks", "that others have", notices)
+    alone = there & (owners == 1) if len(plan.models) > 1 else np.zeros_like(there)
+    extra = _by_model(plan, alone, "alone has", "", notices)
+    height, width = store.shape
+    return ConvertReport(
+        store=store.url,
+        models=tuple(plan.models),
+        images=len(plan.images),
+        shape=(height, width),
+        written=plan.maps,
+        bytes=plan.maps * height * width * store.maps.dtype.itemsize,
+        missing=missing,
+        extra=extra,
+        degenerate=degenerate(plan.facts),
+        resized=int((plan.facts["map_status"] & Status.RESIZED > 0).sum()),
+        seconds=seconds,
+        notices=tuple(notices),
+    )
+
+
+def _by_model(
+    plan: Plan, mask: NDArray[np.bool_], verb: str, which: str, notices: list[str]
+) -> dict[str, int]:
+    """Count and name the images of each model that a mask marks."""
+    counts = {}
+    for model, row in zip(plan.models, mask, strict=True):
+        if row.any():
+            names = [plan.images[at] for at in np.flatnonzero(row)[: SHOWN + 1]]
+            counts[model] = int(row.sum())
+            notices.append(
+                f"{model} {verb} {counts[model]} images {which}: {listed(names)}".replace(" :", ":")
+            )
+    return counts
+
+
+def provenance(origin: str, report: ConvertReport, earlier: Any) -> dict[str, Any]:
+    """Return what a store remembers of how it was made; of each run that added to it."""
+    run = {
+        "source": origin,
+        "salzarr": __version__,
+        "written": report.written,
+        "missing": report.missing,
+        "extra": report.extra,
+        "notices": list(report.notices),
+    }
+    return {"runs": [*(earlier or {}).get("runs", []), run]}
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return the first few of many.
+
+    >>> listed([str(n) for n in range(12)])
+    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more'
+    """
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more
