@@ -237,6 +237,18 @@ def corrected(
         the baseline is as good as the score of a map with itself, or a metric does not say what that is. Of
         every metric the corrected score is a similarity, 1 for a model with itself, and its attributes say
         so. :func:`salzarr.to_matrix` and :func:`salzarr.statistics.summary.to_frame` take it as any summary.
+
+    Examples
+    --------
+    >>> import salzarr
+    >>> rng = np.random.default_rng(0)
+    >>> middle = np.zeros((60, 8, 8))
+    >>> middle[:, 3:5, 3:5] = 3
+    >>> maps = {name: middle + rng.random(middle.shape) for name in ("a", "b")}
+    >>> scores = salzarr.compare(maps, "pearson")  # two models that have only the middle in common
+    >>> found = corrected(scores, chance(scores, maps))
+    >>> found.pearson.sel(statistic=["score", "corrected"]).values.ravel().round(2).tolist()
+    [0.87, 0.02]
     """
     if scores[IMAGE].values.tolist() != chance[IMAGE].values.tolist():
         raise UsageError("the scores and their baseline are of different images; compute the baseline anew")

@@ -74,8 +74,7 @@ def consensus(maps: xr.DataArray, normalize: str = SUM) -> xr.DataArray:
 def _leave_one_out(maps: NDArray[Any], chain: str) -> Floats:
     """(model, image, y, x) maps to the means of the other models' maps: (image, model, y, x)."""
     block = _normalized(maps, chain)
-    total, count = _totals(block)
-    return np.moveaxis(_others(block, total, count), 1, 0)
+    return np.moveaxis(_others(block, *_totals(block)), 1, 0)
 
 
 def _normalized(maps: NDArray[Any], chain: str) -> Block:
@@ -89,22 +88,22 @@ def _normalized(maps: NDArray[Any], chain: str) -> Block:
     return block
 
 
-def _totals(block: Block) -> tuple[Floats, NDArray[np.intp]]:
-    """Sum (image, y, x) and number (image,) of the usable maps."""
+def _totals(block: Block) -> tuple[Floats, NDArray[np.intp], Floats]:
+    """Sum (image, y, x), number (image,) and smallest value (image,) of the usable maps."""
     usable = block.unusable == Reason.SCORED
     total = np.where(usable[:, :, None, None], block.maps, 0.0).sum(axis=0, dtype=np.float64)
-    return total, usable.sum(axis=0)
+    return total, usable.sum(axis=0), np.where(usable, block.low, np.inf).min(axis=0)
 
 
-def _others(block: Block, total: Floats, count: NDArray[np.intp]) -> Floats:
+def _others(block: Block, total: Floats, count: NDArray[np.intp], low: Floats) -> Floats:
     """Mean of the other models' maps: (model, image, y, x)."""
     usable = block.unusable == Reason.SCORED
     others = (count - usable)[:, :, None, None]
     left = total - np.where(usable[:, :, None, None], block.maps, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean: Floats = np.where(others > 0, left / others, np.nan)
-    # Differences of sums leave -1e-20 where all others are 0, and a mass cannot be negative.
-    return np.where((mean < 0) & (block.maps >= 0).all(axis=(2, 3), keepdims=True), 0.0, mean)
+        # A difference of sums leaves -1e-20 where all others are 0; no mean lies below the smallest value.
+        mean: Floats = np.where(others > 0, np.maximum(left / others, low[:, None, None]), np.nan)
+    return mean
 
 
 @dataclass(frozen=True)
@@ -120,12 +119,11 @@ class _Job:
         """Read the maps of some models at a time; behind them stands the consensus of the others of each."""
         read = ((models, _normalized(part.read(), self.chain)) for models, part in self.parts)
         kept = list(read) if len(self.parts) == 1 else None  # one part need not be read twice
-        totals = [_totals(block) for _, block in (kept or read)]
-        total = np.sum([total for total, _ in totals], axis=0)
-        count = np.sum([count for _, count in totals], axis=0)
+        totals, counts, lows = zip(*(_totals(block) for _, block in (kept or read)), strict=True)
+        of_all = np.sum(totals, axis=0), np.sum(counts, axis=0), np.min(lows, axis=0)
         again = kept or ((models, _normalized(part.read(), self.chain)) for models, part in self.parts)
         for models, block in again:
-            others = _others(block, total, count)
+            others = _others(block, *of_all)
             both = Block(np.concatenate([block.maps, others]))
             alone = np.isnan(others).all(axis=(2, 3))
             why = np.where(alone, np.uint8(Reason.MISSING), np.uint8(Reason.SCORED))

@@ -206,6 +206,16 @@ def closer(
         ``q_wilcoxon``, the same adjusted for all rows of the table by Benjamini and Hochberg. Of a directed
         metric f, f(model, other) is compared. Comparisons without a common image are left out.
 
+    Examples
+    --------
+    >>> import salzarr
+    >>> rng = np.random.default_rng(0)
+    >>> one = rng.random((40, 8, 8))
+    >>> maps = {"a": one, "b": one + 0.1 * rng.random(one.shape), "c": rng.random(one.shape)}
+    >>> closer(salzarr.compare(maps, "mse"), models=["a"])[["closer", "q_permutation"]]
+      closer  q_permutation
+    0      b         0.0001
+
     References
     ----------
     Benjamini, Hochberg: Controlling the false discovery rate, 1995.

@@ -102,6 +102,14 @@ def cluster(distances: xr.DataArray, method: str = "average") -> Clustering:
     --------
     scipy.cluster.hierarchy.linkage, scipy.cluster.hierarchy.dendrogram
 
+    Examples
+    --------
+    >>> names = ["a", "b", "c"]
+    >>> coords = {"model_a": names, "model_b": names}
+    >>> apart = xr.DataArray([[0, 9, 1], [9, 0, 8], [1, 8, 0]], coords, ("model_a", "model_b"))
+    >>> cluster(apart).order
+    ('b', 'c', 'a')
+
     References
     ----------
     Bar-Joseph, Gifford, Jaakkola: Fast optimal leaf ordering for hierarchical clustering, 2001.
@@ -140,6 +148,14 @@ def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int
     ------
     UsageError
         If fewer than half of the distances are known.
+
+    Examples
+    --------
+    >>> names = ["a", "b", "c"]
+    >>> coords = {"model_a": names, "model_b": names}
+    >>> apart = xr.DataArray([[0, 9, 1], [9, 0, 8], [1, 8, 0]], coords, ("model_a", "model_b"))
+    >>> embed(apart, dims=1).values.round(1).ravel().tolist()
+    [-3.3, 5.7, -2.3]
 
     References
     ----------

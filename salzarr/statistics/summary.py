@@ -113,8 +113,12 @@ def summarize(
 
     Examples
     --------
-    >>> summary = summarize(scores)  # doctest: +SKIP
-    >>> summary.ssim.sel(statistic="mean")  # doctest: +SKIP
+    >>> import salzarr
+    >>> dark, light = np.zeros((3, 8, 8)), np.ones((3, 8, 8))
+    >>> scores = salzarr.compare({"a": dark, "b": light, "c": light}, "mse")
+    >>> summarize(scores).mse.sel(statistic=["n", "mean"]).values
+    array([[3., 3., 3.],
+           [1., 1., 0.]])
     """
     if bootstrap < 0 or not 0 < confidence < 1:
         raise UsageError(
@@ -206,7 +210,13 @@ def to_matrix(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
 
     Examples
     --------
-    >>> to_matrix(summarize(scores), "ssim", "median")  # doctest: +SKIP
+    >>> import salzarr
+    >>> dark, light = np.zeros((3, 8, 8)), np.ones((3, 8, 8))
+    >>> scores = salzarr.compare({"a": dark, "b": light, "c": light}, "mse")
+    >>> to_matrix(summarize(scores), "mse", "median").values
+    array([[0., 1., 1.],
+           [1., 0., 0.],
+           [1., 0., 0.]])
     """
     slug = metric_slug(summary, metric)
     variable = summary[slug]

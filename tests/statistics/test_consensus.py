@@ -25,7 +25,7 @@ def maps():
 
 
 def labelled(maps):
-    images = [f"{i:04d}" for i in range(len(maps["m0"]))]
+    images = [f"{i:04d}" for i in range(len(next(iter(maps.values()))))]
     coords = {"model": list(maps), "image": images}
     return xr.DataArray(np.stack(list(maps.values())), dims=["model", "image", "y", "x"], coords=coords)
 
@@ -64,6 +64,13 @@ def test_zero_stays_zero_where_all_others_are_zero():
     maps = rng.random((40, 5, 8, 8))
     maps[1:, :, :4] = 0
     assert (consensus(labelled({f"m{i}": of for i, of in enumerate(maps)})) >= 0).all()
+
+
+def test_signed_maps_keep_their_sign():
+    rng = np.random.default_rng(0)
+    maps = {"a": rng.random((3, 4, 4)), "b": rng.normal(size=(3, 4, 4)), "c": rng.normal(size=(3, 4, 4))}
+    found = consensus(labelled(maps), "none")
+    np.testing.assert_allclose(found.sel(model="a"), (maps["b"] + maps["c"]) / 2)
 
 
 def test_signed_maps_are_refused_with_the_remedy(maps):
