@@ -88,7 +88,8 @@ def summarize(
     seed : int
         Of the resamples: the same for every pair and metric, and independent of the images' order.
     memory : int
-        Bytes that the reduction may use.
+        Bytes that the reduction may use, beside the one or two stored chunks that are being read. The less
+        it is, the more often all chunks are read.
 
     Returns
     -------
