@@ -196,6 +196,31 @@ def test_formats_may_differ_between_models_and_are_chosen_within_one(tmp_path):
     assert any("A: the .npy files are taken, PNG or JPEG files are set aside" in notice for notice in notices)
 
 
+def test_a_tree_may_hold_a_file_or_a_store_per_model(tmp_path):
+    import h5py
+    import xarray as xr
+
+    save(tmp_path, "A/cat.npy", "A/dog.npy")
+    with h5py.File(tmp_path / "B.h5", "w") as file:
+        file["cat"], file["dog"] = MAP, MAP
+    array = xr.DataArray(
+        np.ones((2, 6, 8)), dims=("image", "y", "x"), coords={"image": ["cat", "dog"]}, name="m"
+    )
+    array.to_netcdf(tmp_path / "C.nc")
+    (tmp_path / "D").mkdir()
+    array.to_dataset().to_zarr(tmp_path / "D/maps.zarr", zarr_format=2)
+    np.savez(tmp_path / "all.npz", E=np.ones((2, 6, 8)), F=np.ones((2, 6, 8)), names=["cat", "dog"])
+    assert found(tmp_path, models=[*"ABCD"])[0] == dict.fromkeys("ABCD", ("cat", "dog"))
+    assert found(tmp_path / "all.npz")[0] == dict.fromkeys("EF", ("cat", "dog"))
+    assert found(tmp_path / "D/maps.zarr")[0] == {"m": ("cat", "dog")}
+    assert found(tmp_path, models={"x": "B.h5", "y": "D"})[0] == dict.fromkeys("xy", ("cat", "dog"))
+    (tmp_path / "readme.txt").write_text("no map")
+    np.savez(tmp_path / "one.npz", MAP)
+    for file, words in (("readme.txt", "no format that is known"), ("one.npz", "holds a single map")):
+        with pytest.raises(InputError, match=words):
+            found(tmp_path, models={"x": file})
+
+
 def test_nothing_to_find_is_said_with_a_remedy(tmp_path):
     with pytest.raises(InputNotFoundError, match="does not exist"):
         found(tmp_path / "no")

@@ -183,6 +183,19 @@ class TestZarrLabelled(TestZarrPlain):
         return folder / "vgg.zarr" / "saliency" / "c" / "0" / "0" / "0"
 
 
+class TestZarrV2(TestZarrPlain):
+    named = True
+
+    def make(self, folder, maps):
+        array = xr.DataArray(maps, dims=("image", "y", "x"), coords={"image": list(IMAGES)}, name="saliency")
+        encoding = {"saliency": {"compressors": None, "chunks": (2, 6, 8)}}
+        array.to_dataset().to_zarr(folder / "vgg.zarr", zarr_format=2, encoding=encoding)
+        return open_grid(str(folder / "vgg.zarr"))
+
+    def file(self, folder):
+        return folder / "vgg.zarr" / "saliency" / "0.0.0"
+
+
 class TestArrays(SourceContract):
     has_file = False
 
