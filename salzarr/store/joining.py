@@ -143,7 +143,7 @@ def label(
         labelled.append(Labelled(model, ids, source, named=named))
     for twice in duplicates(item.model for item in labelled):
         raise InputError(f"two models are called {twice!r}; rename one, such as with --model NAME=PATH")
-    for item in labelled:
+    for item in [item for item in labelled if not item.named][:1]:  # what joins with it joins with all
         for other in labelled:
             check_joins(item, other.ids, other.model)
     return labelled
