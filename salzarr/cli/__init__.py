@@ -52,8 +52,8 @@ def run(arguments: list[str]) -> int:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="salzarr")
-@click.option("-v", "--verbose", count=True, help="Say more; -vv says everything.")
-@click.option("-q", "--quiet", is_flag=True, help="Draw no progress.")
+@click.option("-v", "--verbose", count=True, help="Say every detail.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes; only warnings.")
 @click.pass_context
 def cli(context: click.Context, verbose: int, quiet: bool) -> None:
     r"""Compare the saliency maps of many models.
@@ -62,7 +62,7 @@ def cli(context: click.Context, verbose: int, quiet: bool) -> None:
     salzarr convert Models/ maps.zarr      batch the maps into one labelled store
     salzarr compare maps.zarr results/     score every pair of models; matrices and a report
     """
-    configure_logging(verbose)
+    configure_logging(verbose, quiet)
     warnings.showwarning = _show_warning
     context.obj = quiet
 

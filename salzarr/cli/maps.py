@@ -115,15 +115,30 @@ def convert(
 def info(store: str, as_json: bool) -> None:
     """Tell what is in a maps STORE: models, images, sizes, chunks, degenerate maps, provenance."""
     import salzarr
+    from salzarr.plan import size
 
     facts = salzarr.info(store)
     if as_json:
         show_json(facts)
         return
     models = facts.pop("models")
+    for name in ("bytes", "stored_bytes"):
+        facts[name] = size(facts[name])
+    for name in ("size", "chunk"):
+        facts[name] = " x ".join(map(str, facts[name]))
+    facts["codecs"] = ", ".join(_codec(codec) for codec in facts["codecs"])
+    for i, done in enumerate(facts.pop("provenance")["runs"], 1):
+        facts[f"run {i}"] = f"{done['written']} maps from {done['source']}, by salzarr {done['salzarr']}"
     show_table(["what", ""], [(name, _flat(value)) for name, value in facts.items()])
     columns: list[str] = list(next(iter(models.values()), {}))
     show_table(["model", *columns], [(name, *row.values()) for name, row in models.items()])
+
+
+def _codec(codec: dict[str, Any]) -> str:
+    """Name a codec with what matters of it."""
+    details = codec.get("configuration", {})
+    chosen = [str(details[key]) for key in ("cname", "clevel", "shuffle") if key in details]
+    return " ".join([codec["name"], *chosen])
 
 
 def _flat(value: object) -> str:

@@ -112,11 +112,19 @@ def _progress_lines(label: str) -> Callable[[int, int], None]:
     return update
 
 
-def configure_logging(verbosity: int) -> None:
-    """Show salzarr's warnings on stderr; with -v what it does, with -vv every detail."""
+def configure_logging(verbosity: int, quiet: bool) -> None:
+    """Show on stderr what salzarr logs: notes and warnings, with -v every detail, with -q warnings only."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_Said())
     package = logging.getLogger("salzarr")
     package.handlers[:] = [handler]
-    package.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
+    package.setLevel(logging.WARNING if quiet else logging.DEBUG if verbosity else logging.INFO)
     package.propagate = False
+
+
+class _Said(logging.Formatter):
+    """A record as people read it: ``Note: …``, ``Warning: …``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "Note" if record.levelno == logging.INFO else record.levelname.capitalize()
+        return f"{level}: {record.getMessage()}"
