@@ -73,6 +73,7 @@ def test_workers_that_cannot_do_it_are_named_before_the_start(tmp_path, preload,
     assert not (tmp_path / "r" / "scores.zarr").exists()
 
 
+@pytest.mark.slow
 def test_the_scheduler_killed(tmp_path):
     store = store_of(random_maps(4, 60), tmp_path / "maps.zarr", images_per_chunk=2)
     metrics = ["mse", metric(slow)]
