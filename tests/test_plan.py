@@ -53,7 +53,9 @@ def test_tiles_of_no_pairs():
 
 @given(st.integers(0, 500), st.integers(1, 60))
 def test_blocks_cover_the_images(images, size):
-    assert [i for block in plan.blocks(images, size) for i in range(block.start, block.stop)] == list(range(images))
+    assert [i for block in plan.blocks(images, size) for i in range(block.start, block.stop)] == list(
+        range(images)
+    )
 
 
 def test_all_models_at_once_if_they_fit():
@@ -81,7 +83,9 @@ def test_peak_does_not_grow_with_the_images():
 
 
 def test_what_cannot_fit_is_refused_with_the_numbers_and_the_remedy():
-    with pytest.raises(BudgetError, match=r"2 models of 2000x2000 needs 2.1 GiB .* 330.0 MiB are allowed; allow more"):
+    with pytest.raises(
+        BudgetError, match=r"2 models of 2000x2000 needs 2.1 GiB .* 330.0 MiB are allowed; allow more"
+    ):
         plan.fit(planned(shape=(2000, 2000), budget=330 * 2**20))
 
 
