@@ -28,6 +28,9 @@ Value = int | float | str | bool | None
 DIAGONAL = "diagonal"
 """As an upper bound: the diagonal of the map in pixels, between the centres of its corners."""
 
+SIDES = "sides"
+"""As an upper bound: from corner to opposite corner along the sides, in pixels."""
+
 NEEDS_MASS = frozenset({Reason.ZERO_MASS, Reason.NEGATIVE})
 """``undefined`` of the metrics that compare distributions of mass."""
 
@@ -49,7 +52,7 @@ class Metric:
         Whether more is more alike.
     self_value : float
         The score of a map against itself: the matrix's diagonal. NaN if it is not known.
-    bounds : (float, float or "diagonal")
+    bounds : (float, float, "diagonal" or "sides")
         What the scores lie between.
     undefined : frozenset of Reason
         Which of CONSTANT, ZERO_MASS and NEGATIVE in either map leave the pair without a score. Missing and
@@ -70,6 +73,8 @@ class Metric:
         Pixels of a map below which the score is biased.
     unit : str
         Of the scores; empty for none.
+    resolution : callable, optional
+        ``resolution(shape) -> side``: of the blocks that it sums maps of this shape into, in pixels.
     cost : {"low", "medium", "high"}
         Its class: about a sum over the map, about a sort, or an optimisation per pair.
     reference : str
@@ -102,6 +107,7 @@ class Metric:
     smallest: int = 1
     advised_pixels: int = 1
     unit: str = ""
+    resolution: Callable[[tuple[int, int]], int] | None = field(default=None, compare=False, repr=False)
     cost: Literal["low", "medium", "high"] = "low"
     reference: str = ""
     map_bytes: float = 0.0
@@ -145,11 +151,20 @@ class Metric:
         """Give the same metric, under the same name, a normalisation, unless it has its own."""
         return self if self.normalize is not None else replace(self, normalize=chains.checked(chain))
 
+    def for_shape(self, shape: tuple[int, int]) -> Metric:
+        """Give the same metric, with a definition that says how fine it is on maps of this shape (H, W)."""
+        side = 1 if self.resolution is None else self.resolution(shape)
+        if side == 1:
+            return self
+        return replace(self, definition=f"{self.definition} ({side} x {side} pixels a block)")
+
     def limits(self, shape: tuple[int, int]) -> tuple[float, float]:
         """Bounds of the scores of maps of this shape (H, W), in the metric's unit."""
         low, high = self.bounds
         if high == DIAGONAL:
             high = float(np.hypot(shape[0] - 1, shape[1] - 1))
+        elif high == SIDES:
+            high = float(shape[0] - 1 + shape[1] - 1)
         return low, float(high)
 
     def attrs(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from salzarr.metrics.metric import (
     DIAGONAL,
     NEEDS_MASS,
+    SIDES,
     Metric,
     Pairs,
     Scores,
@@ -19,6 +20,7 @@ from salzarr.metrics.metric import (
 )
 from salzarr.schema import Reason
 from salzarr.transport import bracket, cityblock, euclidean, pot, sliced, values
+from salzarr.transport.masses import block_factor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +94,8 @@ def _emd(name: str, grid: Any, ground: pot.Ground, rtol: float, engine: str, bou
         feature,
         _scorer(feature, prepare, distance, 1 + len(companions)),
         definition=f"mean {GROUNDS[ground]} distance that mass has to move, {exactly}, on {place}",
-        bounds=(0.0, DIAGONAL if ground == "euclidean" else np.inf),
+        bounds=(0.0, DIAGONAL if ground == "euclidean" else SIDES),
+        resolution=None if grid == "full" else partial(block_factor, grid=grid),
         companions=companions,
         reference="Rubner et al. 2000; equals ot.emd2 on the same grid",
         map_bytes=12,

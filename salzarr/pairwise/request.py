@@ -184,9 +184,10 @@ def resolve(
         raise UsageError(f"a comparison takes two models or more, not {len(labelled.models)}")
     if reference is not None and reference not in labelled.models:
         raise UsageError(_unknown("reference model", reference, labelled.models))
-    chosen = tuple(metric.with_normalize(normalize) for metric in measures.as_metrics(metrics))
+    shape = labelled.maps.shape[2:]
+    chosen = tuple(m.with_normalize(normalize).for_shape(shape) for m in measures.as_metrics(metrics))
     facts = facts_of(labelled.maps)
-    _check(chosen, labelled.models, labelled.maps.shape[2:], facts)
+    _check(chosen, labelled.models, shape, facts)
     if complete_cases:
         labelled, facts = _complete(labelled, chosen, facts)
     if not len(labelled.images):

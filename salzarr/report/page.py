@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from salzarr._version import __version__
+from salzarr.metrics.metric import DIAGONAL, SIDES
 from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange, reference_model
 from salzarr.plot.style import plain
@@ -168,7 +169,9 @@ def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:
     """Give what readers need to know of a metric."""
-    low, high = (b if b == "diagonal" else f"{float(b):.6g}".replace("inf", "∞") for b in attrs["bounds"])
+    low, high = (
+        b if b in (DIAGONAL, SIDES) else f"{float(b):.6g}".replace("inf", "∞") for b in attrs["bounds"]
+    )
     parameters = ", ".join(f"{k} = {_text(v)}" for k, v in json.loads(attrs.get("parameters", "{}")).items())
     normalize = attrs.get("normalize", "none")
     return {
