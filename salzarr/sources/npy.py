@@ -108,7 +108,7 @@ def _parse(text: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     """Return dtype, order and shape of a header; ValueError says what is wrong with it."""
     try:
         found = ast.literal_eval(text.decode("utf-8").strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError, UnicodeDecodeError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):  # all that it documents
         raise ValueError("it is not a Python literal") from None
     if not isinstance(found, dict) or set(found) != {"descr", "fortran_order", "shape"}:
         raise ValueError("it lacks descr, fortran_order or shape")

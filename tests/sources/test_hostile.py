@@ -62,6 +62,7 @@ BROKEN = {
     "fortran maybe": (npy_bytes(header(fortran="2"), DATA), "fortran_order"),
     "code in the header": (npy_bytes("__import__('os').abort()\n", DATA), "Python literal"),
     "deep header": (npy_bytes("(" * 9000, DATA), "Python literal"),
+    "a dict in a set": (npy_bytes("{" + header().strip() + "}", DATA), "Python literal"),
     "long header": (npy_bytes(" " * 60_000 + header(), DATA), "the limit is"),
     "binary header": (
         npy_bytes("\udcff".encode("utf-8", "surrogatepass").decode("latin-1"), DATA),
