@@ -21,7 +21,7 @@ from salzarr.store import layout
 from salzarr.store.filling import Piece, fill
 from salzarr.store.joining import Labelled, check_joins, common_size, gather, union
 from salzarr.store.outcome import SHOWN, ConvertReport, listed, make_report, provenance
-from salzarr.store.records import add_records, checksum
+from salzarr.store.records import add_records, blank, checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -258,21 +258,22 @@ def _open_or_create(
 
 
 def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Plan:
-    """Compare what there is with what is wanted, and grow the store to hold it.
+    """Compare what there is with what is wanted, and grow the store to hold it, unless that is refused.
 
     Raises
     ------
     ChangedError
         If inputs that were converted already have changed or gone.
+    StoreExistsError
+        If there are new ones for a finished store, without ``append``.
     """
     models, images = store.names(MODEL), store.names(IMAGE)
     known = set(images)
     all_models = list(dict.fromkeys([*models, *(item.model for item in labelled)]))
     all_images = images + [id_ for id_ in union([item.ids for item in labelled]) if id_ not in known]
-    if (all_models, all_images) != (models, images) or not store.complete:
-        store.begin()
-        store.grow(all_models, all_images)
-    plan = Plan(all_models, all_images, store.read_facts())
+    plan = Plan(all_models, all_images, blank((len(all_models), len(all_images))))
+    plan.facts[: len(models), : len(images)] = store.read_facts()
+    new = 0
     column = {id_: at for at, id_ in enumerate(all_images)}
     length = store.chunks.length
     for item in labelled:
@@ -280,6 +281,7 @@ def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Pl
         places = np.array([column[id_] for id_ in item.ids])
         stamps = item.source.stamps()
         done = plan.facts["map_status"][model] & Status.MISSING == 0
+        new += int((~done[places]).sum())
         for block in range(-(-done.size // length)):
             part = done[block * length : (block + 1) * length]
             if part.any() and not store.chunks.exists(model, block):
@@ -302,8 +304,14 @@ def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Pl
                     facts=part.facts,
                 )
             )
-    if plan.pieces:
+    if new and store.complete and not append:
+        raise StoreExistsError(
+            f"{store.url} exists, and {new} maps are not in it; add them with --append, or start again "
+            "with --overwrite"
+        )
+    if plan.pieces or not store.complete:
         store.begin()
+        store.grow(all_models, all_images)
     return plan
 
 

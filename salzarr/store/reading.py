@@ -337,7 +337,7 @@ class _Opened:
         images = self.images[block * self.chunks.length : (block + 1) * self.chunks.length]
         return CorruptError(
             f"{self.chunks.url}: chunk {chunk_key(model, block)} {error}; in it are {self.models[model]}, "
-            f"images {images[0]!r} to {images[-1]!r}; convert them again with --overwrite"
+            f"images {images[0]!r} to {images[-1]!r}; delete the chunk and repeat the conversion"
         )
 
 

@@ -122,6 +122,15 @@ def flipped(path):
     path.write_bytes(data)
 
 
+def test_3_4_5_deleting_a_bad_chunk_and_repeating_the_command_mends_it(store, tree):
+    expected = contents(store)
+    flipped(chunk_of(store, 1, 1))
+    chunk_of(store, 1, 1).unlink()
+    assert salzarr.convert(tree, store).written == 3
+    assert contents(store) == expected
+    assert salzarr.verify(store, tree) == []
+
+
 def swapped(path):
     shutil.copy(path.parents[2] / "0/0/0", path)
 
@@ -263,6 +272,23 @@ def test_9_changed_inputs_are_refused_by_name(store, tree):
     [problem] = salzarr.verify(store, tree)
     assert (problem.model, problem.images) == ("VGG", ("a",))
     assert "another map" in str(problem)
+
+
+def test_9_a_refused_append_leaves_the_store_as_it_was(store, tree):
+    before = (store / "zarr.json").read_bytes(), contents(store)
+    np.save(tree / "VGG/out/numpy_saliency_map/a.npy", a_map("VGG", "a") + 1)
+    plant(tree, models=["New"], images="xy")
+    with pytest.raises(ChangedError, match="1 inputs are not those"):
+        salzarr.convert(tree, store, append=True)
+    assert ((store / "zarr.json").read_bytes(), contents(store)) == before
+
+
+def test_9_a_map_that_was_missing_is_growth(store, tree):
+    plant(tree, models=["VGG"], images="c", but=())
+    with pytest.raises(StoreExistsError, match="1 maps are not in it"):
+        salzarr.convert(tree, store)
+    assert salzarr.open_maps(store).shape == (2, 7, *SHAPE)
+    assert salzarr.convert(tree, store, append=True).missing == {}
 
 
 def test_9_a_new_time_alone_is_no_change(store, tree):
