@@ -150,5 +150,5 @@ def check_maps(dataset: xr.Dataset, where: str) -> None:
     for variable in MAPS_STORE:
         if variable.name not in dataset or dataset[variable.name].dims != variable.dims:
             raise StoreError(
-                f"{where} has no array {variable.name}{variable.dims}; convert the maps again with salzarr convert"
+                f"{where} has no array {variable.name}{variable.dims}; make it anew with salzarr convert"
             )

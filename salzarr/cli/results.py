@@ -9,6 +9,7 @@ import click
 
 from salzarr.cli import options
 from salzarr.cli.terminal import progress, show_json, show_table
+from salzarr.errors import RunError
 
 if TYPE_CHECKING:
     from salzarr.publishing import Published
@@ -117,6 +118,8 @@ def compare(
                 progress=bar,
             )
     _show(published, as_json)
+    if failed := found.attrs.get("failed"):
+        raise RunError(f"{len(failed)} images could not be scored: {', '.join(map(str, failed[:10]))}")
 
 
 def _images(given: tuple[str, ...]) -> int | list[str] | None:
