@@ -3,9 +3,9 @@
     pip install torch captum
     python examples/captum_attributions.py [FOLDER]
 
-The "models" to compare may as well be explanation methods of one model: here five of Captum's, on a small network
-trained on the spot. A store takes tensors as they come out of the loop (``requires_grad``, on any device), in batches of
-any size and order.
+The "models" to compare may as well be explanation methods of one model: here five of Captum's, on a small
+network trained on the spot. A store takes tensors as they come out of the loop (``requires_grad``, on any
+device), in batches of any size and order.
 """
 
 import sys

@@ -3,7 +3,7 @@
     python examples/custom_metric.py
 
 ``peak_distance`` measures how far apart two models' highest pixels are. On the command line it would be
-``salzarr compare maps.zarr results --metrics pearson,custom_metric:peak_distance``, with this folder on PYTHONPATH.
+``salzarr compare maps.zarr results --metrics pearson,custom_metric:peak_distance``, given in this folder.
 """
 
 import numpy as np

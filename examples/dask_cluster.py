@@ -2,9 +2,9 @@
 
     python examples/dask_cluster.py
 
-On a real cluster replace ``LocalCluster`` by dask-jobqueue's ``SLURMCluster`` (see ``slurm_cluster.py``), dask-kubernetes,
-or ``Client("tcp://scheduler:8786")``: the rest stays as it is. The command line does the same with
-``salzarr compare maps.zarr results --scheduler tcp://scheduler:8786``, or ``--workers 2`` on one machine.
+On a real cluster replace ``LocalCluster`` by dask-jobqueue's ``SLURMCluster`` (see ``slurm_cluster.py``),
+dask-kubernetes, or ``Client("tcp://scheduler:8786")``: the rest stays as it is. The command line does so
+by ``salzarr compare maps.zarr results --scheduler tcp://scheduler:8786``.
 """
 
 import tempfile

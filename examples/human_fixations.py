@@ -1,11 +1,11 @@
-"""How well does each model agree with where people look?
+"""Score how well each model agrees with where people look.
 
     python examples/human_fixations.py
 
 A fixation map is a map like any other: the points where people looked, blurred by about one degree of visual
-angle. It joins the comparison as one more model, and ``reference=`` compares every model with it alone. The points
-below were marked by hand on the demo's photographs and stand for an eye tracker's; put your own recordings in their
-place. A maps folder works just as well: ``salzarr compare maps.zarr results --reference fixations``.
+angle. It joins the comparison as one more model, and ``reference=`` compares every model with it alone. The
+points below were marked by hand on the demo's photographs and stand for an eye tracker's; put your own
+recordings in their place. From a store: ``salzarr compare maps.zarr results --reference fixations``.
 """
 
 import numpy as np

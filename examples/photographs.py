@@ -2,8 +2,8 @@
 
     python examples/photographs.py demo
 
-writes ``demo/Models/<method>/<photograph>.npy`` (224 x 224, float32) and ``demo/photos/<photograph>.png``. The
-photographs come with scikit-image and scikit-learn. The methods, each in a few lines:
+writes ``demo/Models/<method>/<photograph>.npy`` (224 x 224, float32) and ``demo/photos/<photograph>.png``.
+The photographs come with scikit-image and scikit-learn. The methods, each in a few lines:
 
 * ``spectral_residual``: X. Hou, L. Zhang, Saliency detection: a spectral residual approach, CVPR 2007.
 * ``image_signature``: X. Hou, J. Harel, C. Koch, Image signature, IEEE TPAMI 34 (2012), 194-201.
@@ -85,10 +85,11 @@ def center_surround(rgb):
     """Add up differences between fine and coarse scales of intensity, colour and orientation."""
     red, green, blue = np.moveaxis(rgb, 2, 0)
     intensity = rgb.mean(axis=2)
+    angles = np.arange(4) * np.pi / 4
     features = {
         "intensity": [intensity],
         "color": [red - green, blue - (red + green) / 2],
-        "orientation": [np.abs(filters.gabor(intensity, 0.15, theta)[0]) for theta in np.arange(4) * np.pi / 4],
+        "orientation": [np.abs(filters.gabor(intensity, 0.15, theta)[0]) for theta in angles],
     }
     conspicuity = []
     for channels in features.values():

@@ -2,9 +2,9 @@
 
     python examples/training_loop.py [FOLDER]
 
-Trains small classifiers of scikit-learn's handwritten digits, computes the gradient of the winning class with respect to
-each pixel after training, and writes the maps batch by batch into a store. Do seeds of one architecture look at the same
-pixels? Do different architectures?
+Trains small classifiers of scikit-learn's handwritten digits, computes the gradient of the winning class with
+respect to each pixel, and writes the maps batch by batch into a store. Do seeds of one architecture
+look at the same pixels? Do different architectures?
 """
 
 import sys

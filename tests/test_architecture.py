@@ -100,7 +100,7 @@ def test_no_module_bears_a_public_functions_name():
 
 
 def test_importing_salzarr_is_light():
-    heavy = "numba, ot, xarray, dask, zarr, matplotlib, skimage, scipy".split(", ")
+    heavy = ["numba", "ot", "xarray", "dask", "zarr", "matplotlib", "skimage", "scipy"]
     code = f"import sys, salzarr; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

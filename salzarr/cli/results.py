@@ -119,7 +119,7 @@ def compare(
             )
     _show(published, as_json)
     if failed := found.attrs.get("failed"):
-        raise RunError(f"{len(failed)} images could not be scored: {', '.join(map(str, failed[:10]))}")
+        raise RunError(f"{len(failed)} images could not be scored: {', '.join(list(failed)[:10])}")
 
 
 def _images(given: tuple[str, ...]) -> int | list[str] | None:
