@@ -19,10 +19,11 @@ from sklearn.neural_network import MLPClassifier
 
 import salzarr
 
+TRAINING = {"max_iter": 300, "tol": 1e-3}
 MODELS = {
     "logistic": LogisticRegression(max_iter=500),
-    **{f"mlp64_seed{seed}": MLPClassifier((64,), max_iter=300, tol=1e-3, random_state=seed) for seed in (0, 1, 2)},
-    **{f"mlp32x32_seed{seed}": MLPClassifier((32, 32), max_iter=300, tol=1e-3, random_state=seed) for seed in (0, 1)},
+    **{f"mlp64_seed{seed}": MLPClassifier((64,), random_state=seed, **TRAINING) for seed in range(3)},
+    **{f"mlp32x32_seed{seed}": MLPClassifier((32, 32), random_state=seed, **TRAINING) for seed in range(2)},
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from salzarr.errors import InputError, SalzarrError, StoreNotFoundError
+from salzarr.metrics.normalize import NONE
 from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report.page import Contents, render
 from salzarr.schema import (
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
+
+NAMED_IMAGES = 50
+"""Up to how many chosen images a command names one by one."""
 
 
 def write_report(
@@ -188,6 +192,8 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
         if v.name not in plan.get("automatic", ()) and "data_range" not in v.attrs["spec"]
     }
     compare += [word for r in ranges - {None} for word in ("--data-range", f"{r:g}")]
+    chains = {v.attrs["normalize"] for v in variables if "normalize=" not in v.attrs["spec"]}
+    compare += [word for chain in chains - {NONE} for word in ("--normalize", chain)]
     convert: list[list[str]] = []
     if opened is not None:
         converted, *_ = opened.attrs.get(ATTR_PROVENANCE, {}).get("runs", ()) or [{}]
@@ -203,5 +209,13 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
         if chosen != [str(name) for name in opened[MODEL].values]:
             compare += ["--models", ",".join(chosen)]
         if IMAGE in scores.sizes and scores.sizes[IMAGE] < opened.sizes[IMAGE]:
-            compare += ["--images", str(scores.sizes[IMAGE])]
+            compare += ["--images", _some(scores[IMAGE].values.tolist(), opened[IMAGE].values.tolist())]
     return [shlex.join(["salzarr", *words]) for words in (*convert, compare, ["report", results])]
+
+
+def _some(images: list[str], known: list[str]) -> str:
+    """Spell a choice of images: how many, their names, or a file that one has to make of ``images.csv``."""
+    if images == known[: len(images)]:
+        return str(len(images))
+    plain = len(images) <= NAMED_IMAGES and not any("," in name for name in images)
+    return ",".join(images) if plain else "IMAGES.txt"
