@@ -198,6 +198,11 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
     if opened is not None:
         converted, *_ = opened.attrs.get(ATTR_PROVENANCE, {}).get("runs", ()) or [{}]
         convert = [["convert", converted.get("source", "SOURCE"), maps]]
+        for option, given in converted.get("chosen", {}).items():
+            pairs = [f"{k}={v}" for k, v in given.items()] if isinstance(given, dict) else given
+            for value in pairs if isinstance(pairs, list) else [pairs]:
+                name = "model" if option == "models" and isinstance(given, dict) else option.replace("_", "-")
+                convert[0] += [f"--{name}", str(value)]
         options = opened.attrs.get(ATTR_FINGERPRINT, {})
         if options.get("size"):
             convert[0] += ["--size", "x".join(map(str, options["size"]))]

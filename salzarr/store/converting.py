@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,10 +19,11 @@ from salzarr.sources.shaping import Recipe
 from salzarr.store import layout
 from salzarr.store.filling import Piece, fill
 from salzarr.store.joining import Labelled, check_joins, common_size, gather, union
-from salzarr.store.outcome import SHOWN, ConvertReport, listed, make_report, provenance
+from salzarr.store.outcome import SHOWN, ConvertReport, listed, make_report, provenance, spelled
 from salzarr.store.records import add_records, blank, checksum
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
@@ -147,9 +147,11 @@ def convert(
         source, notices, glob=glob, models=models, stacked=stacked,
         names=names, rename=rename, strip_suffix=strip_suffix,
     )  # fmt: skip
-    origin = os.fspath(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
+    chosen = {"glob": glob, "models": models, "names": names, "rename": rename, "strip_suffix": strip_suffix}
+    chosen |= {"stacked": None if stacked == STACKED else stacked}
+    origin = {"source": spelled(source), "chosen": {k: spelled(v) for k, v in chosen.items() if v}}
     return write_store(
-        labelled, layout.url_of(store), recipe, str(origin), notices,
+        labelled, layout.url_of(store), recipe, origin, notices,
         append=append, overwrite=overwrite, chunk_bytes=chunk_bytes, progress=progress,
     )  # fmt: skip
 
@@ -158,7 +160,7 @@ def write_store(
     labelled: Sequence[Labelled],
     url: str,
     recipe: Recipe,
-    origin: str,
+    origin: dict[str, Any],
     notices: list[str],
     *,
     append: bool,
@@ -176,8 +178,8 @@ def write_store(
         Of the store.
     recipe : Recipe
         How arrays become maps.
-    origin : str
-        Where they come from, for the store's provenance.
+    origin : dict
+        ``source``, where they come from, and ``chosen``, what was asked for; for the store's provenance.
     notices : list of str
         What a user should know; more are added.
     append, overwrite, chunk_bytes, progress

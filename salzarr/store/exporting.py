@@ -290,7 +290,7 @@ def merge(
     recipe = Recipe.of(**options[0])
     chunk_bytes = max(each.chunks.nbytes for each in opened)
     return write_store(
-        labelled, layout.url_of(store), recipe, ", ".join(urls), [],
+        labelled, layout.url_of(store), recipe, {"source": ", ".join(urls)}, [],
         append=append, overwrite=overwrite, chunk_bytes=chunk_bytes, progress=progress,
     )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +108,10 @@ def _by_model(
     return counts
 
 
-def provenance(origin: str, report: ConvertReport, earlier: Any) -> dict[str, Any]:
+def provenance(origin: dict[str, Any], report: ConvertReport, earlier: Any) -> dict[str, Any]:
     """Return what a store remembers of how it was made; of each run that added to it."""
     run = {
-        "source": origin,
+        **origin,
         "salzarr": __version__,
         "written": report.written,
         "missing": report.missing,
@@ -117,6 +119,20 @@ def provenance(origin: str, report: ConvertReport, earlier: Any) -> dict[str, An
         "notices": list(report.notices),
     }
     return {"runs": [*(earlier or {}).get("runs", []), run]}
+
+
+def spelled(given: Any) -> Any:
+    """Return an argument as a store can remember it: paths, names and choices; of anything else its type.
+
+    >>> from pathlib import Path
+    >>> spelled({"VGG16": Path("maps/vgg")}), spelled([1.5])
+    ({'VGG16': 'maps/vgg'}, ['float'])
+    """
+    if isinstance(given, (str, os.PathLike)):
+        return str(os.fspath(given))
+    if isinstance(given, Mapping):
+        return {str(name): spelled(value) for name, value in given.items()}
+    return [spelled(item) for item in given] if isinstance(given, (list, tuple)) else type(given).__name__
 
 
 def listed(items: Sequence[str]) -> str:
