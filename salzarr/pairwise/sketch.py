@@ -8,7 +8,6 @@ them. One merge moves a rank by at most half the distance between two points.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,6 @@ import numpy as np
 from salzarr.compiled import jit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -103,11 +100,6 @@ class Sketch:
         mean = np.where(self.n > 0, self.mean, np.nan)
         quartiles = (self.quantile(q) for q in (0.25, 0.5, 0.75))
         return np.stack([self.n.astype(np.float64), mean, std, se, self.low, *quartiles, self.high])
-
-
-def merged(sketches: Iterable[Sketch]) -> Sketch:
-    """Merge several, from the first to the last."""
-    return reduce(Sketch.merge, sketches)
 
 
 @jit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from salzarr import cluster, plan
+from salzarr.bootstrap import PoissonMeans
 from salzarr.pairwise.budget import fit
 from salzarr.pairwise.durable import failure
 from salzarr.pairwise.lazy import attributes, coordinates
@@ -42,6 +44,13 @@ MOST_POINTS = 512
 SKETCH_BYTES = 64 * 2**20
 """All sketches of a task, about; with very many pairs, each keeps fewer points."""
 
+CONFIDENCE = 0.95
+INTERVAL = ("mean_low", "mean_high")
+
+REPEATS = 1000
+BOOTSTRAP_BYTES = 64 * 2**20
+"""All resampled means of a task, about: with very many pairs there are fewer resamples, or none below 100."""
+
 UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
 
 
@@ -54,6 +63,8 @@ class Reduced:
     images : slice
     sketches : dict of str to Sketch
         By the metric's slug; its rows are pairs, or directions times pairs.
+    means : dict of str to PoissonMeans
+        Resampled means, for the interval of the mean; empty with very many pairs.
     reasons : dict of str to (reason, pair) int64
         Images without a score.
     failed : dict of int to str
@@ -62,6 +73,7 @@ class Reduced:
 
     images: slice
     sketches: dict[str, Sketch]
+    means: dict[str, PoissonMeans]
     reasons: dict[str, NDArray[np.int64]]
     failed: dict[int, str]
 
@@ -70,6 +82,7 @@ class Reduced:
         return Reduced(
             slice(min(self.images.start, other.images.start), max(self.images.stop, other.images.stop)),
             {slug: sketch.merge(other.sketches[slug]) for slug, sketch in self.sketches.items()},
+            {slug: means.merge(other.means[slug]) for slug, means in self.means.items()},
             {slug: counts + other.reasons[slug] for slug, counts in self.reasons.items()},
             self.failed | other.failed,
         )
@@ -83,6 +96,7 @@ class Part:
     images: slice
     scoring: Scoring
     points: int
+    repeats: int
 
     def part(self, images: slice) -> Part:
         """Give the same for a part of the images."""
@@ -98,13 +112,17 @@ def reduce_part(part: Part) -> Reduced:
         one = part.part(chunk)
         failed: dict[int, str] = {}
         arrays = part.scoring.score_isolated(one.maps, pairs, failed, one.images.start)
-        sketches, reasons = {}, {}
+        sketches, means, reasons = {}, {}, {}
+        # A resample weighs an image by its place in the store, in whichever block it is read.
+        places = [str(place) for place in one.maps.images]
         for metric in part.scoring.metrics:
             values = arrays[metric.slug].reshape(-1, arrays[metric.slug].shape[-1])
             sketches[metric.slug] = Sketch.of(values, part.points)
+            if part.repeats:
+                means[metric.slug] = PoissonMeans.of(values, places, part.repeats)
             why = arrays[reason_name(metric.slug)]
             reasons[metric.slug] = np.stack([np.count_nonzero(why == reason, axis=1) for reason in UNSCORED])
-        reduced = Reduced(one.images, sketches, reasons, failed)
+        reduced = Reduced(one.images, sketches, means, reasons, failed)
         found = reduced if found is None else found.merge(reduced)
     assert found is not None
     return found
@@ -129,7 +147,8 @@ def stream(
     xarray.Dataset
         As :func:`salzarr.summarize` gives it: per metric (statistic, pair) or (statistic, direction, pair),
         and ``<metric>_reason`` (reason, pair). Quartiles are exact for as many images as a sketch has points,
-        which ``attrs["sketch_points"]`` says, and approximate beyond.
+        which ``attrs["sketch_points"]`` says, and approximate beyond. The interval of the mean is from a
+        Poisson bootstrap.
 
     Raises
     ------
@@ -143,9 +162,10 @@ def stream(
     scoring = Scoring(len(request.models), request.reference, request.metrics, cut.tile)
     rows = len(request.pairs) * sum(1 + metric.directed for metric in request.metrics)
     points = int(np.clip(SKETCH_BYTES // (8 * rows), 32, MOST_POINTS))
+    repeats = min(REPEATS, BOOTSTRAP_BYTES // (16 * rows))
     every = range(len(request.models))
     parts = [
-        Part(request.maps.part(every, images), images, scoring, points)
+        Part(request.maps.part(every, images), images, scoring, points, repeats if repeats >= 100 else 0)
         for images in plan.blocks(len(request.images), cut.block)
     ]
     tree = _Tree(len(parts))
@@ -200,12 +220,15 @@ class _Tree:
 def _blank(part: Part, why: str) -> Reduced:
     """Give what is kept of an image that cannot be scored."""
     pairs = len(part.scoring.pairs)
-    sketches, reasons = {}, {}
+    sketches, means, reasons = {}, {}, {}
     for metric in part.scoring.metrics:
-        sketches[metric.slug] = Sketch.of(np.full((pairs * (1 + metric.directed), 1), np.nan), part.points)
+        nothing = np.full((pairs * (1 + metric.directed), 1), np.nan)
+        sketches[metric.slug] = Sketch.of(nothing, part.points)
+        if part.repeats:
+            means[metric.slug] = PoissonMeans.of(nothing, ["0"], part.repeats)
         reasons[metric.slug] = np.zeros((len(UNSCORED), pairs), np.int64)
         reasons[metric.slug][UNSCORED.index(Reason.FAILED)] = 1
-    return Reduced(part.images, sketches, reasons, {part.images.start: why})
+    return Reduced(part.images, sketches, means, reasons, {part.images.start: why})
 
 
 def _summary(request: Request, reduced: Reduced, points: int) -> xr.Dataset:
@@ -215,17 +238,23 @@ def _summary(request: Request, reduced: Reduced, points: int) -> xr.Dataset:
     variables: dict[str, Any] = {}
     for metric in request.metrics:
         values = reduced.sketches[metric.slug].statistics()
+        if reduced.means:
+            values = np.concatenate([values, reduced.means[metric.slug].interval(CONFIDENCE)])
         dims: tuple[str, ...] = (STATISTIC, PAIR)
         if metric.directed:
-            dims, values = (STATISTIC, DIRECTION, PAIR), values.reshape(len(STATISTICS), 2, -1)
+            dims, values = (STATISTIC, DIRECTION, PAIR), values.reshape(len(values), 2, -1)
         variables[metric.slug] = (dims, values, metric.attrs())
         variables[reason_name(metric.slug)] = ((REASON, PAIR), reduced.reasons[metric.slug], metric.attrs())
     labels = {name: label for name, label in coordinates(request).items() if name != IMAGE}
-    labels[STATISTIC] = (STATISTIC, list(STATISTICS))
+    labels[STATISTIC] = (STATISTIC, [*STATISTICS, *(INTERVAL if reduced.means else ())])
     labels[REASON] = (REASON, [reason.label for reason in UNSCORED])
     attrs = attributes(request) | {
         ATTR_KIND: "summary",
         "sketch_points": points,
         "failed": {str(request.images[image]): why for image, why in sorted(reduced.failed.items())},
     }
+    if reduced.means:
+        repeats = len(next(iter(reduced.means.values())).sums)
+        how = {"repeats": repeats, "confidence": CONFIDENCE, "method": "poisson"}
+        attrs["bootstrap"] = json.dumps(how)
     return xr.Dataset(variables, labels, attrs)

@@ -1,5 +1,7 @@
 """Statistics of scores that are never stored."""
 
+from functools import reduce
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from pairwise.faults import POISON, metric, raising, random_maps, store_of
 
 from salzarr import compare, summarize, to_matrix
 from salzarr.pairwise import streaming
-from salzarr.pairwise.sketch import STATISTICS, Sketch, merged
+from salzarr.pairwise.sketch import STATISTICS, Sketch
 
 VALUES = arrays.arrays(
     np.float64,
@@ -40,7 +42,9 @@ def test_parts_give_the_statistics_of_the_whole(values, cuts):
     edges = sorted({0, values.shape[1], *(min(cut, values.shape[1]) for cut in cuts)})
     parts = [Sketch.of(values[:, a:b], 64) for a, b in zip(edges, edges[1:] or [0], strict=False)]
     scale = max(1, np.nanmax(np.abs(values), initial=0))
-    np.testing.assert_allclose(merged(parts).statistics(), expected(values), rtol=1e-9, atol=1e-9 * scale)
+    np.testing.assert_allclose(
+        reduce(Sketch.merge, parts).statistics(), expected(values), rtol=1e-9, atol=1e-9 * scale
+    )
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["normal", "exponential", "near one", "few values"]))
@@ -64,7 +68,7 @@ def test_quartiles_are_within_a_percent_of_their_rank(seed, kind):
 
 
 def test_a_constant_row_has_that_mean_and_no_spread():
-    found = merged([Sketch.of(np.full((1, 7), 0.1), 4) for _ in range(9)]).statistics()[:, 0]
+    found = reduce(Sketch.merge, [Sketch.of(np.full((1, 7), 0.1), 4) for _ in range(9)]).statistics()[:, 0]
     spread = {"n": 63, "std": 0.0, "se": 0.0}
     assert dict(zip(STATISTICS, found, strict=True)) == dict.fromkeys(STATISTICS, 0.1) | spread
 
@@ -80,7 +84,7 @@ def gaps(tmp_path):
 
 def test_statistics_are_those_of_a_summary(gaps, tmp_path):
     metrics = "mse,pearson,ssim,kl"
-    streamed = compare(gaps, metrics, out=tmp_path / "r", scores="none")
+    streamed = compare(gaps, metrics, out=tmp_path / "r", scores="none").sel(statistic=list(STATISTICS))
     summary = summarize(compare(gaps, metrics))
     assert not list((tmp_path / "r").glob("*"))
     for name in summary.variables:
@@ -92,6 +96,23 @@ def test_statistics_are_those_of_a_summary(gaps, tmp_path):
     assert streamed.attrs["models"] == summary.attrs["models"]
     assert to_matrix(streamed, "kl").equals(to_matrix(streamed, "kl"))
     assert streamed.mse_reason.sel(reason="missing").sum() == 3
+
+
+def test_the_interval_is_near_that_of_a_summary(tmp_path):
+    store = store_of(random_maps(3, 200), tmp_path / "maps.zarr")
+    streamed = compare(store, "mse", out=tmp_path / "r", scores="none")
+    summary = summarize(compare(store, "mse"), bootstrap=2000, method="percentile")
+    ends = ["mean_low", "mean_high"]
+    width = np.ptp(summary.mse.sel(statistic=ends).values, axis=0).min()
+    np.testing.assert_allclose(
+        streamed.mse.sel(statistic=ends), summary.mse.sel(statistic=ends), atol=0.2 * width
+    )
+
+
+def test_with_very_many_pairs_there_is_no_interval(gaps, tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming, "BOOTSTRAP_BYTES", 1000)
+    streamed = compare(gaps, "mse,kl", out=tmp_path / "r", scores="none")
+    assert streamed.statistic.values.tolist() == list(STATISTICS)
 
 
 def test_the_result_does_not_depend_on_who_comes_first(gaps, tmp_path, monkeypatch):
