@@ -20,7 +20,6 @@ from salzarr.errors import UsageError
 from salzarr.pairwise.scoring import Scoring, fields
 from salzarr.schema import (
     DIRECTION,
-    DIRECTIONS,
     IMAGE,
     MODEL_A,
     MODEL_B,
@@ -28,7 +27,7 @@ from salzarr.schema import (
     STATISTIC,
     reason_name,
 )
-from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, rows_of
+from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, rows_of, with_directions
 from salzarr.statistics.second_read import ArrayPart, SecondRead
 from salzarr.statistics.summary import summarize
 
@@ -198,7 +197,7 @@ def chance(
         },
         attrs={**scores.attrs, "baseline_seed": seed},
     )
-    return dataset.assign_coords({DIRECTION: list(DIRECTIONS)}) if DIRECTION in dataset.dims else dataset
+    return with_directions(dataset)
 
 
 def corrected(

@@ -12,8 +12,8 @@ from salzarr import plan
 from salzarr.errors import MetricError
 from salzarr.metrics import Block
 from salzarr.pairwise.scoring import Scoring, fields
-from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, Reason, X, Y
-from salzarr.statistics.rows import MEMORY
+from salzarr.schema import IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, Reason, X, Y
+from salzarr.statistics.rows import MEMORY, with_directions
 from salzarr.statistics.second_read import ArrayPart, SecondRead
 
 if TYPE_CHECKING:
@@ -247,4 +247,4 @@ def agreement(
         },
         attrs={**scores.attrs, "models": [*again.models, name], "consensus_normalize": normalize},
     )
-    return dataset.assign_coords({DIRECTION: list(DIRECTIONS)}) if DIRECTION in dataset.dims else dataset
+    return with_directions(dataset)

@@ -9,8 +9,8 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from salzarr.descriptive import mean
-from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL_A, MODEL_B, PAIR
-from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, model_names, rows_of
+from salzarr.schema import DIRECTION, IMAGE, MODEL_A, MODEL_B, PAIR
+from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, model_names, rows_of, with_directions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -152,4 +152,4 @@ def _labelled(scores: xr.Dataset, found: Variables) -> xr.Dataset:
     """Put the pairs' labels on what was found."""
     coords = {MODEL_A: (PAIR, scores[MODEL_A].values), MODEL_B: (PAIR, scores[MODEL_B].values)}
     dataset = xr.Dataset(found, coords, {"models": model_names(scores)})
-    return dataset.assign_coords({DIRECTION: list(DIRECTIONS)}) if DIRECTION in dataset.dims else dataset
+    return with_directions(dataset)

@@ -9,7 +9,7 @@ import numpy as np
 from salzarr import plan
 from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.errors import BudgetError, UsageError
-from salzarr.schema import DIRECTION, IMAGE, MODEL_A, MODEL_B, PAIR, reason_name
+from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL_A, MODEL_B, PAIR, reason_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,3 +162,8 @@ def _load(variable: xr.DataArray, image_bytes: int, memory: int) -> Floats:
 def name_order(scores: xr.Dataset) -> NDArray[np.intp]:
     """Positions of the images in the order of their names."""
     return np.argsort(scores[IMAGE].values.astype(str), kind="stable")
+
+
+def with_directions(dataset: xr.Dataset) -> xr.Dataset:
+    """Label the directions, if one of the metrics is directed."""
+    return dataset.assign_coords({DIRECTION: list(DIRECTIONS)}) if DIRECTION in dataset.dims else dataset

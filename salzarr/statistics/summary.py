@@ -23,7 +23,6 @@ from salzarr.errors import InputError, UsageError
 from salzarr.schema import (
     ATTR_KIND,
     DIRECTION,
-    DIRECTIONS,
     IMAGE,
     MODEL_A,
     MODEL_B,
@@ -43,6 +42,7 @@ from salzarr.statistics.rows import (
     model_names,
     name_order,
     rows_of,
+    with_directions,
 )
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ def summarize(
         },
         attrs={**scores.attrs, ATTR_KIND: "summary", "models": model_names(scores)},
     )
-    if DIRECTION in summary.dims:
-        summary = summary.assign_coords({DIRECTION: list(DIRECTIONS)})
+    summary = with_directions(summary)
     if bootstrap:
         for slug in metric_names(summary):
             warn_if_few(summary[slug].sel({STATISTIC: "n"}).values)
