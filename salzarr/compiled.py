@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numba
 
+logger = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -45,3 +50,30 @@ def jit(function: F | None = None, **options: Any) -> F | Callable[[F], F]:
             return numba.njit(f, nogil=True, **options)  # type: ignore[no-any-return]
 
     return decorate if function is None else decorate(function)
+
+
+PATIENCE = 2.0
+"""Seconds that a first call may take before it is said why: one from the cache takes less."""
+
+_told: set[str] = set()
+
+
+@contextmanager
+def announced(function: Any, what: str) -> Iterator[None]:
+    """Say, once, that ``what`` is being compiled, if the first call of a compiled function takes long."""
+    if getattr(function, "signatures", True):
+        yield
+        return
+
+    def tell() -> None:
+        if what not in _told:
+            _told.add(what)
+            logger.info("compiling %s: some seconds, once per machine", what)
+
+    timer = threading.Timer(PATIENCE, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

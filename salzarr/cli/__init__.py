@@ -56,12 +56,12 @@ def run(arguments: list[str]) -> int:
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes; only warnings.")
 @click.pass_context
 def cli(context: click.Context, verbose: int, quiet: bool) -> None:
-    r"""Compare the saliency maps of many models.
+    """Compare the saliency maps of many models.
 
     \b
     salzarr convert Models/ maps.zarr      batch the maps into one labelled store
     salzarr compare maps.zarr results/     score every pair of models; matrices and a report
-    """
+    """  # noqa: D301 - click takes the character itself
     configure_logging(verbose, quiet)
     warnings.showwarning = _show_warning
     context.obj = quiet

@@ -73,9 +73,16 @@ def make_report(store: MapsStore, plan: Plan, notices: list[str], seconds: float
     """Count what there is in the store now, and say what is missing."""
     there = plan.facts["map_status"] & Status.MISSING == 0
     owners = there.sum(axis=0)
-    missing = _by_model(plan, ~there & (owners > 0), "lacks", "that others have", notices)
+    missing = _by_model(plan, ~there & (owners > 0), "lacks", " that others have", notices)
     alone = there & (owners == 1) if len(plan.models) > 1 else np.zeros_like(there)
     extra = _by_model(plan, alone, "alone has", "", notices)
+    for model, some, own in zip(plan.models, there, alone, strict=True):
+        if some.any() and np.array_equal(some, own):
+            name = plan.images[int(np.argmax(some))]
+            notices.append(
+                f"{model} has no image in common with the others, and cannot be compared: its names are such as "
+                f"{name}; make them meet by --rename or --strip-suffix, or give them by --names"
+            )
     height, width = store.shape
     return ConvertReport(
         store=store.url,
@@ -100,11 +107,10 @@ def _by_model(
     counts = {}
     for model, row in zip(plan.models, mask, strict=True):
         if row.any():
-            names = [plan.images[at] for at in np.flatnonzero(row)[: SHOWN + 1]]
-            counts[model] = int(row.sum())
-            notices.append(
-                f"{model} {verb} {counts[model]} images {which}: {listed(names)}".replace(" :", ":")
-            )
+            names = [plan.images[at] for at in np.flatnonzero(row)]
+            counts[model] = len(names)
+            images = "image" if len(names) == 1 else "images"
+            notices.append(f"{model} {verb} {len(names)} {images}{which}: {listed(names)}")
     return counts
 
 

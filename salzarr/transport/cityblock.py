@@ -43,13 +43,12 @@ Ling and Okada, "An efficient earth mover's distance algorithm for robust histog
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from salzarr.compiled import jit
+from salzarr.compiled import announced, jit
 from salzarr.errors import ShapeError
 from salzarr.transport import gridflow, masses
 
@@ -58,8 +57,6 @@ if TYPE_CHECKING:
 
     from salzarr.transport.gridflow import Level, Nodes, Shape
     from salzarr.transport.masses import Masses
-
-logger = logging.getLogger(__name__)
 
 
 class Feature(NamedTuple):
@@ -150,8 +147,6 @@ def distance(a: Feature, b: Feature) -> float:
 
 def solve(a: Feature, b: Feature) -> tuple[Masses, Level]:
     """Return the finest level's supply and its solved problem, whose arrays the thread's next call reuses."""
-    if not getattr(gridflow.solve, "signatures", None):
-        logger.info("compiling the city-block transport: some seconds, once per machine")
     shapes = tuple(level.shape for level in a.levels)
     if getattr(_reused, "shapes", None) != shapes:
         _reused.shapes, _reused.levels = shapes, [gridflow.allocate(*shape) for shape in shapes]
@@ -165,7 +160,8 @@ def solve(a: Feature, b: Feature) -> tuple[Masses, Level]:
             gridflow.pixels(level.potential, level.shape)[:] = np.add.outer(*map(np.arange, level.shape)) % 2
         else:
             _prolong(coarse.shape, coarse.potential, level.shape, level.potential)
-        gridflow.solve(level)
+        with announced(gridflow.solve, "the city-block transport"):
+            gridflow.solve(level)
         coarse = level
     return supply, level
 

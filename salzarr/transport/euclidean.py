@@ -25,13 +25,12 @@ Rubner, Tomasi and Guibas, "The earth mover's distance as a metric for image ret
 
 from __future__ import annotations
 
-import logging
 from math import floor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from salzarr.compiled import jit
+from salzarr.compiled import announced, jit
 from salzarr.errors import RunError, ShapeError
 from salzarr.transport import masses
 from salzarr.transport.basis import Tree, plant, rows
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
-
-logger = logging.getLogger(__name__)
 
 FIRST_THRESHOLD = 1.0  # pixel
 
@@ -203,9 +200,8 @@ def transport(a: Blocks, b: Blocks, rtol: float = 0.0) -> Solution | None:
         )
     if np.array_equal(a.masses, b.masses):
         return None
-    if not getattr(climb, "signatures", None):
-        logger.info("compiling the Euclidean transport: some seconds, once per machine")
-    solution: Solution = climb(a.masses, b.masses, a.shapes, rtol)
+    with announced(climb, "the Euclidean transport"):
+        solution: Solution = climb(a.masses, b.masses, a.shapes, rtol)
     if solution.exact and not certified(solution.tree, solution.nodes):
         raise RunError("The transport simplex returned a flow that it cannot prove optimal; report this.")
     return solution
