@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salzarr import plot
-from salzarr.errors import StoreNotFoundError, UsageError
+from salzarr.errors import InputNotFoundError, StoreNotFoundError, UsageError
 from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report import write_report
 from salzarr.statistics.analysis import analyse
@@ -85,6 +85,7 @@ def publish(
         If what needs scores is asked of a summary.
     """
     folder = Path(results)
+    _check_photos(photos)
     if summary is not None:
         if groups is not None or baseline:
             raise UsageError("groups and the baseline need the scores; keep them, or leave these out")
@@ -108,6 +109,12 @@ def publish(
         parts = {name: getattr(found, name) for name in kept}
         files.append(write_report(folder, summary=shown, photos=photos, **parts))
     return Published(to_frame(shown), files)
+
+
+def _check_photos(photos: str | PathLike[str] | None) -> None:
+    """Refuse a folder of photographs that is not there."""
+    if photos is not None and not Path(photos).is_dir():
+        raise InputNotFoundError(f"there is no folder {photos} of photographs")
 
 
 def _maps(scores: xr.Dataset, results: Path) -> str:
@@ -162,6 +169,7 @@ def draw(
     if kind not in plot.KINDS:
         raise UsageError(f"there is no picture {kind!r}; there are {', '.join(plot.KINDS)}")
     what = plot.KINDS[kind]
+    _check_photos(photos)
     if photos is not None and not what.photos:
         raise UsageError(f"the picture {kind!r} shows no photographs; leave out --photos")
     if unknown := set(options) - set(inspect.signature(what.draw).parameters):

@@ -128,8 +128,9 @@ def check(attrs: Mapping[str, object], kind: str, where: str) -> None:
     """
     found = attrs.get(ATTR_KIND)
     if found != kind:
-        what = f"a {found} store" if found else "not a salzarr store"
-        raise StoreError(f"{where} is {what}, and a {kind} store is needed; see 'salzarr --help'")
+        what = f"a store of {found}" if found else "not a salzarr store"
+        needed = {KIND_MAPS: "the store of salzarr convert", KIND_SCORES: "the results of salzarr compare"}
+        raise StoreError(f"{where} is {what}; give {needed[kind]}")
     version = attrs.get(ATTR_FORMAT)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise VersionError(

@@ -39,9 +39,19 @@ models = click.option("--models", multiple=True, callback=split, metavar="NAME,â
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
-photos = file_option("--photos", "DIR", "The photographs, named like the images.")
+photos = click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="The photographs, named like the images.",
+)
 
-groups = file_option("--groups", "CSV", "Columns image and label: every statistic per label, too.")
+groups = click.option(
+    "--groups",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="CSV",
+    help="Columns image and label: every statistic per label, too.",
+)
 
 bootstrap = click.option(
     "--bootstrap",

@@ -14,8 +14,8 @@ from salzarr.errors import RunError
 if TYPE_CHECKING:
     from salzarr.publishing import Published
 
-MOST_ROWS = 60
-"""Rows of a summary that a terminal is shown."""
+MOST_ROWS = 100
+"""Rows of a summary that a terminal is shown, spread over its metrics."""
 
 SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "std", "median")
 
@@ -142,9 +142,10 @@ def _show(published: Published, as_json: bool) -> None:
         show_json({"summary": frame.to_dict("records"), "files": published.files})
         return
     columns = [name for name in SHOWN if name in frame]
-    show_table(columns, frame[columns].head(MOST_ROWS).astype(object).to_numpy().tolist())
-    if len(frame) > MOST_ROWS:
-        click.echo(f"… and {len(frame) - MOST_ROWS} more rows in summary.csv")
+    shown = frame.groupby("metric", sort=False).head(max(1, MOST_ROWS // frame["metric"].nunique()))
+    show_table(columns, shown[columns].astype(object).to_numpy().tolist())
+    if len(frame) > len(shown):
+        click.echo(f"… and {len(frame) - len(shown)} more pairs in summary.csv")
     for path in published.files:
         click.echo(str(path))
 

@@ -29,7 +29,7 @@ from salzarr.plot.style import (
     short,
 )
 from salzarr.schema import DIRECTION, MODEL_A, MODEL_B, PAIR, STATISTIC
-from salzarr.statistics.rows import model_names
+from salzarr.statistics.rows import model_names, require_summary
 from salzarr.statistics.structure import cluster, distances
 from salzarr.statistics.summary import to_matrix
 
@@ -109,6 +109,7 @@ def similarity_matrix(
         If the metric or statistic does not exist, the options contradict each other, or there are too few
         scores to cluster the models.
     """
+    require_summary(summary)
     variable = metric_variable(summary, metric)
     slug, call = str(variable.name), str(variable.attrs.get("spec", variable.name))
     known = model_names(summary)

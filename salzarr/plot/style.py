@@ -243,9 +243,17 @@ def save(
     Returns
     -------
     list of Path
+
+    Raises
+    ------
+    UsageError
+        If Matplotlib cannot write a format.
     """
     figure = picture.get_figure(root=True) if isinstance(picture, Axes) else picture
     assert figure is not None
+    known = figure.canvas.get_supported_filetypes()
+    if unknown := [suffix for suffix in formats if suffix not in known]:
+        raise UsageError(f"a picture cannot be written as {unknown[0]!r}, but as {', '.join(sorted(known))}")
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     written = []
     with mpl.rc_context({"svg.hashsalt": "salzarr"}):

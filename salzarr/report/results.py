@@ -108,7 +108,7 @@ def write_report(
     except SalzarrError as error:
         if maps is not None:
             raise
-        logger.warning("the report shows no maps: %s", error)
+        logger.warning("the report shows no maps: %s", error if maps_url(described) else "none were stored")
     contents = Contents(
         summary=summary,
         scores=scores,
@@ -124,6 +124,7 @@ def write_report(
         provenance=json.loads(str(described.attrs.get(ATTR_PROVENANCE, "{}"))),
     )
     target = folder / "report.html" if out is None else Path(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     partial.write_text(render(contents), "utf-8")
     return partial.replace(target)

@@ -9,7 +9,7 @@ import numpy as np
 from salzarr import plan
 from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.errors import BudgetError, UsageError
-from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL_A, MODEL_B, PAIR, reason_name
+from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL_A, MODEL_B, PAIR, STATISTIC, reason_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,20 @@ def metric_names(dataset: xr.Dataset) -> list[str]:
     if not names:
         raise UsageError("there is no metric here: a metric is a variable with <name>_reason beside it")
     return names
+
+
+def require_summary(dataset: xr.Dataset) -> None:
+    """Refuse scores where their summary is needed.
+
+    Raises
+    ------
+    UsageError
+        If the dataset has no statistics.
+    """
+    if STATISTIC not in dataset.coords:
+        raise UsageError(
+            "these are no statistics; give the summary that salzarr.summarize makes of the scores"
+        )
 
 
 def metric_slug(dataset: xr.Dataset, metric: str | Metric) -> str:

@@ -41,6 +41,7 @@ from salzarr.statistics.rows import (
     metric_slug,
     model_names,
     name_order,
+    require_summary,
     rows_of,
     with_directions,
 )
@@ -218,6 +219,7 @@ def to_matrix(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
            [1., 0., 0.],
            [1., 0., 0.]])
     """
+    require_summary(summary)
     slug = metric_slug(summary, metric)
     variable = summary[slug]
     if GROUP in variable.dims:

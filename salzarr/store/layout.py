@@ -94,8 +94,10 @@ def open_group(url: str, mode: Any = "r") -> zarr.Group:
         try:
             group = zarr.open_group(url, mode=mode, use_consolidated=False)
         except (FileNotFoundError, KeyError):
-            what = "is not a Zarr store" if exists(url) else "does not exist"
-            raise StoreNotFoundError(f"{url} {what}; make one with 'salzarr convert'") from None
+            what = "is there, and is not a Zarr store" if exists(url) else "does not exist"
+            raise StoreNotFoundError(
+                f"{url} {what}; give a store that 'salzarr convert' wrote, or a new place for one to be"
+            ) from None
         except (ValueError, TypeError) as error:  # a zarr.json that is no JSON, or not that of a group
             raise StoreError(f"{url} has a damaged zarr.json: {error}; convert the maps again") from None
     schema.check(group.attrs, schema.KIND_MAPS, url)
