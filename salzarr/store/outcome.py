@@ -80,8 +80,8 @@ def make_report(store: MapsStore, plan: Plan, notices: list[str], seconds: float
         if some.any() and np.array_equal(some, own):
             name = plan.images[int(np.argmax(some))]
             notices.append(
-                f"{model} has no image in common with the others, and cannot be compared: its names are such as "
-                f"{name}; make them meet by --rename or --strip-suffix, or give them by --names"
+                f"{model} has no image in common with the others, and cannot be compared: its names are such "
+                f"as {name}; make them meet by --rename or --strip-suffix, or give them by --names"
             )
     height, width = store.shape
     return ConvertReport(

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import cdist
 
-from salzarr.errors import InputError, RunError, ShapeError
 from salzarr import compiled
+from salzarr.errors import InputError, RunError, ShapeError
 from salzarr.transport import cityblock, gridflow, pot
 
 
