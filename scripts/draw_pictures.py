@@ -73,7 +73,7 @@ def shrink(path):
     with Image.open(path) as picture:
         height = round(picture.height * WIDTH / picture.width)
         small = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
-    small.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    small.save(path, optimize=True)
 
 
 def main(demo, target):
