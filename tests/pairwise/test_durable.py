@@ -396,7 +396,7 @@ def test_scores_elsewhere(store, tmp_path):
 def test_what_open_scores_refuses(store, tmp_path):
     with pytest.raises(StoreNotFoundError, match=r"no scores in .*; make them with 'salzarr compare'"):
         open_scores(tmp_path)
-    with pytest.raises(StoreError, match="maps store, and a scores store is needed"):
+    with pytest.raises(StoreError, match="a store of maps; give the results of salzarr compare"):
         open_scores(store)
     compare(store, "mse", out=tmp_path / "r")
     zarr.open_group(tmp_path / "r" / "scores.zarr", mode="r+", use_consolidated=False).attrs[

@@ -38,7 +38,7 @@ def test_a_tree_comes_back_by_name(tree, tmp_path):
     assert (report.images, report.written, report.shape) == (7, 13, SHAPE)
     assert report.missing == {"VGG": 1}
     assert report.extra == {"ResNet": 1}
-    assert "VGG lacks 1 images that others have: c" in report.notices
+    assert "VGG lacks 1 image that others have: c" in report.notices
 
 
 def test_a_plain_open_zarr_reads_it_without_a_warning(tree, tmp_path):
