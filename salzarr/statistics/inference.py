@@ -321,9 +321,10 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
     images = scores.sizes[IMAGE]
     order = name_order(scores)
     rng = np.random.default_rng(seed)
-    half = np.zeros((repeats, images))
+    half = np.zeros((repeats, images), bool)
     for split in half:
-        split[order[rng.permutation(images)[: images // 2]]] = 1.0
+        split[order[rng.permutation(images)[: images // 2]]] = True
+    step = max(1, memory // (64 * max(1, images)))  # splits that are numbers at a time
     found = []
     for slug in metric_names(scores):
         first: list[Floats] = []
@@ -331,9 +332,13 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
         for _, values in rows_of(scores, slug, memory, row_bytes=32.0 * repeats):
             known = (~np.isnan(values)).astype(np.float64)
             filled = np.where(known > 0, values, 0.0)
-            for means, part in ((first, half), (second, 1 - half)):
+            for means, part in ((first, half), (second, ~half)):
+                some: list[Floats] = []
                 with np.errstate(invalid="ignore", divide="ignore"):
-                    means.append((part @ filled.T) / (part @ known.T))
+                    for at in range(0, repeats, step):
+                        weights = part[at : at + step].astype(np.float64)
+                        some.append((weights @ filled.T) / (weights @ known.T))
+                means.append(np.concatenate(some))
         r = _correlations(np.concatenate(first, axis=1), np.concatenate(second, axis=1))
         r = r[np.isfinite(r)]
         halves = np.array([r.mean(), *np.quantile(r, [0.025, 0.975])] if len(r) else [np.nan] * 3)
