@@ -332,13 +332,8 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
         for _, values in rows_of(scores, slug, memory, row_bytes=32.0 * repeats):
             known = (~np.isnan(values)).astype(np.float64)
             filled = np.where(known > 0, values, 0.0)
-            for means, part in ((first, half), (second, ~half)):
-                some: list[Floats] = []
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    for at in range(0, repeats, step):
-                        weights = part[at : at + step].astype(np.float64)
-                        some.append((weights @ filled.T) / (weights @ known.T))
-                means.append(np.concatenate(some))
+            first.append(_means_of(half, filled, known, step))
+            second.append(_means_of(~half, filled, known, step))
         r = _correlations(np.concatenate(first, axis=1), np.concatenate(second, axis=1))
         r = r[np.isfinite(r)]
         halves = np.array([r.mean(), *np.quantile(r, [0.025, 0.975])] if len(r) else [np.nan] * 3)
@@ -349,6 +344,16 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
         coords={"metric": metric_names(scores)},
         attrs={"repeats": repeats, "seed": seed},
     )
+
+
+def _means_of(half: NDArray[np.bool_], filled: Floats, known: Floats, step: int) -> Floats:
+    """Mean of each row over each (repeat, image) choice of images, some choices at a time: (repeat, row)."""
+    found = []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for at in range(0, len(half), step):
+            weights = half[at : at + step].astype(np.float64)
+            found.append((weights @ filled.T) / (weights @ known.T))
+    return np.concatenate(found)
 
 
 def _correlations(a: Floats, b: Floats) -> Floats:
