@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,7 +44,26 @@ def warn_if_few(n: Floats, what: str = "images") -> None:
     fewest = np.min(n, where=n > 0, initial=SMALL_SAMPLE)
     if fewest < SMALL_SAMPLE:
         text = f"an interval over {fewest:.0f} {what} is too narrow; do not rely on one below {SMALL_SAMPLE}"
-        warnings.warn(text, SmallSampleWarning, stacklevel=3)
+        if (held := _held_back.get()) is None:
+            warnings.warn(text, SmallSampleWarning, stacklevel=3)
+        else:
+            held.append((float(fewest), text))
+
+
+_held_back: ContextVar[list[tuple[float, str]] | None] = ContextVar("held_back", default=None)
+
+
+@contextmanager
+def warning_once() -> Iterator[None]:
+    """Give, of all small samples that are met within, one warning at the end: that of the fewest."""
+    held: list[tuple[float, str]] = []
+    token = _held_back.set(held)
+    try:
+        yield
+    finally:
+        _held_back.reset(token)
+    if held:
+        warnings.warn(min(held)[1], SmallSampleWarning, stacklevel=4)
 
 
 def resamples(

@@ -7,7 +7,7 @@ import logging
 import shlex
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -32,7 +32,7 @@ from salzarr.schema import (
     reason_name,
 )
 from salzarr.statistics.rows import metric_names, model_names
-from salzarr.statistics.summary import COUNTS, TEXT, read_csv, summarize
+from salzarr.statistics.summary import CONFIDENCE, COUNTS, TEXT, read_csv, summarize
 from salzarr.store import facts, open_dataset
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def restored(frame: pd.DataFrame, scores: xr.Dataset) -> xr.Dataset:
     InputError
         If its rows are not the scores' pairs.
     """
-    statistics = ["n", *(name for name in frame.columns if name not in (*TEXT, *COUNTS))]
+    statistics = ["n", *(name for name in frame.columns if name not in (*TEXT, *COUNTS, CONFIDENCE))]
     reasons = [name for name in COUNTS if name != "n"]
     a, b = (scores[end].values.astype(str) for end in (MODEL_A, MODEL_B))
     variables: dict[str, xr.DataArray] = {}
@@ -162,7 +162,10 @@ def restored(frame: pd.DataFrame, scores: xr.Dataset) -> xr.Dataset:
         MODEL_B: (PAIR, b),
         DIRECTION: list(DIRECTIONS),
     }
-    return xr.Dataset(variables, coords, {"models": model_names(scores)})
+    attrs: dict[str, Any] = {"models": model_names(scores)}
+    if CONFIDENCE in frame:
+        attrs["bootstrap"] = json.dumps({CONFIDENCE: float(frame[CONFIDENCE].iloc[0])})
+    return xr.Dataset(variables, coords, attrs)
 
 
 def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, results: str) -> list[str]:

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from salzarr.bootstrap import warning_once
 from salzarr.errors import UsageError
 from salzarr.statistics import baseline, consensus
 from salzarr.statistics.inference import closer, split_half
@@ -110,6 +111,7 @@ class Analysis:
         return written
 
 
+@warning_once()
 def analyse(
     scores: xr.Dataset,
     *,
@@ -153,7 +155,7 @@ def analyse(
     Warns
     -----
     SmallSampleWarning
-        If a pair, or a group of it, has fewer than 20 images.
+        If a pair, or a group of it, has fewer than 20 images: once, for the fewest.
     """
     scores = load_if_small(scores, memory)
     reduce = partial(summarize, bootstrap=bootstrap, confidence=confidence, seed=seed, memory=memory)
@@ -171,9 +173,8 @@ def analyse(
         log.info("%d models are too many to test all pairs against each other; name some to closer()", count)
     agreed = corrected = None
     if maps is not None:
-        agreed = reduce(
-            consensus.agreement(scores, maps, normalize=normalize, memory=memory, progress=progress)
-        )
+        alike = consensus.agreement(scores, maps, normalize=normalize, memory=memory, progress=progress)
+        agreed = reduce(alike).assign_coords(consensus.made_from(alike))
         chance = baseline.chance(scores, maps, seed=seed, memory=memory, progress=progress)
         corrected = baseline.corrected(
             scores, chance, repeats=bootstrap, confidence=confidence, seed=seed, memory=memory

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CONSENSUS = "consensus of the others"
 SUM = "sum"
 """Each map counts the same: without it the model with the largest scale would decide alone."""
+OTHERS = "others"
+"""Coordinate: of how many maps a consensus is the mean; 0 where the model itself has none to compare."""
 
 
 def consensus(maps: xr.DataArray, normalize: str = SUM) -> xr.DataArray:
@@ -115,8 +117,11 @@ class _Job:
     scoring: Scoring
     chain: str
 
-    def blocks(self) -> Iterator[tuple[slice, Block]]:
-        """Read the maps of some models at a time; behind them stands the consensus of the others of each."""
+    def blocks(self) -> Iterator[tuple[slice, Block, NDArray[np.intp]]]:
+        """Read the maps of some models at a time; behind them stands the consensus of the others of each.
+
+        The last of three is of how many maps each consensus is the mean: (model, image).
+        """
         read = ((models, _normalized(part.read(), self.chain)) for models, part in self.parts)
         kept = list(read) if len(self.parts) == 1 else None  # one part need not be read twice
         totals, counts, lows = zip(*(_totals(block) for _, block in (kept or read)), strict=True)
@@ -128,12 +133,15 @@ class _Job:
             alone = np.isnan(others).all(axis=(2, 3))
             why = np.where(alone, np.uint8(Reason.MISSING), np.uint8(Reason.SCORED))
             both.unusable = np.concatenate([block.unusable, why])
-            yield models, both
+            yield models, both, np.where(block.unusable == Reason.SCORED, of_all[1] - 1, 0)
 
 
 def _score(job: _Job) -> tuple[slice, Arrays]:
-    found = job.scoring.empty(job.scoring.models, job.images.stop - job.images.start)
-    for models, block in job.blocks():
+    images = job.images.stop - job.images.start
+    found = job.scoring.empty(job.scoring.models, images)
+    found[OTHERS] = np.zeros((job.scoring.models, images), np.int64)
+    for models, block, others in job.blocks():
+        found[OTHERS][models] = others
         pair = np.arange(models.stop - models.start)
         for name, values in job.scoring.score(block, np.stack([pair, pair + len(pair)], axis=1)).items():
             found[name][..., models, :] = values
@@ -144,7 +152,7 @@ def _ranges(job: _Job) -> dict[str, Range]:
     """Smallest and largest value that each metric will see, after its own normalisation."""
     found = {}
     for metric in job.scoring.metrics:
-        blocks = [block.normalized(metric.normalize) for _, block in job.blocks()]
+        blocks = [block.normalized(metric.normalize) for _, block, _ in job.blocks()]
         low = np.fmin.reduce([np.fmin.reduce(block.low, axis=None) for block in blocks])
         high = np.fmax.reduce([np.fmax.reduce(block.high, axis=None) for block in blocks])
         found[metric.slug] = float(low), float(high)
@@ -184,7 +192,8 @@ def agreement(
     -------
     Dataset
         Scores as :func:`salzarr.compare` gives them, of the pairs of each model (``model_a``) and the
-        consensus of the others (``model_b``): :func:`salzarr.summarize` takes it as it is.
+        consensus of the others (``model_b``): :func:`salzarr.summarize` takes it as it is. The coordinate
+        ``others`` (pair, image) says of how many maps a consensus is the mean.
 
     Raises
     ------
@@ -224,6 +233,7 @@ def agreement(
             for metric in chosen
         )
     found = Scoring(models, None, chosen).empty(models, images)
+    found[OTHERS] = np.zeros((models, images), np.int64)
 
     def keep(result: tuple[slice, Arrays]) -> None:
         where, arrays = result
@@ -244,7 +254,23 @@ def agreement(
             MODEL_A: (PAIR, np.array(again.models, object)),
             MODEL_B: (PAIR, np.array([name] * models, object)),
             IMAGE: again.images,
+            OTHERS: ((PAIR, IMAGE), found[OTHERS]),
         },
         attrs={**scores.attrs, "models": [*again.models, name], "consensus_normalize": normalize},
     )
     return with_directions(dataset)
+
+
+def made_from(agreement: xr.Dataset) -> dict[str, tuple[str, NDArray[np.int64]]]:
+    """Say of how many maps each model's consensus is the mean, at least and at most over images.
+
+    Returns
+    -------
+    dict
+        Coordinates ``others_min`` and ``others_max`` (pair) for the summary of :func:`agreement`.
+    """
+    others = agreement[OTHERS].values
+    used = others > 0
+    most = others.max(axis=1, initial=0)
+    least = np.minimum(others.min(axis=1, initial=np.iinfo(np.int64).max, where=used), most)
+    return {"others_min": (PAIR, least), "others_max": (PAIR, most)}

@@ -34,8 +34,9 @@ def rank_images(scores: xr.Dataset, *, memory: int = MEMORY) -> xr.Dataset:
     Returns
     -------
     Dataset
-        Per metric ``<slug>`` (image), the mean score over pairs; and ``<slug>_rank`` (image), 1 where the
-        models disagree most (ties share the mean of their ranks). ``rank`` (image) is the mean of the
+        Per metric ``<slug>`` (image), the mean score over pairs; ``<slug>_n`` (image), how many pairs have
+        one; and ``<slug>_rank`` (image), 1 where the models disagree most (ties share the mean of their
+        ranks). ``rank`` (image) is the mean of the
         metrics' ranks. Where pairs have no score on an image, its mean is that of the other pairs' departures
         from their own means, so that an outlying model's missing map does not make an image look agreed upon.
         NaN for an image without scores.
@@ -55,6 +56,8 @@ def rank_images(scores: xr.Dataset, *, memory: int = MEMORY) -> xr.Dataset:
             height = level / max(rows, 1) + departures / np.where(known > 0, known, np.nan)
         alike = height if scores[slug].attrs["kind"] == "similarity" else -height
         found[slug] = xr.DataArray(height, dims=[IMAGE], attrs=scores[slug].attrs)
+        pairs = known.astype(np.int64) // scores[slug].sizes.get(DIRECTION, 1)
+        found[f"{slug}_n"] = xr.DataArray(pairs, dims=[IMAGE])
         found[f"{slug}_rank"] = xr.DataArray(rankdata(alike, nan_policy="omit"), dims=[IMAGE])
     ranks = np.stack([found[f"{slug}_rank"].values for slug in metric_names(scores)])
     found["rank"] = xr.DataArray(mean(ranks.T.copy()), dims=[IMAGE])

@@ -271,8 +271,8 @@ def metric_agreement(summary: xr.Dataset, *, repeats: int = 999, seed: int = 0) 
         ``spearman`` (metric, metric_2), the rank correlation of two metrics' distances over the pairs that
         both have; ``p`` (metric, metric_2), two-sided, by a Mantel test, which permutes the models of one
         matrix because its cells are not independent; and ``n``, the number of those pairs. NaN below three
-        pairs, or where all distances are the same. With four models or fewer there are so few permutations
-        that no p is small.
+        pairs, or where all distances are the same; a metric and itself have no p. With four models or fewer
+        there are so few permutations that no p is small.
 
     References
     ----------
@@ -283,10 +283,11 @@ def metric_agreement(summary: xr.Dataset, *, repeats: int = 999, seed: int = 0) 
     rng = np.random.default_rng(seed)
     shuffles = [rng.permutation(len(matrices[0])) for _ in range(repeats)]
     result = {"spearman": np.ones((len(names),) * 2), "p": np.full((len(names),) * 2, np.nan)}
-    result["n"] = np.zeros((len(names),) * 2)
+    result["n"] = np.zeros((len(names),) * 2, np.int64)
     for i, a in enumerate(matrices):
         for j, b in enumerate(matrices[: i + 1]):
-            for key, value in zip(("n", "spearman", "p"), _mantel(a, b, shuffles), strict=True):
+            tested = shuffles if i != j else []
+            for key, value in zip(("n", "spearman", "p"), _mantel(a, b, tested), strict=True):
                 result[key][i, j] = result[key][j, i] = value
     return xr.Dataset(
         {key: (("metric", "metric_2"), value) for key, value in result.items()},
@@ -296,7 +297,7 @@ def metric_agreement(summary: xr.Dataset, *, repeats: int = 999, seed: int = 0) 
 
 
 def _mantel(a: Floats, b: Floats, shuffles: list[NDArray[Any]]) -> tuple[int, float, float]:
-    """Cells, Spearman's correlation and Mantel's p of two distance matrices."""
+    """Cells, Spearman's correlation and, given shuffles, Mantel's p of two distance matrices."""
     cells = np.triu(np.isfinite(a) & np.isfinite(b), 1)
     n = int(cells.sum())
     first, second = (np.zeros_like(a) for _ in range(2))
@@ -316,4 +317,5 @@ def _mantel(a: Floats, b: Floats, shuffles: list[NDArray[Any]]) -> tuple[int, fl
     if n < 3 or np.isnan(found):
         return n, np.nan, np.nan
     extreme = sum(abs(correlation(order)) >= abs(found) - 1e-12 for order in shuffles)
-    return n, min(1.0, max(-1.0, found)), (1 + extreme) / (1 + len(shuffles))
+    p = (1 + extreme) / (1 + len(shuffles)) if shuffles else np.nan
+    return n, min(1.0, max(-1.0, found)), p

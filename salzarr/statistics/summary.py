@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from os import PathLike, fspath
 from pathlib import Path
 from types import SimpleNamespace
@@ -166,8 +167,8 @@ def summarize(
     )
     summary = with_directions(summary)
     if bootstrap:
-        for slug in metric_names(summary):
-            warn_if_few(summary[slug].sel({STATISTIC: "n"}).values)
+        counts = summary[metric_names(summary)].sel({STATISTIC: "n"})
+        warn_if_few(np.concatenate([variable.values.ravel() for variable in counts.values()]))
         settings = {"repeats": bootstrap, "confidence": confidence, "method": method, "seed": seed}
         summary.attrs["bootstrap"] = json.dumps(settings)
     return summary.isel({GROUP: 0}, drop=True) if groups is None else summary
@@ -202,7 +203,8 @@ def to_matrix(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
     -------
     DataArray (model_a, model_b) float64
         Row a, column b holds f(a, b); NaN where the pair was not compared or has no score. On the diagonal
-        stands the metric's score of a map with itself, and NaN for n and for spreads.
+        stands the metric's score of a map with itself, and NaN for n and for spreads. The coordinate ``n``
+        says over how many images each cell is.
 
     Raises
     ------
@@ -231,10 +233,11 @@ def to_matrix(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
     own = np.nan if statistic in NO_SELF else float(variable.attrs.get("self_value", np.nan))
     np.fill_diagonal(matrix, own)
     models = model_names(summary)
+    counts = matrix_of(summary, slug, variable.sel({STATISTIC: "n"}).values)
     return xr.DataArray(
         matrix,
         dims=[MODEL_A, MODEL_B],
-        coords={MODEL_A: models, MODEL_B: models},
+        coords={MODEL_A: models, MODEL_B: models, "n": ((MODEL_A, MODEL_B), counts)},
         name=slug,
         attrs={**variable.attrs, "statistic": statistic},
     )
@@ -251,12 +254,20 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns metric, group (if there are groups), model_a, model_b, n, one per reason, and the other
-        statistics. A directed metric has two rows per pair: in each stands f(model_a, model_b).
+        Columns metric, group (if there are groups), model_a, model_b, n, one per reason, the other
+        statistics, what else is known of each pair, and the confidence of the intervals, if there are any. A
+        directed metric has two rows per pair: in each stands f(model_a, model_b).
     """
     if GROUP not in summary.dims:
         return to_frame(summary.expand_dims({GROUP: [""]})).drop(columns=GROUP)
     first, second = summary[MODEL_A].values, summary[MODEL_B].values
+    beside = {
+        str(name): coord.values
+        for name, coord in summary.coords.items()
+        if coord.dims == (PAIR,) and name not in (MODEL_A, MODEL_B)
+    }
+    if "bootstrap" in summary.attrs:
+        beside[CONFIDENCE] = json.loads(summary.attrs["bootstrap"])[CONFIDENCE]
     frames = []
     for slug in metric_names(summary):
         for label in summary[GROUP].values:
@@ -271,15 +282,16 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
                 counts = {str(why): reasons.sel({REASON: why}).values for why in summary[REASON].values}
                 statistics = {str(s): one_way.sel({STATISTIC: s}).values for s in summary[STATISTIC].values}
                 n = statistics.pop("n").astype(np.int64)
-                frames.append(pd.DataFrame({**names, "n": n, **counts, **statistics}))
+                frames.append(pd.DataFrame({**names, "n": n, **counts, **statistics, **beside}))
     return pd.concat(frames, ignore_index=True)
 
 
 # -- The table as a file ------------------------------------------------------------------------------------
 
 TEXT = ("metric", GROUP, MODEL_A, MODEL_B)
+CONFIDENCE = "confidence"
 COUNTS = ("n", *(reason.label for reason in UNSCORED))
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 """What a cell of text may not begin with, or a spreadsheet runs it; the last one so that it can be undone."""
 
 
@@ -287,7 +299,7 @@ def write_csv(summary: xr.Dataset, path: str | PathLike[str]) -> None:
     """Write the table of :func:`to_frame` as a CSV file that is safe to open in a spreadsheet.
 
     Numbers are written in full, NaN as an empty cell. A name that a spreadsheet would run as a formula (it
-    begins with ``= + - @``, a tab or a carriage return) gets a leading ``'``, which :func:`read_csv` removes.
+    begins with ``= + - @``, a tab or the end of a line) gets a leading ``'``, which :func:`read_csv` removes.
 
     Parameters
     ----------
@@ -305,14 +317,16 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str]) -> None:
     def text(cell: object) -> str:
         if isinstance(cell, str):
             return f"'{cell}" if cell.startswith(FORMULA) else cell
-        return "" if cell != cell else repr(cell)
+        if isinstance(cell, float):
+            return "" if math.isnan(cell) else repr(cell + 0.0)  # no -0.0
+        return repr(cell)
 
     columns = [[text(cell) for cell in table[name].tolist()] for name in table.columns]
     with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         # Python's writer quotes a carriage return in a name only if it is to end lines with one.
         lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
         writer = csv.writer(lines)
-        writer.writerow(table.columns)
+        writer.writerow(map(text, table.columns))
         writer.writerows(zip(*columns, strict=True))
 
 
