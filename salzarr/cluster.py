@@ -196,7 +196,11 @@ def _run_local(
     from dask.callbacks import Callback
 
     told: set[int] = set()
-    tasks = [dask.delayed(_numbered, pure=False)(function, job, i) for i, job in enumerate(jobs)]
+    # Without arguments, since Dask looks for graphs in each field of each of them.
+    tasks = [
+        dask.delayed(functools.partial(_numbered, function, job, i), pure=False)()
+        for i, job in enumerate(jobs)
+    ]
 
     def tell(_key: object, value: Any, *_: object) -> None:
         if isinstance(value, _Numbered) and value.number not in told:

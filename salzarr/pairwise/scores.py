@@ -18,17 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from numcodecs import Zstd  # type: ignore[import-untyped]
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import collect_aiterator, sync
 
 from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, StoreNotFoundError
 from salzarr.locks import local_path
+from salzarr.objects import check_bucket, is_object_store, zarr_store
 from salzarr.pairwise.lazy import coordinates
 from salzarr.pairwise.scoring import fields
 from salzarr.schema import IMAGE, MODEL, REASON_DTYPE, Reason, reason_name
 from salzarr.store import storage_errors
+from salzarr.store.chunks import put, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from salzarr.pairwise.scoring import Arrays
 
 SCORES = "scores.zarr"
+ROOT = "zarr.json"
 ELSEWHERE = "scores.url"
 """File of a results folder that says where its scores are, if they are not in it."""
 
@@ -50,6 +55,8 @@ ATTR_FAILED = "failed"
 """Positions of images that could not be scored."""
 INPUT_CRC = "input_crc"
 """Checksums of the maps that were compared, (model, image): what a resume is checked against."""
+COMPRESSOR = Zstd(level=1)
+"""Of scores and reasons; a crc32c stands behind it."""
 
 
 def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[str, Any]) -> str:
@@ -74,14 +81,14 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
     pairs, images = len(request.pairs), len(request.images)
     with storage_errors(url):
         remove(url)
-        group = zarr.create_group(url, attributes={schema.ATTR_KIND: schema.KIND_SCORES})
+        group = _mark(url)
         for metric in request.metrics:
             for field in fields(metric):
                 shape = field.shape(pairs, images)
                 group.create_array(
                     field.name, shape=shape, chunks=(*shape[:-1], min(plan["block"], images)),
                     dtype=field.dtype, fill_value=field.fill, dimension_names=field.dims,
-                    compressors=[ZstdCodec(level=1), Crc32cCodec()], attributes=metric.attrs(),
+                    compressors=[ZstdCodec(level=COMPRESSOR.level), Crc32cCodec()], attributes=metric.attrs(),
                 )  # fmt: skip
         labels = {name: (dim, values) for name, (dim, values) in coordinates(request).items()}
         labels[MODEL] = (MODEL, np.array(request.models, object))
@@ -113,21 +120,39 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
     return run
 
 
+def _mark(url: str) -> zarr.Group:
+    """Make a group that is known to be of scores, before anything else of it is there.
+
+    Raises
+    ------
+    StoreExistsError
+        If there is something else.
+    """
+    store = zarr_store(url)
+    if is_object_store(url) and collect_aiterator(store.list_dir("")):
+        raise StoreExistsError(f"{url} holds other objects; choose another place for the scores")
+    return zarr.create_group(store, attributes={schema.ATTR_KIND: schema.KIND_SCORES})
+
+
 @functools.lru_cache(maxsize=8)
 def arrays(url: str, run: str) -> dict[str, zarr.Array[Any]]:
     """Open a scores store for writing, once per process; ``run`` tells apart what once stood at its place."""
     # Zarr leaves out chunks that are all fill value, unless told so when an array is opened: a block whose
     # scores are all NaN would look like one that was never scored.
     with zarr.config.set({"array.write_empty_chunks": True}), storage_errors(url):
-        return dict(zarr.open_group(url, mode="r+", use_consolidated=False).arrays())
+        return dict(zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False).arrays())
 
 
 def write(url: str, run: str, images: slice, found: Arrays) -> None:
-    """Write all pairs of one block of images; the reasons of each metric after its values."""
+    """Write all pairs of one block of images, one chunk each; the reasons of each metric after its values."""
     opened = arrays(url, run)
     with storage_errors(url):
         for name, values in sorted(found.items(), key=lambda item: item[1].dtype == REASON_DTYPE):
-            opened[name][..., images] = values
+            array = opened[name]
+            chunk = np.full(array.chunks, array.fill_value, array.dtype)
+            chunk[..., : values.shape[-1]] = values
+            key = f"{_chunk_folder(array)}/{images.start // chunk.shape[-1]}"
+            put(url, array.store, key, seal(COMPRESSOR.encode(chunk)))
 
 
 def read(url: str, run: str, names: Iterable[str], images: slice) -> Arrays:
@@ -141,8 +166,9 @@ def attributes(url: str) -> dict[str, Any] | None:
     """Read the attributes of a scores store; None if there is none with a plan."""
     with storage_errors(url):
         try:
-            found = dict(zarr.open_group(url, mode="r", use_consolidated=False).attrs)
+            found = dict(zarr.open_group(zarr_store(url), mode="r", use_consolidated=False).attrs)
         except (FileNotFoundError, KeyError):
+            check_bucket(url)
             return None
     if found.get(schema.ATTR_KIND) == schema.KIND_SCORES and ATTR_PLAN not in found:
         return None  # killed before there was a plan
@@ -157,9 +183,10 @@ def done(url: str, run: str, metrics: Iterable[Metric]) -> dict[str, set[int]]:
     with storage_errors(url):
         for metric in metrics:
             reasons = opened[reason_name(metric.slug)]
-            _, names = _chunk_names(reasons)
             found[metric.slug] = {
-                int(name) for name in names if name.isdecimal() and _is_good(reasons, int(name))
+                int(name)
+                for name in _chunk_names(reasons)
+                if name.isdecimal() and _is_good(reasons, int(name))
             }
     return found
 
@@ -176,7 +203,9 @@ def _is_good(reasons: zarr.Array[Any], block: int) -> bool:
 def begin(url: str) -> None:
     """Mark a store as unfinished, which drops its consolidated metadata."""
     with storage_errors(url):
-        zarr.open_group(url, mode="r+", use_consolidated=False).attrs[schema.ATTR_COMPLETE] = False
+        zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False).attrs[schema.ATTR_COMPLETE] = (
+            False
+        )
 
 
 def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
@@ -191,7 +220,7 @@ def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
         What the run did; kept with what earlier runs did.
     """
     with storage_errors(url):
-        group = zarr.open_group(url, mode="r+", use_consolidated=False)
+        group = zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False)
         provenance = json.loads(str(group.attrs[schema.ATTR_PROVENANCE]))
         provenance["runs"] = [*provenance.get("runs", []), dict(work)]
         group.attrs.update(
@@ -217,10 +246,14 @@ def _provenance(plan: Mapping[str, Any]) -> dict[str, Any]:
     return {"maps": maps, "salzarr": __version__, "versions": versions, "begun": begun}
 
 
-def _chunk_names(array: zarr.Array[Any]) -> tuple[str, set[str]]:
+def _chunk_folder(array: zarr.Array[Any]) -> str:
+    """Say where the chunks of an array lie, which have all pairs each and are numbered along the images."""
+    return "/".join([array.path, "c", *("0" for _ in array.shape[:-1])])
+
+
+def _chunk_names(array: zarr.Array[Any]) -> set[str]:
     """List the chunks of an array along its images."""
-    folder = "/".join([array.path, "c", *("0" for _ in array.shape[:-1])])
-    return folder, set(collect_aiterator(array.store.list_dir(folder)))
+    return set(collect_aiterator(array.store.list_dir(_chunk_folder(array))))
 
 
 def place(results: str, scores: str | None) -> str:
@@ -255,12 +288,17 @@ def remove(url: str) -> None:
     path = local_path(url)
     if path is None:
         try:
-            group = zarr.open_group(url, mode="r+", use_consolidated=False)
+            group = zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False)
         except (FileNotFoundError, KeyError):
             return
         if group.attrs.get(schema.ATTR_KIND) != schema.KIND_SCORES:
             raise StoreExistsError(f"{url} is not a store of scores, so it is not overwritten")
-        sync(group.store.clear())
+        # Without its plan it holds no scores any more; with its mark, what a kill leaves is known for ours.
+        group.attrs.put({schema.ATTR_KIND: schema.KIND_SCORES})
+        for name in collect_aiterator(group.store.list_dir("")):
+            if name != ROOT:
+                sync(group.store.delete_dir(name))
+        sync(group.store.delete(ROOT))
         return
     if not os.path.lexists(path):
         return
@@ -281,6 +319,36 @@ def remove(url: str) -> None:
     shutil.rmtree(discarded, ignore_errors=True)
     os.rename(path, discarded)
     shutil.rmtree(discarded)
+
+
+def copy(source: str, target: str) -> None:
+    """Copy a scores store to another place on an object store; until it is whole, there is none.
+
+    Raises
+    ------
+    StoreExistsError
+        If there is something else.
+    """
+    from zarr.core.common import concurrent_map
+
+    with storage_errors(target):
+        remove(target)
+        old = zarr.open_group(zarr_store(source), mode="r", use_consolidated=False).store
+        new = _mark(target).store
+
+        async def one(key: str) -> None:
+            found = await old.get(key, default_buffer_prototype())
+            if found is not None:
+                await new.set(key, found)
+
+        keys = [(key,) for key in collect_aiterator(old.list()) if key != ROOT]
+        sync(concurrent_map(keys, one, limit=zarr.config.get("async.concurrency")))
+        sync(one(ROOT))
+
+
+def growing(url: str) -> str:
+    """Say where scores are made that will take the place of others."""
+    return f"{url}.growing"
 
 
 def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = False) -> xr.Dataset:
@@ -322,14 +390,15 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
     found = attributes(url)
     if found is None:
         url, found = where, attributes(where)
-    if found is None or ATTR_PLAN not in found:
-        raise StoreNotFoundError(f"there are no scores in {where}; make them with 'salzarr compare'")
-    if not found[schema.ATTR_COMPLETE] and not allow_incomplete:
+    swapping = found is None and local_path(url) is None and attributes(growing(url)) is not None
+    if swapping or (found and not found.get(schema.ATTR_COMPLETE) and not allow_incomplete):
         raise IncompleteError(
             f"the comparison in {where} was interrupted; finish it with the same 'salzarr compare' as before"
         )
+    if found is None or ATTR_PLAN not in found:
+        raise StoreNotFoundError(f"there are no scores in {where}; make them with 'salzarr compare'")
     with storage_errors(url):
-        dataset = xr.open_zarr(url, consolidated=False)
+        dataset = xr.open_zarr(zarr_store(url), consolidated=False)
         # Labels as Python strings, in memory, as a lazy comparison has them.
         labels = {name: (dataset[name].dims, dataset[name].values.astype(object)) for name in dataset.coords}
     # Zarr lists arrays in no order: the metrics' own.
@@ -352,12 +421,13 @@ def check_chunks(url: str, run: str, metrics: Iterable[Metric], blocks: int) -> 
     opened = arrays(url, run)
     for metric in metrics:
         for field in fields(metric):
-            folder, names = _chunk_names(opened[field.name])
+            names = _chunk_names(opened[field.name])
             lost = [block for block in range(blocks) if str(block) not in names]
             if lost:
+                chunk = f"{_chunk_folder(opened[field.name])}/{lost[0]}"
                 more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
                 raise CorruptError(
-                    f"{url} has lost chunk {folder}/{lost[0]}{more}; give the same command with --overwrite"
+                    f"{url} has lost chunk {chunk}{more}; give the same command with --overwrite"
                 )
 
 

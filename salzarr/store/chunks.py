@@ -27,6 +27,7 @@ from salzarr.locks import local_path
 if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
+    from zarr.abc.store import Store
 
     Array = NDArray[Any]
 
@@ -56,8 +57,37 @@ def chunk_key(model: int, block: int) -> str:
 
 def encode(values: Array) -> bytes:
     """Compress the maps of one chunk, (image, H, W), and append their checksum."""
-    data: bytes = blosc.compress(np.ascontiguousarray(values), CNAME.encode(), LEVEL, blosc.BITSHUFFLE)
+    return seal(blosc.compress(np.ascontiguousarray(values), CNAME.encode(), LEVEL, blosc.BITSHUFFLE))
+
+
+def seal(data: bytes) -> bytes:
+    """Append the checksum of ``Crc32cCodec``."""
     return data + int(google_crc32c.value(data)).to_bytes(CRC_BYTES, "little")
+
+
+def put(url: str, store: Store, key: str, data: bytes) -> None:
+    """Write a key of a store; on disk by a rename, so that it is there as a whole or not.
+
+    Raises
+    ------
+    OSError
+        If the storage fails.
+    """
+    folder = local_path(url)
+    if folder is None:
+        sync(store.set(key, default_buffer_prototype().buffer.from_bytes(data)))
+        return
+    path = os.path.join(folder, key)
+    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+        os.replace(partial, path)
+    except OSError:
+        if os.path.exists(partial):
+            os.unlink(partial)
+        raise
 
 
 def decode(data: bytes, out: Array) -> None:
@@ -161,7 +191,7 @@ class Chunks:
         return out
 
     def write(self, model: int, block: int, values: Array) -> None:
-        """Write a whole chunk, (image, H, W); on disk by a rename, so that it is there as a whole or not.
+        """Write a whole chunk, (image, H, W), as :func:`put` does.
 
         Raises
         ------
@@ -175,18 +205,4 @@ class Chunks:
             values = values[: self.maps.shape[1] - start]
             self.maps[model, start : start + len(values)] = values
             return
-        key, folder, data = chunk_key(model, block), local_path(self.url), encode(values)
-        if folder is None:
-            sync(self.maps.store.set(key, default_buffer_prototype().buffer.from_bytes(data)))
-            return
-        path = os.path.join(folder, key)
-        partial = f"{path}.{uuid.uuid4().hex}.partial"
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        try:
-            with open(partial, "wb") as file:
-                file.write(data)
-            os.replace(partial, path)
-        except OSError:
-            if os.path.exists(partial):
-                os.unlink(partial)
-            raise
+        put(self.url, self.maps.store, chunk_key(model, block), encode(values))
