@@ -37,6 +37,8 @@ class Status(IntFlag):
     MISSING = 1
     NON_FINITE = 2
     RESIZED = 4
+    UNREADABLE = 8
+    """Missing, for its input could not be read; the next conversion tries again."""
 
 
 class Reason(IntEnum):
@@ -74,7 +76,9 @@ MAPS = Variable("maps", (MODEL, IMAGE, Y, X), "float32", "the saliency maps; NaN
 MAP_MIN = Variable("map_min", (MODEL, IMAGE), "float64", "smallest finite value of the map; NaN if none")
 MAP_MAX = Variable("map_max", (MODEL, IMAGE), "float64", "largest finite value of the map; NaN if none")
 MAP_SUM = Variable("map_sum", (MODEL, IMAGE), "float64", "sum of the finite values; NaN if none")
-MAP_STATUS = Variable("map_status", (MODEL, IMAGE), "uint8", "bit flags: 1 missing, 2 non-finite, 4 resized")
+MAP_STATUS = Variable(
+    "map_status", (MODEL, IMAGE), "uint8", "bit flags: 1 missing, 2 non-finite, 4 resized, 8 unreadable"
+)
 SOURCE_SIZE = Variable("source_size", (MODEL, IMAGE), "int64", "bytes of the input file; -1 if none")
 SOURCE_MTIME = Variable("source_mtime", (MODEL, IMAGE), "int64", "its modification time in ns; -1 if none")
 SOURCE_CRC = Variable("source_crc", (MODEL, IMAGE), "uint32", "crc32c of the map's bytes as they were read")

@@ -127,7 +127,7 @@ def info(store: str, as_json: bool) -> None:
     for name in ("size", "chunk"):
         facts[name] = " x ".join(map(str, facts[name]))
     facts["codecs"] = ", ".join(_codec(codec) for codec in facts["codecs"])
-    for i, done in enumerate(facts.pop("provenance")["runs"], 1):
+    for i, done in enumerate(facts.pop("provenance").get("runs", []), 1):
         facts[f"run {i}"] = f"{done['written']} maps from {done['source']}, by salzarr {done['salzarr']}"
     show_table(["what", ""], [(name, _flat(value)) for name, value in facts.items()])
     columns: list[str] = list(next(iter(models.values()), {}))

@@ -15,7 +15,7 @@ import numpy as np
 
 from salzarr import metrics as measures
 from salzarr import plan, store
-from salzarr.errors import IncompleteError, MetricError, ShapeError, UsageError
+from salzarr.errors import MetricError, ShapeError, UsageError
 from salzarr.locks import local_path
 from salzarr.metrics import Metric, normalize
 from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, Reason, Status, X, Y
@@ -90,7 +90,7 @@ class StoredMaps:
 
     def facts(self) -> Facts:
         """Smallest and largest value and sum of each map, from the store."""
-        found = store.facts(self.url)
+        found = store.facts(self.url, allow_incomplete=True)  # what may be compared was settled before
         names = (MAP_MIN, MAP_MAX, MAP_SUM)
         where = np.ix_(self.models, self.images)
         return tuple(found[variable.name].values[where] for variable in names)
@@ -353,10 +353,7 @@ def runs_of(positions: range | Sequence[int]) -> list[slice]:
 def facts_of(maps: Any) -> Facts | None:
     """Smallest and largest value and sum of each map: (model, image) each; None if nobody knows."""
     if isinstance(maps, StoredMaps):
-        try:
-            return maps.facts()
-        except IncompleteError:  # they are written last
-            return None
+        return maps.facts()
     if not isinstance(maps, np.ndarray):
         return None
     facts = np.full((3, *maps.shape[:2]), np.nan)
@@ -392,7 +389,7 @@ def _complete(labelled: Labelled, metrics: Iterable[Metric], facts: Facts | None
     undefined = frozenset().union(*(metric.undefined for metric in metrics))
     usable = np.isfinite(low)
     if isinstance(labelled.maps, StoredMaps):
-        status = store.facts(labelled.maps.url)[MAP_STATUS.name].values
+        status = store.facts(labelled.maps.url, allow_incomplete=True)[MAP_STATUS.name].values
         bad = Status.MISSING | Status.NON_FINITE
         usable &= status[np.ix_(labelled.maps.models, labelled.maps.images)] & bad == 0
     else:

@@ -118,7 +118,7 @@ def convert(
     Raises
     ------
     InputError
-        If maps cannot be read; all others have been converted then, and the same call goes on.
+        If maps cannot be read; all others have been converted then, and the same call tries just these again.
     ShapeError
         If maps differ in size and no size is given; the message is a table of the sizes.
     StoreExistsError, ChangedError, LockedError
@@ -275,6 +275,7 @@ def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Pl
     all_images = images + [id_ for id_ in union([item.ids for item in labelled]) if id_ not in known]
     plan = Plan(all_models, all_images, blank((len(all_models), len(all_images))))
     plan.facts[: len(models), : len(images)] = store.read_facts()
+    plan.facts["map_status"] &= ~np.uint8(Status.UNREADABLE)  # tried again now, or no longer in the source
     new = 0
     column = {id_: at for at, id_ in enumerate(all_images)}
     length = store.chunks.length
@@ -372,16 +373,17 @@ def _run(store: MapsStore, plan: Plan, recipe: Recipe, progress: Progress | None
             *(dask.delayed(partial(fill, piece, store.chunks, recipe), pure=False)() for piece in batch)
         )
         records = np.concatenate([result.records for result in results])
-        failures += [result.failure for result in results if result.failure]
+        failures += [failure for result in results for failure in result.failures]
         store.journal.append(records)
         add_records(plan.facts, records)
         done += sum(len(piece.slots) for piece in batch)
         if progress:
             progress(done, total)
     if failures:
-        lines = "\n".join(f"  {failure}" for failure in failures[:SHOWN])
-        more = f"\n  and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
+        said = list(dict.fromkeys(f"  {failure}" for failure in failures))  # a file may hold many of them
+        lines = "\n".join(said[:SHOWN]) + (f"\n  and {len(said) - SHOWN} more" if len(said) > SHOWN else "")
+        maps = "1 map" if len(failures) == 1 else f"{len(failures)} maps"
         raise InputError(
-            f"{len(failures)} chunks could not be converted, all others are:\n{lines}{more}\n"
-            "mend or remove these inputs and repeat the command, which goes on from here"
+            f"{maps} could not be converted, all others are:\n{lines}\nmend or remove these and repeat the "
+            "command, which reads nothing else again; or compare what is there with --allow-incomplete"
         )

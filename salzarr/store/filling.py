@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from salzarr.errors import CorruptError, InputError, storage_errors
+from salzarr.schema import Status
 from salzarr.store.chunks import BadChunkError, chunk_key
-from salzarr.store.records import FACT_NAMES, RECORD, checksum, note
+from salzarr.store.records import FACT_NAMES, RECORD, blank, checksum, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,27 +94,71 @@ class Piece:
     keep: bool
     facts: NDArray[np.void] | None = None
 
+    def alone(self, position: int) -> Piece:
+        """Return the piece with one of its maps only."""
+        only = slice(position, position + 1)
+        return replace(
+            self,
+            slots=self.slots[only],
+            source=self.source.select([position]),
+            stamps=self.stamps[only],
+            facts=None if self.facts is None else self.facts[only],
+        )
+
 
 @dataclass(frozen=True)
 class Filled:
-    """What became of a piece: the records of its maps, or what went wrong with an input."""
+    """What became of a piece: the records of its maps, and what is wrong with inputs that cannot be read."""
 
     records: NDArray[np.void]
-    failure: InputError | None = None
+    failures: tuple[InputError, ...] = ()
 
 
 def fill(piece: Piece, chunks: Chunks, recipe: Recipe) -> Filled:
     """Read the maps of a piece and write their chunk: the task that runs on workers.
 
-    A bad input fails this piece alone, so that everything else gets done and the same command, once the
+    A bad input costs its own map alone, so that everything else gets done and the same command, once the
     input is mended, does only what is left. A disk that is full fails the run.
     """
+    failures: tuple[InputError, ...] = ()
     try:
         values, records = read_piece(piece, chunks.shape, recipe)
-    except InputError as error:
-        return Filled(np.empty(0, RECORD), error)
-    write_chunk(chunks, piece.model, piece.block, piece.slots, values, keep=piece.keep)
-    return Filled(records)
+    except InputError:
+        values, records, failures = read_apart(piece, chunks.shape, recipe)
+    there = records["map_status"] & Status.UNREADABLE == 0
+    slots = records["image"][there] % chunks.length
+    if slots.size:
+        write_chunk(chunks, piece.model, piece.block, slots.tolist(), values, keep=piece.keep)
+    return Filled(records, failures)
+
+
+def read_apart(
+    piece: Piece, chunk: tuple[int, ...], recipe: Recipe
+) -> tuple[Array, NDArray[np.void], tuple[InputError, ...]]:
+    """Read the maps of a piece one by one.
+
+    Returns
+    -------
+    values : (map, H, W) ndarray
+        Of those that can be read.
+    records : ndarray of dtype RECORD
+        Of all.
+    failures : tuple of InputError
+        What is wrong with the others.
+    """
+    values = [np.empty((0, *chunk[1:]), recipe.dtype)]
+    records, failures = [], []
+    for position, slot in enumerate(piece.slots):
+        try:
+            value, record = read_piece(piece.alone(position), chunk, recipe)
+            values.append(value)
+        except InputError as error:
+            failures.append(error)
+            record = blank((1,), RECORD)
+            record["model"], record["image"] = piece.model, piece.block * chunk[0] + slot
+            record["map_status"] |= np.uint8(Status.UNREADABLE)
+        records.append(record)
+    return np.concatenate(values), np.concatenate(records), tuple(failures)
 
 
 def read_piece(piece: Piece, chunk: tuple[int, ...], recipe: Recipe) -> tuple[Array, NDArray[np.void]]:

@@ -178,6 +178,20 @@ def union(lists: Sequence[Sequence[str]]) -> list[str]:
     return sorted(joined) if all(list(ids) == sorted(ids) for ids in lists) else joined
 
 
+def _shapes(source: Source) -> list[tuple[int, ...] | None]:
+    """Read the shapes; None where one cannot be read, which is told when the map is converted."""
+    try:
+        return list(source.shapes())
+    except InputError:
+        found: list[tuple[int, ...] | None] = []
+        for position in range(len(source.ids)):
+            try:
+                found += source.select([position]).shapes()
+            except InputError:
+                found.append(None)
+        return found
+
+
 def common_size(labelled: Sequence[Labelled], recipe: Recipe) -> tuple[int, int]:
     """Return the size that all maps have, as their headers tell.
 
@@ -188,12 +202,14 @@ def common_size(labelled: Sequence[Labelled], recipe: Recipe) -> tuple[int, int]
     """
     sizes: dict[str, Counter[tuple[int, int]]] = {}
     with ThreadPoolExecutor() as pool:
-        for item, shapes in zip(labelled, pool.map(lambda item: item.source.shapes(), labelled), strict=True):
+        for item, shapes in zip(labelled, pool.map(lambda item: _shapes(item.source), labelled), strict=True):
             sizes[item.model] = Counter()
-            for shape, count in Counter(shapes).items():
+            for shape, count in Counter(shape for shape in shapes if shape is not None).items():
                 where = item.source.select([shapes.index(shape)]).origins()[0]
                 sizes[item.model][recipe.shape(shape, where)] += count
     total = sum(sizes.values(), Counter[tuple[int, int]]())
+    if not total:
+        labelled[0].source.shapes()  # raises: not one of the maps can be read
     if len(total) > 1:
         width = max(map(len, sizes))
         rows = (

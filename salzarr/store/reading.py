@@ -16,7 +16,7 @@ from salzarr.locks import local_path
 from salzarr.schema import Status
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, chunk_key
-from salzarr.store.records import degenerate
+from salzarr.store.records import FACT_NAMES, degenerate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +62,9 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     except ValueError as error:
         raise StoreError(f"{url} cannot be opened: {error}") from None
     schema.check_maps(dataset, url)
+    if not complete:  # the facts are written in the end; until then there is more in the journal
+        known = layout.open_store(url).known()
+        dataset = dataset.assign({name: dataset[name].copy(data=known[name]) for name in FACT_NAMES})
     dataset.encoding["source"] = url
     for variable in schema.MAPS_STORE:
         dataset[variable.name].encoding["source"] = url
@@ -74,10 +77,13 @@ def _lacking(url: str) -> str:
         opened = layout.open_store(url)
     except StoreError:
         return ""
-    count = (opened.read_facts()["map_status"] & Status.MISSING > 0).sum(axis=1)
-    models = opened.names(schema.MODEL)
-    lacking = ", ".join(f"{n} of {model}" for model, n in zip(models, count, strict=True) if n)
-    return f", maps are missing: {lacking}" if lacking else ""
+    status, models = opened.read_facts()["map_status"], opened.names(schema.MODEL)
+    said = ""
+    for flag, what in ((Status.MISSING, "are missing"), (Status.UNREADABLE, "could not be read")):
+        count = (status & flag > 0).sum(axis=1)
+        lacking = ", ".join(f"{n} of {model}" for model, n in zip(models, count, strict=True) if n)
+        said += f", maps {what}: {lacking}" if lacking else ""
+    return said
 
 
 def open_maps(store: Path, *, allow_incomplete: bool = False) -> xr.DataArray:
@@ -117,13 +123,15 @@ def open_maps(store: Path, *, allow_incomplete: bool = False) -> xr.DataArray:
     return open_dataset(store, allow_incomplete=allow_incomplete)[schema.MAPS.name]
 
 
-def facts(store: Path) -> xr.Dataset:
+def facts(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     """Return what is known of every map without reading it.
 
     Parameters
     ----------
     store : path or URL
-        Of a complete maps store.
+        Of a maps store.
+    allow_incomplete : bool, default False
+        Of one that has not been written to its end, too.
 
     Returns
     -------
@@ -137,7 +145,7 @@ def facts(store: Path) -> xr.Dataset:
     CorruptError
         If they cannot be read.
     """
-    dataset = open_dataset(store)[[variable.name for variable in schema.FACTS]]
+    dataset = open_dataset(store, allow_incomplete=allow_incomplete)[[fact.name for fact in schema.FACTS]]
     return _load(dataset, layout.url_of(store))
 
 
@@ -167,7 +175,7 @@ def info(store: Path) -> dict[str, Any]:
         Of plain values, as JSON takes them: ``store``, ``complete``, ``format``, ``salzarr``, ``models`` (a
         mapping per model, with ``maps``, ``missing``, ``min``, ``max``), ``images``, ``size``, ``dtype``,
         ``chunk`` (images, H, W), ``chunks``, ``codecs``, ``bytes``, ``stored_bytes`` (None for a URL),
-        ``missing``, ``degenerate``, ``resized``, ``options``, ``provenance``.
+        ``missing``, ``unreadable``, ``degenerate``, ``resized``, ``options``, ``provenance``.
 
     Raises
     ------
@@ -203,6 +211,7 @@ def info(store: Path) -> dict[str, Any]:
         "bytes": int(there.sum()) * shape[0] * shape[1] * opened.maps.dtype.itemsize,
         "stored_bytes": _stored_bytes(url),
         "missing": int((~there).sum()),
+        "unreadable": int((found["map_status"] & Status.UNREADABLE > 0).sum()),
         "degenerate": degenerate(found),
         "resized": int((found["map_status"] & Status.RESIZED > 0).sum()),
         "options": attrs.get(schema.ATTR_FINGERPRINT, {}),
@@ -309,7 +318,8 @@ class _Opened:
         self.native = self.chunks.native
         with storage_errors(url):
             self.models, self.images = store.names(schema.MODEL), store.names(schema.IMAGE)
-            there = np.asarray(store.arrays[schema.MAP_STATUS.name][:]) & Status.MISSING == 0
+            known = store.arrays if store.complete else store.known()
+            there = np.asarray(known[schema.MAP_STATUS.name][:]) & Status.MISSING == 0
         self.wanted = np.logical_or.reduceat(there, range(0, there.shape[1], self.chunks.length), axis=1)
 
     def read(self, model: int, start: int, stop: int, out: Array) -> None:

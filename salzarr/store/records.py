@@ -32,13 +32,13 @@ RECORD = np.dtype([("model", "uint32"), ("image", "uint32"), *FACT.descr])
 FACT_NAMES: tuple[str, ...] = FACT.names or ()
 
 
-def blank(shape: tuple[int, ...]) -> NDArray[np.void]:
-    """Return facts of maps that are missing.
+def blank(shape: tuple[int, ...], dtype: np.dtype[np.void] = FACT) -> NDArray[np.void]:
+    """Return facts of maps that are missing, or records of them.
 
     >>> blank((1,))["map_status"]
     array([1], dtype=uint8)
     """
-    facts = np.empty(shape, FACT)
+    facts = np.empty(shape, dtype)
     for name in FACT_NAMES:
         facts[name] = missing_value(FACT[name])
     return facts

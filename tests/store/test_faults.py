@@ -61,25 +61,59 @@ def test_1_kill_9_at_every_single_write(command, tmp_path):
     assert kills > 30
 
 
-def test_1_what_was_finished_is_not_done_again(tree, tmp_path):
-    """A bad input ends a run; the next one writes only the chunk that it stood in."""
+def test_1_a_bad_input_costs_its_own_map_and_the_next_run_reads_no_other(tree, store, tmp_path):
+    again = tmp_path / "again.zarr"
     bad = tree / "VGG/out/numpy_saliency_map/e.npy"
     good = bad.read_bytes()
     bad.write_bytes(good[:-10])
-    with pytest.raises(InputError, match=r"1 chunks could not.*\n.*e\.npy is truncated"):
-        salzarr.convert(tree, tmp_path / "maps.zarr", chunk_bytes=CHUNK, size=SHAPE)
-    with pytest.raises(IncompleteError, match="maps are missing: 4 of VGG"):
-        salzarr.open_maps(tmp_path / "maps.zarr")
-    assert salzarr.open_maps(tmp_path / "maps.zarr", allow_incomplete=True).shape == (2, 7, *SHAPE)
-    assert "incomplete" in str(salzarr.verify(tmp_path / "maps.zarr")[0])
-    before = contents(tmp_path / "maps.zarr/maps/c")
-    times = {name: os.stat(tmp_path / "maps.zarr/maps/c" / name).st_mtime_ns for name in before}
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"1 map could not.*\n.*e\.npy is truncated"):
+            salzarr.convert(tree, again, chunk_bytes=CHUNK)
+    with pytest.raises(IncompleteError, match="missing: 2 of VGG, maps could not be read: 1 of VGG"):
+        salzarr.open_maps(again)
+    assert salzarr.info(again)["unreadable"] == 1
+    assert [str(problem) for problem in salzarr.verify(again)][1:] == []
     bad.write_bytes(good)
-    report = salzarr.convert(tree, tmp_path / "maps.zarr", chunk_bytes=CHUNK, size=SHAPE)
-    assert report.written == 3
+    report = salzarr.convert(tree, again, chunk_bytes=CHUNK)
+    assert report.written == 1
     assert "unfinished" in report.notices[0]
-    assert {name: os.stat(tmp_path / "maps.zarr/maps/c" / name).st_mtime_ns for name in before} == times
-    assert salzarr.verify(tmp_path / "maps.zarr", tree) == []
+    assert salzarr.verify(again, tree) == []
+    assert contents(again / "maps") == contents(store / "maps")
+
+
+def test_1_a_bad_input_that_is_removed_is_missing(tree, tmp_path):
+    bad = tree / "VGG/out/numpy_saliency_map/e.npy"
+    bad.write_bytes(b"")
+    with pytest.raises(InputError, match=r"e\.npy"):
+        salzarr.convert(tree, tmp_path / "maps.zarr", chunk_bytes=CHUNK)
+    bad.unlink()
+    assert salzarr.convert(tree, tmp_path / "maps.zarr", chunk_bytes=CHUNK).written == 0
+    facts = salzarr.info(tmp_path / "maps.zarr")
+    assert (facts["complete"], facts["missing"], facts["unreadable"]) == (True, 2, 0)
+
+
+def test_1_what_there_is_of_an_unfinished_store_can_be_compared(tree, tmp_path):
+    bad = tree / "VGG/out/numpy_saliency_map/e.npy"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:-10])
+    with pytest.raises(InputError):
+        salzarr.convert(tree, tmp_path / "maps.zarr", chunk_bytes=CHUNK)
+    found = salzarr.compare(tmp_path / "maps.zarr", "mse,similarity", allow_incomplete=True)
+    assert found.mse_reason.values.tolist() == [[0, 0, 1, 0, 1, 0, 0]]
+    options = {"out": tmp_path / "results", "allow_incomplete": True, "metrics": "mse"}
+    salzarr.compare(tmp_path / "maps.zarr", **options)
+    bad.write_bytes(good)
+    salzarr.convert(tree, tmp_path / "maps.zarr", chunk_bytes=CHUNK)
+    found = salzarr.compare(tmp_path / "maps.zarr", **options)
+    assert found.mse_reason.values.tolist() == [[0, 0, 1, 0, 0, 0, 0]]
+
+
+def test_1_if_no_map_can_be_read_there_is_no_store(tree, tmp_path):
+    for path in tree.rglob("*.npy"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"a\.npy is empty"):
+        salzarr.convert(tree, tmp_path / "maps.zarr")
+    assert not (tmp_path / "maps.zarr").exists()
 
 
 def test_1_an_all_nan_block_that_was_done_is_there(tmp_path):
