@@ -16,7 +16,8 @@
     │   ├── CorruptError                     chunks are missing, torn or flipped
     │   ├── VersionError                     written by a newer salzarr
     │   ├── ChangedError                     a resume whose inputs or options are not those of the start
-    │   └── LockedError   BlockingIOError    another run is at work on it
+    │   ├── LockedError   BlockingIOError    another run is at work on it
+    │   └── UnreachableError  ConnectionError  1  an object store does not answer, or refuses
     └── RunError          RuntimeError    1  a run ended with parts that failed
 
 Each message is one sentence or a few: what is wrong, with which file, model or image, and the remedy.
@@ -24,6 +25,7 @@ Each message is one sentence or a few: what is wrong, with which file, model or 
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -99,6 +101,12 @@ class LockedError(StoreError, BlockingIOError):
     """Another run is at work on the same store or results folder."""
 
 
+class UnreachableError(StoreError, ConnectionError):
+    """An object store does not answer, has no such bucket, or refuses what was asked."""
+
+    exit_code = 1
+
+
 class RunError(SalzarrError, RuntimeError):
     """A run ended, and parts of it failed."""
 
@@ -110,6 +118,32 @@ def storage_errors(url: str) -> Iterator[None]:
         yield
     except StoreError:
         raise
-    except OSError as error:
+    except Exception as error:
+        if said := endpoint_said(error):
+            raise UnreachableError(
+                f"{url} cannot be reached: {said}; check the address and the credentials, then give the same "
+                "command again: nothing that was finished is lost"
+            ) from error
+        if not isinstance(error, OSError):
+            raise
         why = error.strerror or str(error) or type(error).__name__
         raise StoreError(f"{url} cannot be used: {why}; nothing that was finished is lost") from error
+
+
+def endpoint_said(error: Exception) -> str | None:
+    """Put what obstore tells on twenty lines into a few words; None for an error of anything else.
+
+    >>> endpoint_said(OSError("disk full"))
+    >>> endpoint_said(FileNotFoundError("... <Error><Code>NoSuchBucket</Code> ..."))
+    'there is no such bucket'
+    """
+    text = str(error)
+    if "<Code>NoSuchBucket</Code>" in text:  # an object's absence is no fault, so that it is no obstore error
+        return "there is no such bucket"
+    if not type(error).__module__.startswith("obstore"):
+        return None
+    told, _, details = text.partition("\n\nDebug source:")
+    if status := re.search(r"status code: (\d+ [\w ]+)", told):
+        return f"it answers {status[1].strip()}"
+    causes = re.findall(r'"([a-z][\w ]+)",?$', details, re.MULTILINE)
+    return str(causes[0] if causes else told.rpartition(" - ")[2]).strip()

@@ -1,4 +1,7 @@
-"""One writer at a time: a lock on a folder, which the system drops with its process, kill -9 included."""
+"""One writer at a time: a lock on a folder, which the system drops with its process, kill -9 included.
+
+On an object store it is a lease instead; see :mod:`salzarr.lease`.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import fcntl
 import logging
 import os
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from salzarr.errors import LockedError, StoreError
+from salzarr.lease import UnconditionalError, lease
+from salzarr.objects import is_object_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,15 +28,15 @@ def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.
     """Hold the lock of a folder, which is made if it does not exist.
 
     The folder itself is locked (``flock``), so that no lock file can be left behind. Where a file system
-    cannot do that (some NFS), a file beside it is locked. On an object store there is no lock: that
-    only one run writes there is then for the user to see to, and logged.
+    cannot do that (some NFS), a file beside it is locked. On an object store a lease is held. Where that
+    cannot be either, that only one run writes there is for the user to see to, and logged.
 
     Parameters
     ----------
     path : path or URL
         Of a store or a results folder.
     shared : bool, default False
-        Let others hold it too, if they also share it.
+        Let others hold it too, if they also share it. A lease cannot be shared.
     wait : float, default 0
         Seconds to wait for another run to let go.
 
@@ -40,7 +45,7 @@ def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.
     LockedError
         If another run holds it.
     StoreError
-        If the folder cannot be made or opened.
+        If the folder cannot be made or opened, or the object store cannot be reached.
 
     Examples
     --------
@@ -54,8 +59,10 @@ def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.
     """
     folder = local_path(path)
     if folder is None:
-        log.warning("%s is not locked: see to it that only one run writes there", path)
-        yield
+        with ExitStack() as held:
+            if shared or not _take_lease(os.fspath(path), wait, held):
+                log.warning("%s is not locked: see to it that only one run writes there", path)
+            yield
         return
     try:
         new = not os.path.isdir(folder)
@@ -80,6 +87,17 @@ def local_path(path: str | os.PathLike[str]) -> str | None:
     """
     text = os.fspath(path).removeprefix("file://")
     return None if "://" in text else text
+
+
+def _take_lease(url: str, wait: float, held: ExitStack) -> bool:
+    """Hold a lease, if the place is one that knows leases."""
+    if not is_object_store(url):
+        return False
+    try:
+        held.enter_context(lease(url, wait=wait))
+    except UnconditionalError:
+        return False
+    return True
 
 
 def _acquire(file: int, folder: str, kind: int, until: float) -> int:

@@ -15,8 +15,9 @@ PACKAGE = Path(salzarr.__file__).parent
 # Each layer may import from those above it, and from itself.
 LAYERS = [
     {"_version", "compiled", "errors"},
-    {"schema"},
-    {"plan", "transport", "locks", "descriptive"},
+    {"schema", "objects"},
+    {"plan", "transport", "lease", "descriptive"},
+    {"locks"},
     {"sources", "metrics", "bootstrap"},
     {"store"},
     {"cluster"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +12,18 @@ from salzarr.errors import StoreExistsError, UsageError
 from salzarr.locks import local_path, lock
 from salzarr.pairwise import budget, measure
 from salzarr.pairwise.durable import bring_up
-from salzarr.pairwise.earlier import growing, replaced
+from salzarr.pairwise.earlier import replaced
 from salzarr.pairwise.lazy import lazy_scores
 from salzarr.pairwise.request import Request, StoredMaps, resolve
-from salzarr.pairwise.scores import ATTR_PLAN, attributes, open_scores, place, remember_place, remove
+from salzarr.pairwise.scores import (
+    ATTR_PLAN,
+    attributes,
+    growing,
+    open_scores,
+    place,
+    remember_place,
+    remove,
+)
 from salzarr.pairwise.streaming import stream
 from salzarr.plan import parse_size
 
@@ -142,11 +150,12 @@ def compare(
         if scores == "none":
             return stream(request, memory=parse_size(memory), progress=progress)
         url = place(folder, scores)
-        if overwrite:
-            for old in (url, growing(url), replaced(url)):
-                remove(old)
-        remember_place(folder, url)
-        bring_up(request, url, memory=parse_size(memory), progress=progress)
+        with lock(url) if local_path(url) is None else nullcontext():
+            if overwrite:
+                for old in (replaced(url), growing(url), url):  # or a swap that was begun would be finished
+                    remove(old)
+            remember_place(folder, url)
+            bring_up(request, url, memory=parse_size(memory), progress=progress)
     return open_scores(folder)
 
 

@@ -12,7 +12,7 @@ from salzarr import cluster, plan, schema
 from salzarr.errors import RunError
 from salzarr.pairwise import scores
 from salzarr.pairwise.budget import fit
-from salzarr.pairwise.earlier import Earlier, growing, input_crc, is_same, reconcile, record, settle, swap
+from salzarr.pairwise.earlier import Earlier, input_crc, is_same, reconcile, record, settle, swap
 from salzarr.pairwise.request import Request, StoredMaps, runs_of
 from salzarr.pairwise.scoring import Arrays, Scoring
 from salzarr.schema import Reason
@@ -201,7 +201,7 @@ def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Beg
     if earlier is not None:
         assert recorded is not None
         # Blocks stay what they were: one of the new scores is copied from one of the old.
-        kept, target = {"block": recorded[scores.ATTR_PLAN]["block"]}, growing(url)
+        kept, target = {"block": recorded[scores.ATTR_PLAN]["block"]}, scores.growing(url)
         recorded = scores.attributes(target)
         if recorded is not None and not is_same(request, earlier, target, recorded):
             recorded = None  # grown towards something else, and never finished

@@ -17,6 +17,7 @@ from salzarr.errors import ChangedError
 from salzarr.locks import local_path
 from salzarr.pairwise import scores
 from salzarr.pairwise.request import Request, StoredMaps, compact
+from salzarr.pairwise.scores import growing
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
 from salzarr.store import storage_errors
 
@@ -142,8 +143,6 @@ def reconcile(request: Request, url: str, attrs: dict[str, Any]) -> tuple[Reques
     )
     if not new:
         return request, None
-    if local_path(url) is None:
-        raise _changed("something is new, and scores on an object store do not grow")
     pairs = replace(request, models=tuple(models)).pairs
     return request, Earlier(url, attrs["run"], len(pairs), len(images), kept, stale)
 
@@ -227,18 +226,21 @@ def is_same(request: Request, earlier: Earlier, url: str, attrs: dict[str, Any])
     )
 
 
-def growing(url: str) -> str:
-    """Say where scores are made that will take the place of others."""
-    return f"{url}.growing"
-
-
 def replaced(url: str) -> str:
     """Say where scores are kept while others take their place."""
     return f"{url}.old"
 
 
 def swap(url: str) -> None:
-    """Put grown scores in the place of the earlier ones."""
+    """Put grown scores in the place of the earlier ones: by renaming, or on an object store by copying.
+
+    The earlier scores are gone then, and the grown ones, which hold all of them, stay where they were made
+    until the copy is whole. Whenever that is interrupted, :func:`settle` begins the copy again.
+    """
+    if local_path(url) is None:
+        scores.remove(url)
+        settle(url)
+        return
     with storage_errors(url):
         os.rename(url, replaced(url))
     settle(url)
@@ -247,9 +249,22 @@ def swap(url: str) -> None:
 def settle(url: str) -> None:
     """Finish a swap that was interrupted, in whichever of its steps."""
     path = local_path(url)
-    if path is None or not os.path.isdir(replaced(path)):
+    if path is None:
+        _settle_copy(url)
+        return
+    if not os.path.isdir(replaced(path)):
         return
     with storage_errors(url):
         if not os.path.isdir(path):
             os.rename(growing(path), path)
         shutil.rmtree(replaced(path))
+
+
+def _settle_copy(url: str) -> None:
+    """Finish copying grown scores to their place, and remove what is left where they were made."""
+    grown, there = scores.attributes(growing(url)), scores.attributes(url)
+    if grown is not None and there is None and grown[schema.ATTR_COMPLETE]:
+        scores.copy(growing(url), url)
+    elif grown is not None and (there is None or there["run"] != grown["run"]):
+        return  # still being made, or finished and not in its place yet
+    scores.remove(growing(url))

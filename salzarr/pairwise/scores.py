@@ -27,7 +27,7 @@ from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, StoreNotFoundError
 from salzarr.locks import local_path
-from salzarr.objects import check_bucket, is_object_store, zarr_store
+from salzarr.objects import check_bucket, is_object_store, names_in, zarr_store
 from salzarr.pairwise.lazy import coordinates
 from salzarr.pairwise.scoring import fields
 from salzarr.schema import IMAGE, MODEL, REASON_DTYPE, Reason, reason_name
@@ -129,7 +129,7 @@ def _mark(url: str) -> zarr.Group:
         If there is something else.
     """
     store = zarr_store(url)
-    if is_object_store(url) and collect_aiterator(store.list_dir("")):
+    if is_object_store(url) and names_in(store):
         raise StoreExistsError(f"{url} holds other objects; choose another place for the scores")
     return zarr.create_group(store, attributes={schema.ATTR_KIND: schema.KIND_SCORES})
 
@@ -253,7 +253,7 @@ def _chunk_folder(array: zarr.Array[Any]) -> str:
 
 def _chunk_names(array: zarr.Array[Any]) -> set[str]:
     """List the chunks of an array along its images."""
-    return set(collect_aiterator(array.store.list_dir(_chunk_folder(array))))
+    return set(names_in(array.store, _chunk_folder(array)))
 
 
 def place(results: str, scores: str | None) -> str:
@@ -295,7 +295,7 @@ def remove(url: str) -> None:
             raise StoreExistsError(f"{url} is not a store of scores, so it is not overwritten")
         # Without its plan it holds no scores any more; with its mark, what a kill leaves is known for ours.
         group.attrs.put({schema.ATTR_KIND: schema.KIND_SCORES})
-        for name in collect_aiterator(group.store.list_dir("")):
+        for name in names_in(group.store):
             if name != ROOT:
                 sync(group.store.delete_dir(name))
         sync(group.store.delete(ROOT))
@@ -388,9 +388,9 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
     where = os.fspath(results)
     url = place(where, None) if local_path(where) is not None else where
     found = attributes(url)
-    if found is None:
-        url, found = where, attributes(where)
     swapping = found is None and local_path(url) is None and attributes(growing(url)) is not None
+    if found is None and url != where:
+        url, found = where, attributes(where)
     if swapping or (found and not found.get(schema.ATTR_COMPLETE) and not allow_incomplete):
         raise IncompleteError(
             f"the comparison in {where} was interrupted; finish it with the same 'salzarr compare' as before"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from salzarr import plan
+from salzarr.errors import UnreachableError
 from salzarr.metrics import Metric, score_block
 from salzarr.schema import DIRECTION, IMAGE, PAIR, REASON_DTYPE, SCORE_DTYPE, Reason, reason_name
 
@@ -129,6 +130,8 @@ class Scoring:
         """
         try:
             return self.score_stored(maps, pairs)
+        except UnreachableError:  # for all images alike: to try each would take hours
+            raise
         except Exception as error:
             every, images = range(len(maps.models)), maps.shape[1]
             if images > 1:

@@ -26,6 +26,7 @@ from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import StoreError, StoreExistsError, StoreNotFoundError, storage_errors
 from salzarr.locks import local_path
+from salzarr.objects import check_bucket, zarr_store
 from salzarr.store.chunks import Chunks, codecs
 from salzarr.store.records import FACT_NAMES, Journal, add_records, blank, missing_value
 
@@ -72,9 +73,10 @@ def exists(url: str) -> bool:
 def _is_group(url: str) -> bool:
     try:
         with storage_errors(url):
-            zarr.open_group(url, mode="r", use_consolidated=False)
+            zarr.open_group(zarr_store(url), mode="r", use_consolidated=False)
     except (StoreError, KeyError) as error:
         if isinstance(error.__cause__, FileNotFoundError) or isinstance(error, KeyError):
+            check_bucket(url)
             return False
         raise
     return True
@@ -92,7 +94,7 @@ def open_group(url: str, mode: Any = "r") -> zarr.Group:
     """
     with storage_errors(url):
         try:
-            group = zarr.open_group(url, mode=mode, use_consolidated=False)
+            group = zarr.open_group(zarr_store(url), mode=mode, use_consolidated=False)
         except (FileNotFoundError, KeyError):
             what = "is there, and is not a Zarr store" if exists(url) else "does not exist"
             raise StoreNotFoundError(
@@ -290,7 +292,7 @@ def create_store(
             schema.ATTR_VERSION: __version__,
             schema.ATTR_COMPLETE: False,
         }
-        group = zarr.open_group(url, mode="a", attributes=marks, use_consolidated=False)
+        group = zarr.open_group(zarr_store(url), mode="a", attributes=marks, use_consolidated=False)
         for variable in schema.MAPS_STORE:
             is_map = variable is schema.MAPS
             kind = np.dtype(dtype if is_map else variable.dtype)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from zarr.core.sync import sync
 
 from salzarr import schema
 from salzarr.errors import CorruptError, IncompleteError, StoreError, storage_errors
 from salzarr.locks import local_path
+from salzarr.objects import zarr_store
 from salzarr.schema import Status
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, chunk_key
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from salzarr.store.layout import MapsStore
 
     Array = NDArray[Any]
     Path = str | os.PathLike[str]
@@ -58,7 +62,7 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     try:
         with storage_errors(url):
             # Only finished stores have consolidated metadata; asking for it saves the listing of the folder.
-            dataset: xr.Dataset = xr.open_zarr(url, consolidated=complete, mask_and_scale=False)
+            dataset: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=complete, mask_and_scale=False)
     except ValueError as error:
         raise StoreError(f"{url} cannot be opened: {error}") from None
     schema.check_maps(dataset, url)
@@ -174,7 +178,7 @@ def info(store: Path) -> dict[str, Any]:
     dict
         Of plain values, as JSON takes them: ``store``, ``complete``, ``format``, ``salzarr``, ``models`` (a
         mapping per model, with ``maps``, ``missing``, ``min``, ``max``), ``images``, ``size``, ``dtype``,
-        ``chunk`` (images, H, W), ``chunks``, ``codecs``, ``bytes``, ``stored_bytes`` (None for a URL),
+        ``chunk`` (images, H, W), ``chunks``, ``codecs``, ``bytes``, ``stored_bytes``,
         ``missing``, ``unreadable``, ``degenerate``, ``resized``, ``options``, ``provenance``.
 
     Raises
@@ -209,7 +213,7 @@ def info(store: Path) -> dict[str, Any]:
         "chunks": len(models) * -(-len(images) // chunk[1]),
         "codecs": [codec.to_dict() for codec in opened.maps.metadata.codecs],  # type: ignore[union-attr]
         "bytes": int(there.sum()) * shape[0] * shape[1] * opened.maps.dtype.itemsize,
-        "stored_bytes": _stored_bytes(url),
+        "stored_bytes": _stored_bytes(opened),
         "missing": int((~there).sum()),
         "unreadable": int((found["map_status"] & Status.UNREADABLE > 0).sum()),
         "degenerate": degenerate(found),
@@ -224,11 +228,12 @@ def _extreme(of: Callable[[Array], Any], values: Array) -> float | None:
     return None if np.isnan(values).all() else float(of(values))
 
 
-def _stored_bytes(url: str) -> int | None:
-    """Return how much a local store takes on disk."""
-    folder = local_path(url)
+def _stored_bytes(store: MapsStore) -> int:
+    """Return how much a store takes where it is."""
+    folder = local_path(store.url)
     if folder is None:
-        return None
+        with storage_errors(store.url):
+            return int(sync(store.group.store.getsize_prefix("")))
     files = (os.path.join(path, name) for path, _, names in os.walk(folder) for name in names)
     return sum(os.path.getsize(file) for file in files)
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import collect_aiterator, sync
+from zarr.core.sync import sync
 
 from salzarr import schema
 from salzarr.errors import storage_errors
+from salzarr.objects import names_in
 from salzarr.schema import Status
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class Journal:
             sync(self.store.set(f"{self.folder}/{name}", buffer))
 
     def _names(self) -> list[str]:
-        names = collect_aiterator(self.store.list_dir(self.folder))
+        names = names_in(self.store, self.folder)
         return sorted(name for name in names if not name.endswith(".partial"))
 
 

@@ -1,0 +1,116 @@
+"""Object stores: what a URL such as s3://bucket/maps.zarr opens, wherever salzarr opens a store."""
+
+from __future__ import annotations
+
+import functools
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from salzarr.errors import UsageError, storage_errors
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from zarr.abc.store import Store
+
+SCHEMES = frozenset({"s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss"})
+
+RETRIES: RetryConfig = {
+    "max_retries": 5,
+    "retry_timeout": timedelta(seconds=15),
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=100),
+        "max_backoff": timedelta(seconds=5),
+        "base": 2,
+    },
+}
+"""Some 3 s of trying again ride out a server that is busy; obstore's own 3 minutes look like a hang."""
+
+CLIENT: ClientConfig = {
+    "connect_timeout": timedelta(seconds=3),
+    "allow_http": True,  # or an endpoint that was given as http://, in a local network, would be refused
+}
+
+
+def is_object_store(url: str) -> bool:
+    """Whether a place is in an object store that salzarr reaches by obstore.
+
+    >>> is_object_store("s3://bucket/maps.zarr"), is_object_store("maps.zarr"), is_object_store("memory://m")
+    (True, False, False)
+    """
+    scheme, there, _ = url.partition("://")
+    return bool(there) and scheme in SCHEMES
+
+
+@functools.lru_cache(maxsize=64)
+def client(url: str) -> ObjectStore:
+    """Return what talks to the endpoint about the objects below a URL.
+
+    Where that is and who we are comes from the environment of each process (``AWS_ENDPOINT_URL``,
+    ``AWS_ACCESS_KEY_ID``, …): no secret is stored, and none is sent to workers.
+
+    Raises
+    ------
+    UsageError
+        If obstore is not installed, or the URL names no store in a bucket.
+    """
+    try:
+        from obstore.store import from_url
+    except ImportError:
+        raise UsageError(f"{url} needs obstore; install it with pip install 'salzarr[remote]'") from None
+    scheme, _, rest = url.partition("://")
+    bucket, _, path = rest.partition("/")
+    if not bucket:
+        raise UsageError(f"{url} names no bucket; give a URL such as {scheme}://bucket/maps.zarr")
+    try:
+        # A path is taken as it is written: from_url would decode %41 and cut at #.
+        return from_url(f"{scheme}://{bucket}/{quote(path)}", client_options=CLIENT, retry_config=RETRIES)
+    except Exception as error:
+        reason = str(error).partition("\n\n")[0]
+        raise UsageError(f"{url} cannot be opened: {reason}; set what it lacks in the environment") from None
+
+
+def parent(url: str) -> tuple[str, str]:
+    """Split the URL of a store into that of its folder and its name there.
+
+    A bucket as a whole is refused as a store: what is kept beside a store while it changes would be outside.
+
+    >>> parent("s3://bucket/saliency/maps.zarr/")
+    ('s3://bucket/saliency', 'maps.zarr')
+    """
+    folder, _, name = url.rstrip("/").rpartition("/")
+    if folder.endswith(":/") or not name:
+        raise UsageError(f"{url} is a whole bucket; give a place in it, such as {url.rstrip('/')}/maps.zarr")
+    return folder, name
+
+
+def zarr_store(url: str, *, read_only: bool = False) -> Any:
+    """Return what Zarr and xarray open: a store for a URL of an object store, any other place as it is."""
+    if not is_object_store(url):
+        return url
+    from zarr.storage import ObjectStore
+
+    parent(url)
+    return ObjectStore(client(url), read_only=read_only)
+
+
+def names_in(store: Store, folder: str = "") -> list[str]:
+    """List the names right below a folder of a store that Zarr has open."""
+    from zarr.core.sync import sync
+
+    async def collect() -> list[str]:  # obstore's listing has to begin where Zarr's event loop runs
+        return [name async for name in store.list_dir(folder)]
+
+    return sync(collect())
+
+
+def check_bucket(url: str) -> None:
+    """Tell a store that is not there from a bucket that is not there: a read of either just finds nothing.
+
+    Raises
+    ------
+    UnreachableError
+    """
+    if is_object_store(url):
+        with storage_errors(url):
+            client(url).list_with_delimiter()
