@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salzarr import plot
+from salzarr import plan, plot
 from salzarr.errors import InputNotFoundError, StoreNotFoundError, UsageError
 from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report import write_report
+from salzarr.schema import MAP_STATUS, MAPS
 from salzarr.statistics.analysis import analyse
 from salzarr.statistics.groups import read_groups
-from salzarr.statistics.rows import metric_names, metric_slug
+from salzarr.statistics.rows import MEMORY, metric_names, metric_slug
 from salzarr.statistics.summary import summarize, to_frame, write_csv
-from salzarr.store import open_maps
+from salzarr.store import open_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ def publish(
     baseline: bool = False,
     photos: str | PathLike[str] | None = None,
     pictures: bool = True,
+    memory: str | int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Published:
     """Write the tables, one matrix picture per metric and ``report.html`` into a results folder.
@@ -70,6 +72,9 @@ def publish(
         Folder of the photographs, for the report.
     pictures : bool, default True
         Write the pictures and the report, too.
+    memory : str or int, optional
+        What this process may take, such as ``"1GiB"``: scores that do not fit are reduced a range of pairs at
+        a time. By default 1 GiB beside the process itself.
     progress : callable, optional
         Called with (done, total) tasks of each further reading of the maps.
 
@@ -81,6 +86,8 @@ def publish(
     ------
     StoreNotFoundError, IncompleteError
         If there are no scores, or not all of them.
+    BudgetError
+        If the scores of one pair do not fit the memory.
     UsageError
         If what needs scores is asked of a summary.
     """
@@ -98,6 +105,7 @@ def publish(
             maps=_maps(scores, folder) if baseline else None,
             groups=None if groups is None else read_groups(groups),
             bootstrap=bootstrap,
+            memory=_beside_the_process(memory),
             progress=progress,
         )
         files = found.write(folder)
@@ -109,6 +117,12 @@ def publish(
         parts = {name: getattr(found, name) for name in kept}
         files.append(write_report(folder, summary=shown, photos=photos, **parts))
     return Published(to_frame(shown), files)
+
+
+def _beside_the_process(memory: str | int | None) -> int:
+    """Say what the statistics may take of what the process may."""
+    allowed = plan.parse_size(memory)
+    return MEMORY if allowed is None else max(1, allowed - plan.BASE_BYTES)
 
 
 def _check_photos(photos: str | PathLike[str] | None) -> None:
@@ -123,6 +137,11 @@ def _maps(scores: xr.Dataset, results: Path) -> str:
     if url is None:
         raise StoreNotFoundError(f"{results} does not say where its maps are; give salzarr compare again")
     return url
+
+
+def with_status(url: str | Path) -> xr.DataArray:
+    """Open maps with their status beside them, which tells missing maps from those that are all NaN."""
+    return open_dataset(url).set_coords(MAP_STATUS.name)[MAPS.name]
 
 
 def draw(
@@ -198,11 +217,11 @@ def _material(
 ) -> xr.Dataset | xr.DataArray:
     """Give a picture's function what it needs, by the name that :class:`salzarr.plot.Kind` calls it."""
     if scores is None:
-        return open_maps(target)
+        return with_status(target)
     if name == "scores":
         return scores
     if name == "maps":
-        return open_maps(_maps(scores, target))
+        return with_status(_maps(scores, target))
     if name == "groups":
         if groups is None:
             raise UsageError("give the csv file of image and label by --groups")

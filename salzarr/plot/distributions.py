@@ -14,6 +14,7 @@ from salzarr.plot.style import (
     INK,
     MUTED,
     RULE,
+    any_script,
     colour_scale,
     ensure_axes,
     heading,
@@ -22,7 +23,7 @@ from salzarr.plot.style import (
     plain,
     short,
 )
-from salzarr.schema import DIRECTION, IMAGE, MODEL_A, MODEL_B
+from salzarr.schema import DIRECTION, MODEL_A, MODEL_B
 from salzarr.statistics.rows import model_names, rows_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ FEW = 8
 """Below as many scores each is drawn as a tick: a density of them would be an invention."""
 
 
+@any_script
 def score_distributions(
     scores: xr.Dataset,
     metric: str | Metric | None = None,
@@ -86,12 +88,17 @@ def score_distributions(
 
     ax = ensure_axes(ax, (7.5, 0.29 * max(len(chosen), 2) + 1.5))
     scale = colour_scale(variable.attrs, median)
-    for place, row in enumerate(chosen):
-        _violin(ax, _scores_of(variable, row, len(ends)), place, scale.rgba(median[row]))
+    drawn = [_scores_of(variable, row, len(ends)) for row in chosen]
+    for place, (row, values) in enumerate(zip(chosen, drawn, strict=True)):
+        _violin(ax, values, place, scale.rgba(median[row]))
     known = model_names(scores)
     names = dict(zip(known, short(known, 20), strict=True))
     between = " → " if directed else " – "
-    shown = [between.join(names[end] for end in labels[row]) for row in chosen]
+    most = max(map(len, drawn), default=0)
+    fewer = [f"  n={len(values):,}" if len(values) < most else "" for values in drawn]
+    shown = [
+        between.join(names[end] for end in labels[row]) + n for row, n in zip(chosen, fewer, strict=True)
+    ]
     name_ticks(ax, "y", range(len(chosen)), shown, 8)
     ax.set_ylim(max(len(chosen), 1) - 0.4, -0.6)
     _frame(ax)
@@ -103,8 +110,9 @@ def score_distributions(
     if pairs is None and found > SHOWN:
         which = f"; the {SHOWN // 2} most and the {SHOWN // 2} least alike of {found:,} pairs"
         ax.axhline(SHOWN // 2 - 0.5, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    marks = "bar: quartiles, dot: median" if scores.sizes[IMAGE] >= FEW else "one tick per image"
-    note = f"{scores.sizes[IMAGE]:,} images; {marks}; right: more alike{which}"
+    marks = "bar: quartiles, dot: median" if most >= FEW else "one tick per image"
+    over = f"{most:,} images{', or n where it is given' if any(fewer) else ''}"
+    note = f"{over}; {marks}; right: more alike{which}"
     heading(ax, f"Scores by pair: {spec}", note)
     return ax
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salzarr.errors import UsageError
-from salzarr.plot.maps import brightest, draw_tiles, photograph, tile
-from salzarr.plot.style import INK, metric_variable, numbers, short
-from salzarr.schema import DIRECTION, IMAGE, MODEL, MODEL_A, MODEL_B, PAIR
+from salzarr.plot.maps import brightest, draw_tiles, flaws, photograph, tile
+from salzarr.plot.style import INK, any_script, metric_variable, short
+from salzarr.schema import DIRECTION, IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, X, Y
 from salzarr.statistics import ranking
 from salzarr.statistics.rows import model_names
 
@@ -28,6 +28,7 @@ MODELS = 10
 """How many models' maps are drawn unless they are named."""
 
 
+@any_script
 def divergent_images(
     scores: xr.Dataset,
     maps: xr.DataArray,
@@ -87,7 +88,8 @@ def divergent_images(
         raise UsageError(f"a gallery takes two models or more, not {len(chosen)}")
     positions, values = _ranked(scores, variable, pair, count, agree=agree)
     ids = [str(scores[IMAGE].values[k]) for k in positions]
-    read = maps.sel({MODEL: chosen, IMAGE: ids}).transpose(MODEL, IMAGE, "y", "x").values
+    shown = maps.sel({MODEL: chosen, IMAGE: ids}).transpose(MODEL, IMAGE, Y, X).compute()
+    read = shown.values
     apart = _least_alike(scores, variable, positions, chosen)
 
     tiles: list[list[RGB | None]] = []
@@ -97,11 +99,13 @@ def divergent_images(
         row.append(tile(_scaled(read[a, k]) - _scaled(read[b, k]), side, difference=True))
         tiles.append([photograph(photos, name, side), *row] if photos is not None else row)
     columns = ["photograph", *short(chosen, 22)] if photos is not None else short(chosen, 22)
-    rows = [f"{name}\n{value}" for name, value in zip(short(ids, 24), numbers(values), strict=True)]
+    rows = [f"{name}\n{value:.4g}" for name, value in zip(short(ids, 24), values, strict=True)]
     who = " and ".join(short(pair, 20)) if pair else f"{len(known)} models"
     title = f"Where {who} {'agree' if agree else 'differ'} most: {variable.attrs.get('spec', variable.name)}"
     note = "each map has its own scale; last column: first map minus second, each divided by its brightest"
-    ax = draw_tiles(tiles, rows, [*columns, "difference"], title, note, ax)
+    photo = [""] * (photos is not None)
+    marks = [[*photo, *column, ""] for column in flaws(shown).T.tolist()]
+    ax = draw_tiles(tiles, marks, rows, [*columns, "difference"], title, note, ax)
     for place, ends in zip(ax.get_yticks(), apart, strict=True):
         if pair is None:
             text = " − ".join(short(ends, 16))

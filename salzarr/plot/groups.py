@@ -11,6 +11,7 @@ from salzarr.errors import UsageError
 from salzarr.plot.matrix import Cells, arrange, draw_legend, legend_label, require_statistics
 from salzarr.plot.style import (
     COUNT,
+    any_script,
     colour_scale,
     ensure_axes,
     heading,
@@ -41,6 +42,7 @@ NAMED = 30
 """Up to how many models the panels carry names."""
 
 
+@any_script
 def group_panels(
     groups: xr.Dataset,
     metric: str | Metric | None = None,

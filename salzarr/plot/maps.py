@@ -12,7 +12,8 @@ from PIL import Image
 from skimage.transform import resize
 
 from salzarr.errors import UsageError
-from salzarr.plot.style import MISSING, ensure_axes, heading, name_ticks, short
+from salzarr.plot.style import INK, MISSING, any_script, ensure_axes, heading, name_ticks, short
+from salzarr.schema import IMAGE, MAP_STATUS, MODEL, Status, X, Y
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +64,35 @@ def tile(one_map: NDArray[Any], side: int, *, difference: bool = False) -> RGB:
     if not finite.all():
         picture[resize(finite.astype(float), shape, order=1) < 0.5] = _rgb(MISSING)
     return picture
+
+
+def flaws(maps: xr.DataArray) -> NDArray[Any]:
+    """Say what is wrong with each map, which its picture does not: a constant one looks like an all-zero one.
+
+    Parameters
+    ----------
+    maps : DataArray (model, image, y, x)
+        In memory. With a coordinate ``map_status`` a missing map and one that is all NaN are told apart.
+
+    Returns
+    -------
+    (model, image) object
+        ``missing``, ``non-finite``, ``all zero``, ``constant 0.37``, or nothing.
+    """
+    found = np.full((maps.sizes[MODEL], maps.sizes[IMAGE]), "", object)
+    status = maps.coords.get(MAP_STATUS.name)
+    for k, m in np.ndindex(found.shape):
+        values = maps.isel({MODEL: k, IMAGE: m}).values
+        finite = values[np.isfinite(values)]
+        if status is None:
+            gone = bool(np.isnan(values).all())
+        else:
+            gone = bool(int(status.isel({MODEL: k, IMAGE: m})) & Status.MISSING)
+        if gone or finite.size < values.size:
+            found[k, m] = "missing" if gone else "non-finite"
+        elif finite.min() == finite.max():
+            found[k, m] = f"constant {finite[0]:.3g}" if finite[0] else "all zero"
+    return found
 
 
 def brightest(values: NDArray[np.float64]) -> float:
@@ -140,6 +170,7 @@ def mosaic(
     return picture, rows, columns
 
 
+@any_script
 def maps_sheet(
     maps: xr.DataArray,
     ax: Axes | None = None,
@@ -181,19 +212,22 @@ def maps_sheet(
     ids = [str(i) for i in maps["image"].values]
     rows = _indices("model", names, models, SHEET_MODELS, spread=False)
     columns = _indices("image", ids, images, SHEET_IMAGES, spread=True)
-    chosen = maps.isel(model=rows, image=columns).transpose("model", "image", "y", "x").values
-    tiles: list[list[RGB | None]] = [[tile(one, side) for one in row] for row in chosen]
+    chosen = maps.isel({MODEL: rows, IMAGE: columns}).transpose(MODEL, IMAGE, Y, X).compute()
+    tiles: list[list[RGB | None]] = [[tile(one, side) for one in row] for row in chosen.values]
+    marks = flaws(chosen).tolist()
     labels = short(names[k] for k in rows)
     if photos is not None:
         tiles.insert(0, [photograph(photos, ids[k], side) for k in columns])
         labels.insert(0, "photograph")
+        marks.insert(0, [""] * len(columns))
     shown = f"{len(rows)} of {len(names)} models, {len(columns)} of {len(ids):,} images"
     note = f"{shown}; each map has its own scale"
-    return draw_tiles(tiles, labels, short((ids[k] for k in columns), 22), "Saliency maps", note, ax)
+    return draw_tiles(tiles, marks, labels, short((ids[k] for k in columns), 22), "Saliency maps", note, ax)
 
 
 def draw_tiles(
     tiles: Sequence[Sequence[RGB | None]],
+    marks: Sequence[Sequence[str]],
     row_names: Sequence[str],
     column_names: Sequence[str],
     title: str,
@@ -201,13 +235,19 @@ def draw_tiles(
     ax: Axes | None,
     gap: int = 6,
 ) -> Axes:
-    """Draw pictures in rows and columns, with their names at the left and below."""
+    """Draw pictures in rows and columns, with what marks some, and their names at the left and below."""
     picture, rows, columns = mosaic(tiles, gap)
     inch = 0.95 if len(column_names) <= 14 else 0.6
     high = picture.shape[0] / picture.shape[1] * inch * len(column_names)
     margin = 0.075 * max(map(len, row_names)) + 0.3
     ax = ensure_axes(ax, (inch * len(column_names) + margin, high + 1.9))
     ax.imshow(picture, interpolation="antialiased")
+    paper = {"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1}
+    low = (rows[0] + 0.5) * 0.85  # below the middle of a tile
+    for i, j in np.ndindex(len(rows), len(columns)):
+        if marks[i][j]:
+            ax.text(columns[j], rows[i] + low, marks[i][j], ha="center", va="bottom", fontsize=6, color=INK,
+                    bbox=paper)  # fmt: skip
     name_ticks(ax, "y", rows, row_names, 8)
     name_ticks(ax, "x", columns, column_names, 7.5)
     for spine in ax.spines.values():

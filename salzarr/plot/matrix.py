@@ -20,6 +20,7 @@ from salzarr.plot.style import (
     MUTED,
     RULE,
     Scale,
+    any_script,
     colour_scale,
     ensure_axes,
     heading,
@@ -51,6 +52,7 @@ GONE: dict[str, Any] = {"facecolor": MISSING, "edgecolor": "#9aa1ac", "linewidth
 Order = Literal["given", "name", "cluster"]
 
 
+@any_script
 def similarity_matrix(
     summary: xr.Dataset,
     metric: str | Metric | None = None,
@@ -69,8 +71,9 @@ def similarity_matrix(
     """Draw how alike the models are by one metric: a heatmap of N x N cells.
 
     The more alike, the darker and bluer, for similarities and distances alike. A cell without a score is grey
-    and hatched. Of a directed metric f, the cell in row a and column b is f(a, b). Where every pair has one
-    model in common (a comparison with a reference), only that model's column is drawn.
+    and hatched; one over fewer images than others says its n, or has a dot if there are no numbers. Of a
+    directed metric f, the cell in row a and column b is f(a, b). Where every pair has one model in common (a
+    comparison with a reference), only that model's column is drawn.
 
     Parameters
     ----------
@@ -122,7 +125,8 @@ def similarity_matrix(
         raise UsageError(f"{call} is directed, its two triangles differ; draw it with triangle='full'")
     require_statistics(variable, [statistic, *_ends(statistic)] if interval else [statistic])
 
-    matrix = to_matrix(summary, slug, statistic).values
+    labelled = to_matrix(summary, slug, statistic)
+    matrix, counts = labelled.values, labelled[COUNT].values
     scale = colour_scale(variable.attrs, matrix[~np.eye(len(known), dtype=bool)], statistic, stretch=stretch)
     tree = cluster(distances(summary, slug)) if order == "cluster" else None
     rows = columns = arrange(known, order, tree)
@@ -133,6 +137,8 @@ def similarity_matrix(
     upper = np.arange(len(rows))[:, None] < np.arange(len(columns))
     hidden = upper if triangle == "lower" and reference is None else np.zeros_like(upper)
     cells = Cells(matrix[at], scale, own=rows[:, None] == columns, hidden=hidden)
+    most = np.nanmax(counts, initial=0)
+    fewer = np.where(counts[at] < most, counts[at], 0).astype(np.int64) * (statistic != COUNT)
 
     written = len(rows) <= ANNOTATED if annotate == "auto" else annotate
     labels = short(known if names is None else names)
@@ -148,11 +154,14 @@ def similarity_matrix(
         ax.set_xlabel(f"b (column); each cell is {call}(a ‖ b)", color=MUTED, fontsize=8, parse_math=False)
     if written:
         ends = [to_matrix(summary, slug, end).values[at] for end in _ends(statistic)] if interval else None
-        cells.write(ax, _texts(cells, ends))
+        cells.write(ax, _texts(cells, ends), fewer)
+    else:
+        cells.dot(ax, fewer > 0)
     if tree is not None and dendrogram:
         _draw_tree(ax, tree)
     cells.legend(ax, legend_label(variable, statistic), away=0.2 if tree is not None and dendrogram else 0.03)
-    heading(ax, call if title is None else title, _note(variable, statistic))
+    mark = ("n is written" if written else "a dot") if fewer.any() else ""
+    heading(ax, call if title is None else title, _note(variable, statistic, mark))
     return ax
 
 
@@ -197,16 +206,28 @@ class Cells:
         ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
         return min(9.0, max(3.5, self._points(ax) * 0.8))
 
-    def write(self, ax: Axes, texts: NDArray[Any]) -> None:
-        """Write a text into each cell that has a value, of a size that fits."""
-        dark = self.scale.dark(np.nan_to_num(self.values))
+    @property
+    def ink(self) -> NDArray[Any]:
+        """What reads on the colour of each cell."""
+        return np.where(self.scale.dark(np.nan_to_num(self.values)), "white", INK)
+
+    def dot(self, ax: Axes, which: NDArray[np.bool_]) -> None:
+        """Put a dot into some of the cells that have a value."""
+        i, j = np.nonzero(which & np.isfinite(self.values) & ~self.hidden)
+        ax.scatter(j, i, s=(0.2 * self._points(ax)) ** 2, c=self.ink[i, j], linewidth=0, zorder=3)
+
+    def write(self, ax: Axes, texts: NDArray[Any], fewer: NDArray[np.int64] | None = None) -> None:
+        """Write a text into each cell that has a value, of a size that fits; and an n below it, if not 0."""
         longest = max(len(line) for text in texts.flat for line in str(text).split("\n"))
         size = min(9.0, self._points(ax) / (0.68 * max(longest, 3)))
+        ink = self.ink
         for i, j in np.argwhere(np.isfinite(self.values) & ~self.hidden):
-            ax.text(
-                j, i, str(texts[i, j]), ha="center", va="center", fontsize=size, linespacing=1.35, zorder=3,
-                color="white" if dark[i, j] else INK, parse_math=False,
-            )  # fmt: skip
+            lines = [(i, str(texts[i, j]), size)]
+            if fewer is not None and fewer[i, j]:
+                lines = [(i - 0.1, str(texts[i, j]), size), (i + 0.32, f"n={fewer[i, j]:,}", 0.7 * size)]
+            for y, line, points in lines:
+                ax.text(j, y, line, ha="center", va="center", fontsize=points, linespacing=1.35, zorder=3,
+                        color=ink[i, j], parse_math=False)  # fmt: skip
 
     def legend(self, ax: Axes, label: str, away: float) -> None:
         """Draw the colours at the right, ``away`` in heights of the axes."""
@@ -305,11 +326,13 @@ def _texts(cells: Cells, ends: Sequence[NDArray[np.float64]] | None) -> NDArray[
     return np.where(cells.own | (texts == ""), texts, texts + "\n" + low + " – " + high)
 
 
-def _note(variable: xr.DataArray, statistic: str) -> str:
-    """Say what the colours mean, and over how many images."""
+def _note(variable: xr.DataArray, statistic: str, mark: str) -> str:
+    """Say what the colours mean, over how many images, and what marks a cell over fewer."""
     counts = variable.sel({STATISTIC: COUNT}).values
+    counts = counts[counts > 0]
     least, most = (int(counts.min()), int(counts.max())) if counts.size else (0, 0)
-    images = f"{most:,} images" if least == most else f"{least:,}–{most:,} images (n differs among pairs)"
+    images = f"{most:,} images" if least == most else f"{least:,}–{most:,} images"
+    images += f" ({mark} where it is less than {most:,})" if mark else ""
     itself = float(variable.attrs["self_value"])
     meaning = "" if np.isnan(itself) else f", {itself:g} = identical"
     return f"{statistic} over {images} · {variable.attrs['kind']}{meaning}"

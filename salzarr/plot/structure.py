@@ -11,6 +11,7 @@ from salzarr.plot.style import (
     ACCENT,
     INK,
     RULE,
+    any_script,
     colour_scale,
     ensure_axes,
     heading,
@@ -39,9 +40,14 @@ PLACES: tuple[tuple[int, int, Literal["left", "center", "right"]], ...] = (
     (5, 6, "left"), (5, -6, "left"), (-5, 6, "right"), (-5, -6, "right"),
 )  # fmt: skip
 """Where a name may stand beside its point, in points, the best first."""
+FAR: tuple[tuple[int, int, Literal["center"]], ...] = (
+    (0, 20, "center"), (0, -20, "center"), (0, 32, "center"), (0, -32, "center"),
+)  # fmt: skip
+"""Where else it may among few points, joined to its own by a line."""
 CORRELATION = {"bounds": ["-1", "1"], "self_value": 1.0, "kind": "similarity"}
 
 
+@any_script
 def model_map(
     summary: xr.Dataset,
     metric: str | Metric | None = None,
@@ -83,7 +89,9 @@ def model_map(
     placed = structure.embed(apart, starts=8 if len(known) <= 60 else 1, seed=seed).sel({MODEL: known})
     points = placed.values
     there = np.isfinite(points).all(axis=1)
-    labels = [name for name, ok in zip(short(known if names is None else names), there, strict=True) if ok]
+    labels = [
+        name for name, ok in zip(short(known if names is None else names, 22), there, strict=True) if ok
+    ]
     points = points[there]
 
     side = 5.0 if len(points) <= 15 else 7.5 if len(points) <= 60 else 11.0
@@ -107,7 +115,8 @@ def model_map(
     left_out = _label_points(ax, points, labels, size)
     stress = float(placed.attrs["stress"])
     trust = "the plane distorts the distances" if stress > POOR_STRESS else "the closer, the more alike"
-    note = f"{trust}; stress {stress:.2f}" + (f"; {left_out} names left out for room" if left_out else "")
+    note = f"{trust}; stress {stress:.2f}"
+    note += f"; names left out for room: {left_out}" if left_out else ""
     heading(ax, f"Map of the models: {variable.attrs.get('spec', variable.name)}", note)
     return ax
 
@@ -126,21 +135,24 @@ def _label_points(ax: Axes, points: NDArray[np.float64], labels: Sequence[str], 
     left_out = 0
     for own, (name, (x, y)) in enumerate(zip(labels, at, strict=True)):
         wide = 0.62 * size * len(name)
-        for dx, dy, align in PLACES:
+        for dx, dy, align in (*PLACES, *(FAR if len(points) <= 12 else ())):
             start = x + dx - {"left": 0, "center": wide / 2, "right": wide}[align]
             area = np.array([start, y + dy - size / 2, start + wide, y + dy + size / 2])
             inside = (area[:2] >= edge[:2]).all() and (area[2:] <= edge[2:]).all()
             others = (t for k, t in enumerate(taken) if k != own)
             if inside and not any((area[:2] < t[2:]).all() and (t[:2] < area[2:]).all() for t in others):
                 taken.append(area)
+                line = {"arrowstyle": "-", "color": RULE} if abs(dy) > 8 else None
                 ax.annotate(name, points[own], (dx, dy), textcoords="offset points", ha=align, va="center",
-                            fontsize=size, color=INK, parse_math=False, zorder=4)  # fmt: skip
+                            fontsize=size, color=INK, parse_math=False, zorder=4,
+                            arrowprops=line)  # fmt: skip
                 break
         else:
             left_out += 1
     return left_out
 
 
+@any_script
 def metric_agreement(
     summary: xr.Dataset, ax: Axes | None = None, *, repeats: int = 999, seed: int = 0
 ) -> Axes:

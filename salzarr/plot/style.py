@@ -6,19 +6,25 @@ white where scores have a sign. Both colour maps keep their order for colour-bli
 
 from __future__ import annotations
 
+import logging
 import math
 import unicodedata
+import warnings
 from dataclasses import dataclass
+from functools import cache, wraps
 from itertools import chain, count
+from os.path import commonprefix
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, Normalize, to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
 
 from salzarr.errors import UsageError
@@ -27,16 +33,31 @@ from salzarr.statistics.rows import metric_names, metric_slug
 from salzarr.statistics.summary import NO_SELF
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     import xarray as xr
     from numpy.typing import ArrayLike, NDArray
 
     from salzarr.metrics.metric import Metric
 
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+
 INK, MUTED, MISSING, RULE = "#1c2430", "#5d6776", "#e3e5e9", "#c4c9d1"
 ACCENT = "#1f5f99"
 COUNT = "n"
+
+FALLBACKS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Source Han Sans SC",
+    "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans",
+    "Hiragino Sans GB", "Apple SD Gothic Neo", "Microsoft YaHei", "SimHei", "Yu Gothic", "MS Gothic",
+    "Malgun Gothic", "Noto Sans Arabic", "Geeza Pro", "Noto Sans Hebrew", "Noto Sans Devanagari",
+    "Kohinoor Devanagari", "Nirmala UI", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Thai", "Thonburi",
+    "Leelawadee UI", "Noto Sans", "Segoe UI", "Segoe UI Symbol", "Noto Sans Symbols2", "Arial Unicode MS",
+    "FreeSans", "Unifont",
+)  # fmt: skip
+"""Fonts of Linux, macOS and Windows for scripts that Matplotlib's own lacks: the first that has a glyph."""
 
 
 @dataclass(frozen=True)
@@ -156,14 +177,24 @@ def plain(text: Hashable) -> str:
 def short(names: Iterable[Hashable], limit: int = 28) -> list[str]:
     """Names of at most ``limit`` characters, cut in their middles, and still distinct.
 
+    An end that all long names share is cut first: it would take the place of what tells them apart.
+
     >>> short(["VGG16", "a" * 20 + "1", "a" * 20 + "2"], 9)
     ['VGG16', 'aaaa…aaa1', 'aaaa…aaa2']
+    >>> short(["resnet50/Baseline_model", "resnet18/Baseline_model"], 12)
+    ['resnet50…', 'resnet18…']
     """
+    whole = [plain(name) for name in names]
+    long = [name for name in whole if len(name) > limit]
+    shared = commonprefix([name[::-1] for name in long])  # noqa: RUF071 - of characters, not of paths
+    tail = len(shared) if len(set(long)) > 1 else 0
     result: dict[str, None] = {}
-    for name in map(plain, names):
+    for name in whole:
         cut = name
-        if len(name) > limit:
-            cut = f"{name[: limit // 2]}…{name[len(name) - (limit - limit // 2 - 1) :]}"
+        if len(name) > limit and tail > 1:
+            cut = f"{name[: len(name) - tail]}…"
+        if len(cut) > limit:
+            cut = f"{cut[: limit // 2]}…{cut[len(cut) - (limit - limit // 2 - 1) :]}"
         variants = chain([cut], (f"{cut} ({k})" for k in count(2)))
         result[next(variant for variant in variants if variant not in result)] = None
     return list(result)
@@ -172,10 +203,12 @@ def short(names: Iterable[Hashable], limit: int = 28) -> list[str]:
 def numbers(values: ArrayLike) -> list[str]:
     """Write values with one number of decimals for all of them, three digits for the largest; NaN as nothing.
 
-    >>> numbers([0.8123, -0.004, 1.0, float("nan")])
-    ['0.81', '0.00', '1.00', '']
-    >>> numbers([21.2132, 8.0]), numbers([0.0123, 0.0004])
-    (['21.2', '8.0'], ['0.012', '0.000'])
+    Only zero is written as zero: what the decimals would round to it keeps one digit of its own.
+
+    >>> numbers([0.8123, -0.003, 1.0, 0.0, float("nan")])
+    ['0.81', '-0.003', '1.00', '0.00', '']
+    >>> numbers([21.2132, 8.0]), numbers([0.0123, 0.00002])
+    (['21.2', '8.0'], ['0.012', '2e-05'])
     """
     flat = np.asarray(values, float).ravel() + 0.0  # no -0
     most = float(np.abs(flat[np.isfinite(flat)]).max(initial=0.0))
@@ -183,9 +216,59 @@ def numbers(values: ArrayLike) -> list[str]:
     if not -4 < digits < 5:
         return ["" if math.isnan(v) else f"{v:.1e}" for v in flat]
     decimals = max(0, (2 if digits >= 0 else 1) - digits)
-    zero = f"{-0.0:.{decimals}f}"
     texts = ["" if math.isnan(v) else f"{v:.{decimals}f}" for v in flat]
-    return [text.lstrip("-") if text == zero else text for text in texts]
+    both = zip(flat, texts, strict=True)
+    return [f"{v:.1g}" if v and text and not float(text) else text for v, text in both]
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """Those of the fallbacks that this machine has: Matplotlib warns of any other at every text."""
+    known = set(font_manager.get_font_names())
+    return tuple(name for name in FALLBACKS if name in known)
+
+
+def any_script(draw: Callable[P, Axes]) -> Callable[P, Axes]:
+    """Let what a function draws fall back on installed fonts where the user's own lacks a glyph."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Axes:
+        with mpl.rc_context({"font.family": [*mpl.rcParams["font.family"], *_installed()]}):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def without_glyph(figure: Figure) -> str:
+    """Find the characters of a figure for which none of its fonts has a glyph."""
+    lacking: set[str] = set()
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        without = set(text.get_text()) - {"\n"}
+        for family in text.get_fontfamily():
+            if without:  # or a font of many thousand glyphs is read for nothing
+                without -= _glyphs(family)
+        lacking |= without
+    return "".join(sorted(lacking))
+
+
+@cache
+def _glyphs(family: str) -> frozenset[str]:
+    try:
+        path = font_manager.findfont(font_manager.FontProperties(family=[family]), fallback_to_default=False)
+    except ValueError:  # the user's settings name a font that is not there
+        return frozenset()
+    return frozenset(map(chr, font_manager.get_font(path).get_charmap()))
+
+
+@cache
+def _say_lacking(characters: str) -> None:
+    """Say it once, however many pictures lack the same."""
+    logger.warning(
+        "no font here has a glyph for %s, and pictures show boxes instead; install one that has, such as the "
+        "Noto font of that script",
+        characters if len(characters) <= 20 else f"{characters[:20]} and {len(characters) - 20} more",
+    )
 
 
 def ensure_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
@@ -256,7 +339,10 @@ def save(
         raise UsageError(f"a picture cannot be written as {unknown[0]!r}, but as {', '.join(sorted(known))}")
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     written = []
-    with mpl.rc_context({"svg.hashsalt": "salzarr"}):
+    if lacking := without_glyph(figure):
+        _say_lacking(lacking)
+    with mpl.rc_context({"svg.hashsalt": "salzarr"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # one for each, each time it is laid out
         for suffix in formats:
             target = Path(f"{path}.{suffix}")
             figure.savefig(

@@ -163,7 +163,7 @@ def restored(frame: pd.DataFrame, scores: xr.Dataset) -> xr.Dataset:
         DIRECTION: list(DIRECTIONS),
     }
     attrs: dict[str, Any] = {"models": model_names(scores)}
-    if CONFIDENCE in frame:
+    if CONFIDENCE in frame and len(frame):
         attrs["bootstrap"] = json.dumps({CONFIDENCE: float(frame[CONFIDENCE].iloc[0])})
     return xr.Dataset(variables, coords, attrs)
 
@@ -201,7 +201,8 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
     convert: list[list[str]] = []
     if opened is not None:
         converted, *_ = opened.attrs.get(ATTR_PROVENANCE, {}).get("runs", ()) or [{}]
-        convert = [["convert", converted.get("source", "SOURCE"), maps]]
+        source = converted.get("source")  # arrays in memory, or a folder for each model, are no place
+        convert = [["convert", source if isinstance(source, str) else "SOURCE", maps]]
         for option, given in converted.get("chosen", {}).items():
             pairs = [f"{k}={v}" for k, v in given.items()] if isinstance(given, dict) else given
             for value in pairs if isinstance(pairs, list) else [pairs]:

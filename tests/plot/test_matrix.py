@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from matplotlib.collections import PatchCollection, QuadMesh
+from matplotlib.collections import PatchCollection, PathCollection, QuadMesh
 from matplotlib.figure import Figure
 
 import salzarr
@@ -19,11 +19,11 @@ def tick_labels(ax, axis):
 
 
 def cell_texts(ax, size):
-    """Texts by their cell: (row, column) of strings."""
+    """Texts by their cell, one below the other: (row, column) of strings."""
     found = np.full((size, size), "", object)
     for text in ax.texts:
         x, y = text.get_position()
-        found[round(y), round(x)] = text.get_text()
+        found[round(y), round(x)] = f"{found[round(y), round(x)]}\n{text.get_text()}".strip()
     return found
 
 
@@ -64,7 +64,7 @@ def test_long_names_are_cut_and_stay_distinct(invent):
 def test_every_cell_shows_the_number_of_its_row_and_column(summary, metric):
     ax = similarity_matrix(summary, metric)
     matrix = salzarr.to_matrix(summary, metric).values
-    shown = np.vectorize(float)(cell_texts(ax, 4))
+    shown = np.vectorize(lambda text: float(text.split("\n")[0]))(cell_texts(ax, 4))
     assert np.abs(shown - matrix).max() <= 0.005 * max(1, np.abs(matrix).max())
     if metric == "kl":
         assert not np.allclose(matrix, matrix.T)
@@ -104,7 +104,7 @@ def test_the_interval_is_written_on_request(summary):
     low, mean, high = (
         salzarr.to_matrix(summary, "pearson", name).values[0, 1] for name in ("mean_low", "mean", "mean_high")
     )
-    assert texts[0, 1] == f"{mean:.2f}\n{low:.2f} – {high:.2f}"
+    assert texts[0, 1] == f"{mean:.2f}\n{low:.2f} – {high:.2f}\nn=29"
     assert texts[0, 0] == "1.00"
 
 
@@ -139,10 +139,25 @@ def test_a_comparison_with_a_reference_is_one_column(maps):
     assert tick_labels(ax, "y") == ["b", "c", "d"]
 
 
-def test_the_note_says_that_n_differs(summary):
-    ax = similarity_matrix(summary, "pearson")
-    counts = summary.pearson.sel(statistic="n").values
-    assert f"{int(counts.min())}–{int(counts.max())} images (n differs among pairs)" in ax.title.get_text()
+def test_cells_over_fewer_images_say_their_n(summary):
+    counts = salzarr.to_matrix(summary, "pearson", "n").values  # of 30, and one or two less
+    for annotate in (True, False):
+        ax = similarity_matrix(summary, "pearson", annotate=annotate)
+        (dots,) = [c.get_offsets() for c in ax.collections if isinstance(c, PathCollection)] or [[]]
+        marked = {(round(y), round(x)) for x, y in dots}
+        if annotate:
+            texts = cell_texts(ax, 4)
+            marked = {at for at in np.ndindex(4, 4) if "n=" in texts[at]}
+            assert all(texts[at].endswith(f"\nn={counts[at]:.0f}") for at in marked)
+        assert marked == set(zip(*np.nonzero(counts < np.nanmax(counts)), strict=True))
+        mark = "n is written" if annotate else "a dot"
+        assert f"28–30 images ({mark} where it is less than 30)" in ax.title.get_text()
+
+
+def test_where_all_n_are_the_same_nothing_is_marked(invent):
+    ax = similarity_matrix(salzarr.summarize(invent(3)), "pearson")
+    assert not any("n=" in text.get_text() for text in ax.texts)
+    assert "mean over 12 images · " in ax.title.get_text()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.collections import PolyCollection
+from matplotlib.text import Text
 from PIL import Image
 
 import salzarr
@@ -18,7 +19,7 @@ from salzarr.plot import (
     model_map,
     score_distributions,
 )
-from salzarr.plot.maps import photograph, tile
+from salzarr.plot.maps import flaws, photograph, tile
 from salzarr.statistics.ranking import rank_images
 from salzarr.statistics.structure import distances
 
@@ -121,12 +122,12 @@ def test_names_on_the_map_do_not_cover_each_other(invent):
     summary = salzarr.summarize(invent(60, 3))
     ax = model_map(summary, "emd")
     ax.figure.savefig(io.BytesIO(), format="png")
-    boxes = [text.get_window_extent() for text in ax.texts]
+    boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the lines to far ones
     clear = [not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]]
     assert np.mean(clear) > 0.999
     assert len(boxes) > 25
     left_out = 60 - len(boxes)
-    assert (f"{left_out} names left out" in ax.title.get_text()) == bool(left_out)
+    assert (f"names left out for room: {left_out}" in ax.title.get_text()) == bool(left_out)
 
 
 def test_the_agreement_of_metrics_is_a_labelled_matrix(summary):
@@ -252,7 +253,7 @@ def test_a_gallery_of_a_pair_shows_its_two_maps_and_their_difference(scores, map
     assert labels(ax, "x") == ["$a_$", "VGG16", "difference"]
     values = scores.kl.sel(direction="b_to_a").isel(pair=0)
     worst = str(values.image.values[np.nanargmax(values.values)])
-    assert labels(ax, "y")[0] == f"{worst}\n{float(values.max()):.2f}"
+    assert labels(ax, "y")[0] == f"{worst}\n{float(values.max()):.4g}"
 
 
 def test_a_gallery_refuses_what_is_not_there(scores, maps):
@@ -272,3 +273,29 @@ def test_photographs_come_from_their_folder_alone(photos, tmp_path):
     (photos / "link.png").symlink_to(tmp_path / "secret.png")
     outside = ["../secret", str(tmp_path / "secret"), "link", "text", "nothing", "n01", "", "a\0b", "x" * 300]
     assert [photograph(photos, name, 30) for name in outside] == [None] * len(outside)
+
+
+def test_what_a_picture_of_a_map_does_not_show_is_written_on_it(maps):
+    chosen = maps.isel(image=[3, 5, 6, 7, 8]).copy()
+    chosen[0, 2], chosen[3, 3, 2, 2], chosen[3, 4] = 0, np.inf, np.nan
+    expected = np.full((4, 5), "", object)
+    expected[1, 0], expected[2, 1], expected[0, 2] = "missing", "constant 0.25", "all zero"
+    expected[3, 3], expected[3, 4] = "non-finite", "missing"
+    assert flaws(chosen).tolist() == expected.tolist()
+    assert sorted(text.get_text() for text in maps_sheet(chosen).texts) == sorted(expected[expected != ""])
+
+    status = np.zeros((4, 5), np.uint8)
+    status[1, 0], status[3, 3:] = 1, 2
+    expected[3, 4] = "non-finite"  # a file that is all NaN
+    known = chosen.assign_coords(map_status=(("model", "image"), status))
+    assert flaws(known).tolist() == expected.tolist()
+
+
+def test_a_gallery_marks_the_maps_without_values(scores, maps):
+    ax = divergent_images(scores, maps, "mse", count=30)
+    assert {"missing", "constant 0.25"} <= {text.get_text() for text in ax.texts}
+
+
+def test_a_pair_with_fewer_scores_says_how_many(scores):
+    shown = labels(score_distributions(scores, "pearson"), "y")
+    assert sorted(name.split("  n=")[1] for name in shown if "  n=" in name) == ["28", "29", "29", "29", "29"]

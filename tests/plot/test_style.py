@@ -1,9 +1,14 @@
+import logging
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import salzarr
 from salzarr.metrics import METRICS
+from salzarr.plot import save, similarity_matrix, style
 from salzarr.plot.style import colour_scale, numbers, plain, short
 
 
@@ -71,3 +76,51 @@ def test_numbers_are_those_given_to_their_decimals(values):
 
 def test_a_name_that_looks_like_a_number_added_stays_distinct():
     assert short(["a", "a (2)", "a"]) == ["a", "a (2)", "a (3)"]
+
+
+def test_only_zero_is_written_as_zero():
+    assert numbers([0.9, -0.003, 0.0, -0.0, 1e-9]) == ["0.90", "-0.003", "0.00", "0.00", "1e-09"]
+    assert numbers([250.0, 0.2, -0.2]) == ["250", "0.2", "-0.2"]
+
+
+@pytest.fixture
+def fonts(monkeypatch):
+    """Choose the fallback fonts, and forget what was found out about others."""
+
+    def choose(*names):
+        monkeypatch.setattr(style, "FALLBACKS", names)
+        style._installed.cache_clear()
+        style._say_lacking.cache_clear()
+
+    yield choose
+    style._installed.cache_clear()
+
+
+def test_a_script_that_the_usual_font_lacks_takes_another_that_is_installed(invent, fonts, tmp_path, caplog):
+    only = min(style._glyphs("STIXGeneral") - style._glyphs("DejaVu Sans"))
+    fonts("No Such Font", "STIXGeneral")
+    summary = salzarr.summarize(invent(3))
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("error")
+        save(similarity_matrix(summary, "emd", names=["a", "b", only]), tmp_path / "matrix")
+    assert caplog.messages == []
+
+
+def test_characters_without_any_glyph_are_said_once(invent, fonts, tmp_path, caplog):
+    fonts()
+    summary = salzarr.summarize(invent(3))
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("error")
+        for metric in ("emd", "pearson"):
+            ax = similarity_matrix(summary, metric, names=["模型", "型", "a\u1d84"])
+            save(ax, tmp_path / metric)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["模型", "型", "a\u1d84"]
+    (said,) = caplog.messages
+    assert "\u1d84型模" in said
+
+
+def test_names_that_differ_before_a_shared_end_show_where_they_differ():
+    names = [f"family{k}/a-rather-long-name_{k}/pretrained-on-ImageNet" for k in range(30)]
+    cut = short(names)
+    assert all(f"_{k}…" in one for k, one in enumerate(cut))
+    assert max(map(len, cut)) <= 28
