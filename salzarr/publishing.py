@@ -113,7 +113,7 @@ def publish(
     if pictures:
         for slug in metric_names(shown):
             files += plot.save(plot.similarity_matrix(shown, slug), folder / f"matrix_{slug}")
-        kept = () if summary is not None else ("groups", "corrected", "consensus", "reliability")
+        kept = () if summary is not None else ("groups", "corrected", "consensus", "reliability", "tests")
         parts = {name: getattr(found, name) for name in kept}
         files.append(write_report(folder, summary=shown, photos=photos, **parts))
     return Published(to_frame(shown), files)

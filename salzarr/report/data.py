@@ -20,6 +20,9 @@ from salzarr.statistics.structure import cluster, distances, embed, metric_agree
 from salzarr.statistics.summary import NO_SELF
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
     import xarray as xr
     from numpy.typing import ArrayLike, NDArray
 
@@ -40,6 +43,10 @@ class Numbering(dict[Key, int]):
 
 CORRECTED = ("baseline", "corrected", "corrected_low", "corrected_high")
 """Statistics of :func:`salzarr.statistics.baseline.corrected` that a summary does not have."""
+SIGNIFICANT = 0.05
+"""Tests with a smaller q are listed."""
+TESTS = 8
+"""How many tests a metric lists."""
 Palettes = Numbering[tuple[str, ...]]
 
 
@@ -138,6 +145,25 @@ def structure(summary: xr.Dataset, slug: str) -> dict[str, Any]:
         },
         "map": {"x": x, "y": y, "stress": numbers([placed.attrs["stress"]])[0]},
     }
+
+
+def tests(table: pd.DataFrame, slug: str, models: Sequence[str]) -> dict[str, Any]:
+    """Count a metric's tests of which of two models is closer to a third, and list the clearest.
+
+    A row is model, closer, farther (all three by number), the advantage, the number of images and q.
+    """
+    rows = table[table["metric"] == slug]
+    found = rows[rows["q_permutation"] < SIGNIFICANT]
+    top = found.iloc[np.lexsort([-found["difference"].abs(), found["q_permutation"]])[:TESTS]]
+    farther = top["other_2"].where(top["closer"] == top["other_1"], top["other_1"])
+    place = {name: k for k, name in enumerate(models)}
+    ends = [[place[str(name)] for name in column] for column in (top["model"], top["closer"], farther)]
+    facts = [
+        numbers(column.to_numpy(float), 6)
+        for column in (top["difference"].abs(), top["n"], top["q_permutation"])
+    ]
+    clearest = [list(row) for row in zip(*ends, *facts, strict=True)]
+    return {"count": len(rows), "significant": len(found), "clearest": clearest}
 
 
 def agreement(summary: xr.Dataset, palettes: Palettes) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, features
 
-from salzarr.plot.maps import photograph, tile
+from salzarr.plot.maps import flaws, photograph, tile
 from salzarr.report.data import Numbering, as_json, by_row, numbers
-from salzarr.schema import IMAGE, MODEL
+from salzarr.schema import IMAGE, MODEL, X, Y
 from salzarr.statistics import ranking
 from salzarr.statistics.rows import model_names
 
@@ -123,10 +123,16 @@ def _pictures(contents: Contents, positions: Sequence[int], room: int, each: int
         name = str(contents.scores[IMAGE].values[position])
         if name not in at[1]:
             continue
-        maps = contents.maps.isel({IMAGE: at[1][name]}).values
-        uris = [None if k is None else _uri(tile(maps[k], PICTURE_SIDE)) for k in rows]
+        maps = contents.maps.isel({IMAGE: [at[1][name]]}).transpose(MODEL, IMAGE, Y, X).compute()
+        uris = [None if k is None else _uri(tile(maps.values[k, 0], PICTURE_SIDE)) for k in rows]
+        wrong = flaws(maps)[:, 0]
         photo = None if contents.photos is None else photograph(contents.photos, name, PICTURE_SIDE * 2)
-        picture = {"image": position, "maps": uris, "photo": None if photo is None else _uri(photo)}
+        picture = {
+            "image": position,
+            "maps": uris,
+            "flaws": ["" if k is None else wrong[k] for k in rows],
+            "photo": None if photo is None else _uri(photo),
+        }
         room -= each + len(json.dumps(picture))
         if room < 0:
             logger.info("%d images carry thumbnails, more would make the page too heavy", len(pictures))

@@ -19,8 +19,8 @@ from salzarr._version import __version__
 from salzarr.metrics.metric import DIAGONAL, SIDES
 from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange, reference_model
-from salzarr.plot.style import plain
-from salzarr.report.data import Numbering, agreement, as_json, by_row, numbers, statistics, structure
+from salzarr.plot.style import plain, short
+from salzarr.report.data import Numbering, agreement, as_json, by_row, numbers, statistics, structure, tests
 from salzarr.report.images import add_images
 from salzarr.schema import (
     IMAGE,
@@ -42,8 +42,11 @@ from salzarr.statistics.rows import metric_names, model_names
 if TYPE_CHECKING:
     from os import PathLike
 
+    import pandas as pd
     import xarray as xr
 
+SHORT = 24
+"""Characters of a model's name where there is little room."""
 LABELS = {
     "n": "images",
     "std": "standard deviation",
@@ -76,8 +79,11 @@ class Contents:
         Of :func:`salzarr.statistics.consensus.agreement`, summarized.
     reliability : Dataset, optional
         Of :func:`salzarr.statistics.inference.split_half`.
+    tests : DataFrame, optional
+        Of :func:`salzarr.statistics.inference.closer`.
     maps : DataArray (model, image, y, x), optional
-        For thumbnails; only the images shown are read.
+        For thumbnails; only the images shown are read. A coordinate ``map_status`` tells missing maps from
+        those that are all NaN.
     facts : Dataset, optional
         Of :func:`salzarr.store.facts`, for the degenerate maps.
     photos : path, optional
@@ -94,6 +100,7 @@ class Contents:
     corrected: xr.Dataset | None = None
     consensus: xr.Dataset | None = None
     reliability: xr.Dataset | None = None
+    tests: pd.DataFrame | None = None
     maps: xr.DataArray | None = None
     facts: xr.Dataset | None = None
     photos: str | PathLike[str] | None = None
@@ -128,6 +135,7 @@ def render(contents: Contents) -> str:
         reason_rows=_reason_rows(contents.summary),
         degenerate=_degenerate(contents),
         consensus=_consensus(contents),
+        tested=contents.tests is not None,
         reliability=_reliability(contents.reliability),
         commands=[plain(command) for command in contents.commands],
         provenance=[(plain(name), plain(_text(value))) for name, value in contents.provenance.items()],
@@ -146,9 +154,12 @@ def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     pictures = [] if scores is None else add_images(metrics, contents, slugs, images)
     for slug, metric in zip(slugs, metrics, strict=True):
         metric |= structure(summary, slug)
+        if contents.tests is not None:
+            metric["tests"] = tests(contents.tests, slug, models)
     settings = json.loads(summary.attrs.get("bootstrap", "{}"))
     page = {
         "models": models,
+        "short": short(models, SHORT),
         "by_name": arrange(models, "name").tolist(),
         "pairs": _pairs(summary, models),
         "reference": reference_model(summary),
@@ -228,15 +239,21 @@ def _reason_rows(summary: xr.Dataset) -> list[dict[str, Any]]:
 
 
 def _consensus(contents: Contents) -> list[dict[str, Any]]:
-    """Give each model's mean agreement with the consensus of the others."""
+    """Give each model's mean agreement with the consensus of the others, and how many others these are."""
     consensus = contents.consensus
     if consensus is None:
         return []
     means = [consensus[slug].sel({STATISTIC: "mean"}) for slug in metric_names(contents.summary)]
     models = [str(name) for name in consensus[MODEL_A].values]
     columns = [np.asarray(mean.values).reshape(-1, len(models))[0] for mean in means]
+    least, most = (consensus[f"others_{end}"].values for end in ("min", "max"))
     return [
-        {"model": plain(m), "values": [numbers([c[k]])[0] for c in columns]} for k, m in enumerate(models)
+        {
+            "model": plain(m),
+            "others": f"{most[k]}" if least[k] == most[k] else f"{least[k]}–{most[k]}",
+            "values": [numbers([c[k]])[0] for c in columns],
+        }
+        for k, m in enumerate(models)
     ]
 
 

@@ -22,6 +22,7 @@ from salzarr.schema import (
     DIRECTION,
     DIRECTIONS,
     IMAGE,
+    MAP_STATUS,
     MAPS,
     MODEL,
     MODEL_A,
@@ -53,6 +54,7 @@ def write_report(
     corrected: xr.Dataset | None = None,
     consensus: xr.Dataset | None = None,
     reliability: xr.Dataset | None = None,
+    tests: pd.DataFrame | None = None,
     maps: str | PathLike[str] | None = None,
     photos: str | PathLike[str] | None = None,
     title: str | None = None,
@@ -70,6 +72,7 @@ def write_report(
         file, the scores are summarized. Given a summary, the folder needs no scores; the page then says
         nothing of single images.
     groups, corrected, consensus, reliability : Dataset, optional
+    tests : DataFrame, optional
         The parts of these names of a :class:`salzarr.statistics.analysis.Analysis`.
     maps : path, optional
         By default the store that was compared, if it is still there; without it the page has no thumbnails.
@@ -116,7 +119,8 @@ def write_report(
         corrected=corrected,
         consensus=consensus,
         reliability=reliability,
-        maps=None if opened is None else opened[MAPS.name],
+        tests=tests,
+        maps=None if opened is None else opened.set_coords(MAP_STATUS.name)[MAPS.name],
         facts=None if opened is None else facts(url),
         photos=photos,
         title=title or f"Saliency maps compared: {folder.resolve().name}",

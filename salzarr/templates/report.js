@@ -8,7 +8,7 @@
     if (!parsed.has(k)) parsed.set(k, JSON.parse($(`metric-${k}`).textContent));
     return parsed.get(k);
   };
-  const n = page.models.length;
+  const n = page.models.length, ACROSS = 14; // pictures side by side, at most
   const state = { metric: 0, statistic: page.statistics.includes("mean") ? "mean" : page.statistics[0],
     group: -1, order: "given", stretch: false, at: [Math.min(1, n - 1), 0], picked: null };
 
@@ -38,12 +38,23 @@
   const fixed = (v, decimals) => {
     if (!known(v)) return "–";
     if (Math.abs(v) === Number.MAX_VALUE) return v < 0 ? "-∞" : "∞"; // JSON has no infinity
-    const text = decimals < 0 ? v.toExponential(1) : v.toFixed(decimals);
-    return /^-0(\.0*)?$/.test(text) ? text.slice(1) : text;
+    if (decimals < 0) return exponent(v, 2);
+    const text = (v || 0).toFixed(decimals); // no -0
+    return v && !Number(text) ? significant(v, 1) : text; // only zero is written as zero
   };
-  const brief = (v, digits = 5) => {
+  const exponent = (v, digits) => {
+    const [mantissa, power] = v.toExponential(digits - 1).split("e");
+    return `${mantissa}e${power[0]}${power.slice(1).padStart(2, "0")}`; // two digits, as in the pictures
+  };
+  const significant = (v, digits) => Math.abs(v) < 1e-4 ? exponent(v, digits).replace(/\.?0+e/, "e")
+    : String(Number(v.toPrecision(digits)));
+  const brief = (v, digits = 4) => {
     if (!known(v) || Math.abs(v) === Number.MAX_VALUE) return fixed(v);
-    return Number.isInteger(v) ? v.toLocaleString("en") : String(Number(v.toPrecision(digits)));
+    return Number.isInteger(v) ? v.toLocaleString("en") : significant(v, digits);
+  };
+  const between = (low, high, f) => {
+    const v = low + (high - low) * f;
+    return Math.abs(v) < 1e-9 * (high - low) ? 0 : v;
   };
   const datum = (v, text) => el("data", { value: known(v) ? v : "", text: text === undefined ? brief(v) : text });
 
@@ -103,14 +114,17 @@
     const values = rows.map((a) => columns.map((b) => valueAt(state.metric, statistic, state.group, a, b)));
     const decimals = statistic === "n" ? 0 : decimalsFor(values.flat());
     const head = el("tr", null, el("th", { scope: "col", text: m.directed ? "a ↓   b →" : "" }),
-      ...columns.map((b) => el("th", { scope: "col", title: page.models[b] }, el("div", { text: page.models[b] }))));
+      ...columns.map((b) => el("th", { scope: "col", title: page.models[b] }, el("div", { text: page.short[b] }))));
+    const most = (tableOf(state.metric, state.group).n || []).reduce((x, y) => Math.max(x, y || 0), 0);
     const body = el("tbody");
     cells = rows.map((a, i) => {
-      const line = el("tr", null, el("th", { scope: "row", title: page.models[a], text: page.models[a] }));
+      const line = el("tr", null, el("th", { scope: "row", title: page.models[a], text: page.short[a] }));
       const row = columns.map((b, j) => {
         const v = values[i][j];
         const [text, kind] = known(v) ? [fixed(v, decimals), null] : a === b ? ["", null] : ["–", "gone"];
-        const td = el("td", { role: "gridcell", tabindex: -1, text, class: kind });
+        const count = a === b || statistic === "n" || !known(v) ? most : valueAt(state.metric, "n", state.group, a, b);
+        const td = el("td", { role: "gridcell", tabindex: -1, text, class: kind,
+          "data-n": count < most ? count.toLocaleString("en") : null });
         td.at = [i, j];
         paint(td, v, scale);
         return td;
@@ -127,10 +141,10 @@
   }
 
   function noteOf(m) {
-    const counts = (tableOf(state.metric, state.group).n || []).filter(known);
+    const counts = (tableOf(state.metric, state.group).n || []).filter((count) => count > 0);
     const low = counts.reduce((x, y) => Math.min(x, y), Infinity), high = counts.reduce((x, y) => Math.max(x, y), 0);
     const images = !counts.length ? "no images" : low === high ? `${brief(high)} images`
-      : `${brief(low)}–${brief(high)} images (n differs among pairs)`;
+      : `${brief(low)}–${brief(high)} images (${n > 15 ? "a dot" : "n is written"} where it is less than ${brief(high)})`;
     const where = state.group < 0 ? "" : ` of “${page.groups[state.group]}”`;
     const call = m.directed ? ` Row a, column b: ${m.spec}(a ‖ b).` : "";
     const definition = m.definition ? `${m.definition.replace(/\.$/, "")}. ` : "";
@@ -160,7 +174,7 @@
 
   function drawLegend(m, scale, decimals) {
     const { flip: away, spread } = look(state.metric, state.statistic);
-    const part = (f) => scale.low + (scale.high - scale.low) * f;
+    const part = (f) => between(scale.low, scale.high, f);
     const ramp = el("div", { class: "ramp" });
     const colours = Array.from({ length: 25 }, (_, k) => `rgb(${colour(part(away ? 1 - k / 24 : k / 24), scale)})`);
     ramp.style.background = `linear-gradient(90deg, ${colours.join(",")})`;
@@ -252,7 +266,7 @@
     const v = table[state.statistic] && table[state.statistic][row];
     const interval = ["low", "high"].map((end) => table[`${state.statistic}_${end}`]).map((c) => c && c[row]);
     const figures = el("div", { class: "figures" },
-      el("span", { class: "big" }, datum(v, brief(v, 4)), el("span", { class: "unit", text: m.unit && ` ${m.unit}` })),
+      el("span", { class: "big" }, datum(v), el("span", { class: "unit", text: m.unit && ` ${m.unit}` })),
       el("span", { class: "note", text: `${label(state.statistic)} of ${m.spec}` }),
       known(interval[0]) && known(interval[1]) ? el("span", { class: "note" }, `${page.confidence ? `${page.confidence} ` : ""}interval `,
         datum(interval[0]), " to ", datum(interval[1])) : null);
@@ -295,7 +309,7 @@
     const places = decimalsFor([low, high]);
     const ends = [0, 0.25, 0.5, 0.75, 1].map((f) => svg("text", { x: 6 + f * (width - 12), y: 112,
       "text-anchor": f === 0 ? "start" : f === 1 ? "end" : "middle" },
-      fixed(low + f * (high - low), places)));
+      fixed(between(low, high, f), places)));
     const text = `Histogram of ${brief(table.n[row])} scores; box: quartiles and median, dot: mean.`;
     return el("figure", null, svg("svg", { class: "histogram", viewBox: `0 0 ${width} ${height}`, width: "100%",
       role: "img", "aria-label": text }, svg("path", { class: "bars", d: bars }),
@@ -303,21 +317,28 @@
       el("figcaption", { class: "note", text }));
   }
 
-  function picture(source, caption, picked) {
-    return el("figure", { class: picked ? "picked" : null },
-      source ? el("img", { src: source, alt: caption, decoding: "async" }) : el("div", { class: "none gone" }),
-      el("figcaption", { text: caption, title: caption }));
+  function picture(source, name, caption, flaw) {
+    return el("figure", null, el("div", { class: "tile" },
+      source ? el("img", { src: source, alt: flaw ? `${name}: ${flaw}` : name, decoding: "async" })
+        : el("div", { class: "none gone" }),
+      flaw ? el("span", { class: "flaw", text: flaw }) : null), el("figcaption", { text: caption, title: name }));
   }
-  function imageLine(image, score, models, picked = []) {
-    const shown = page.pictures.findIndex((p) => p.image === image);
-    const strip = shown < 0 ? null : el("div", { class: "strip" },
-      page.pictures[shown].photo ? picture(page.pictures[shown].photo, "photograph") : null,
-      ...models.map((k) => picture(page.pictures[shown].maps[k], page.models[k], picked.includes(k))));
+  function stripOf({ photo, maps, flaws }, models) {
+    const count = models.length + (photo ? 1 : 0), across = Math.ceil(count / Math.ceil(count / ACROSS)); // even rows
+    const strip = el("div", { class: count > 4 ? "strip long" : "strip" },
+      photo ? picture(photo, "photograph", "photograph") : null,
+      ...models.map((k) => picture(maps[k], page.models[k], page.short[k], flaws[k])));
+    strip.style.setProperty("--across", across);
+    return strip;
+  }
+  function imageLine(image, score, models) {
+    const shown = page.pictures.find((p) => p.image === image);
+    const strip = shown ? stripOf(shown, models) : null;
     return el("li", null, el("div", { class: "line" }, el("span", { class: "name", text: page.images[image] }),
       el("span", { class: "score", text: brief(score) })), strip);
   }
-  const imageList = (title, list, models, picked) => el("div", null, el("h3", { text: title }),
-    el("ul", { class: "images" }, ...list.map(([image, score]) => imageLine(image, score, models, picked))));
+  const imageList = (title, list, models) => el("div", null, el("h3", { text: title }),
+    el("ul", { class: "images" }, ...list.map(([image, score]) => imageLine(image, score, models))));
 
   function extremes(data, row, a, b) {
     if (!data.extremes) return el("p", { class: "note", text: "The scores of single images were not kept." });
@@ -371,7 +392,7 @@
       && taken.every((t, k) => k === own || box[2] < t[0] || t[2] < box[0] || box[3] < t[1] || t[3] < box[1]);
     const nodes = placed.map((point, own) => {
       const { name, k } = point, x = px(point.x), y = py(point.y);
-      const short = name.length > 24 ? `${name.slice(0, 12)}…${name.slice(-11)}` : name, w = short.length * 6.3;
+      const short = page.short[k], w = short.length * (lit(k) ? 7.2 : 6.3);
       const spots = [[8, 4, "start"], [-8, 4, "end"], [0, -9, "middle"], [0, 17, "middle"],
         [7, -7, "start"], [7, 14, "start"], [-7, -7, "end"], [-7, 14, "end"]];
       const box = ([dx, dy, anchor]) => {
@@ -441,12 +462,27 @@
       ? `${page.pictures.length} of ${brief(page.image_count)} images carry their maps in this report.`
       : "The maps were not at hand when it was written, so images are listed by name.";
     $("gallery-note").textContent = `Ranked by ${meta().spec}, averaged over all pairs. ${carried}`;
-    const models = orderNow();
-    $("gallery").className = n > 6 ? "wide" : "";
-    $("gallery").style.setProperty("--tile", n > 24 ? "58px" : "84px");
+    const models = orderNow(), photo = page.pictures.some((p) => p.photo) ? 1 : 0;
+    $("gallery").className = n + photo > 8 ? "wide" : "";
     const half = Math.max(1, Math.floor(page.image_count / 2));
     put($("gallery"), imageList("The models differ most on", ranking.least.slice(0, half), models),
       imageList("The models agree most on", ranking.most.slice(0, half), models));
+  }
+
+  function drawTests() {
+    const host = $("tests");
+    if (!host) return;
+    const { count, significant: found, clearest } = metricData(state.metric).tests, m = meta();
+    $("tests-note").textContent = `Two models' scores with a third, image by image: ${brief(found)} of ${brief(count)} `
+      + `comparisons by ${m.spec} have q\u00a0<\u00a00.05 (paired permutation test, corrected for all comparisons of all metrics)`
+      + `${!found ? "." : found > clearest.length ? `; the ${clearest.length} clearest are:` : ":"}`;
+    const names = ["Model", "is closer to", "than to", m.unit ? `by (${m.unit})` : "by", "images", "q"];
+    const text = (k) => ({ class: "text", text: page.models[k] });
+    const lines = clearest.map(([model, near, far, ...numbers]) => el("tr", null,
+      el("th", { scope: "row", text: page.models[model] }), el("td", text(near)), el("td", text(far)),
+      ...numbers.map((v) => el("td", null, datum(v)))));
+    const head = el("tr", null, ...names.map((name, k) => el("th", { scope: "col", text: name, class: k < 3 ? "text" : null })));
+    put(host, found ? el("thead", null, head) : null, el("tbody", null, ...lines));
   }
 
   // The pair that is shown before any is clicked: the least alike by the first metric.
@@ -478,6 +514,7 @@
     drawMatrix();
     if (state.picked) drawPair();
     drawModelMap();
+    drawTests();
     drawGroups();
     drawGallery();
   }
@@ -496,7 +533,6 @@
   });
 
   $("pair").hidden = !page.pairs.length;
-  if (metricData(0).tree) state.order = "cluster";
   state.picked = farthest();
   syncControls();
   drawAgreement();

@@ -7,6 +7,7 @@ import xarray as xr
 
 import salzarr
 from salzarr.report import Contents, render
+from salzarr.statistics.inference import closer
 from salzarr.statistics.structure import cluster, distances
 from salzarr.statistics.summary import read_csv, summarize
 
@@ -18,7 +19,8 @@ def cell(page, row, column):
 
 
 def shown_order(page):
-    return page.locator("#matrix tbody th").all_text_contents()
+    """Names of the rows, in full: what is shown of a long one is short."""
+    return [th.get_attribute("title") for th in page.locator("#matrix tbody th").all()]
 
 
 def pick_metric(page, slug):
@@ -97,8 +99,9 @@ def test_clicking_a_cell_opens_the_pair(page, frame):
     strip = lists.nth(0).locator("li").first.locator("img")
     assert strip.count() == 3  # the photograph and two maps
     assert strip.first.evaluate("i => i.decode().then(() => i.naturalWidth > 0)")
-    captions = lists.nth(0).locator("li").first.locator("figcaption").all_text_contents()
-    assert captions == ["photograph", a, b]
+    captions = lists.nth(0).locator("li").first.locator("figcaption").all()
+    assert [caption.get_attribute("title") for caption in captions] == ["photograph", a, b]
+    assert all(len(caption.text_content()) <= 24 for caption in captions)
 
 
 def test_the_images_of_a_pair_are_its_extremes(page, made):
@@ -116,10 +119,102 @@ def test_the_images_of_a_pair_are_its_extremes(page, made):
     assert lists.nth(1).locator(".name").all_text_contents()[0] == order[-1]
 
 
+def test_cells_over_fewer_images_say_their_n(page, frame):
+    pick_metric(page, "pearson")
+    names = shown_order(page)
+    for i, a in enumerate(names):
+        for j, b in enumerate(names):
+            expected = None if a == b else value(frame, "pearson", a, b, "n")
+            shown = cell(page, i, j).get_attribute("data-n")
+            assert (shown and float(shown)) == (expected if expected and expected < 24 else None)
+    assert (
+        "22–24 images (n is written where it is less than 24)" in page.locator("#matrix-note").text_content()
+    )
+
+
+def test_maps_without_values_say_what_they_are(page):
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert set(page.locator(".flaw").all_text_contents()) <= {"missing", "constant 0.5"}
+    data = page.evaluate("JSON.parse(document.getElementById('page').textContent)")
+    flaws = {flaw for picture in data["pictures"] for flaw in picture["flaws"]}
+    assert flaws == {"", "missing", "constant 0.5"}
+
+
+@pytest.mark.parametrize(("width", "models"), [(1280, 6), (1280, 7), (1600, 9), (800, 7), (1280, 30)])
+def test_no_picture_of_a_strip_stands_alone_in_a_row(width, models, tmp_path, open_page):
+    rng = np.random.default_rng(0)
+    values = {f"architecture-{k}-pretrained-on-imagenet": rng.random((4, 8, 8)) for k in range(models)}
+    scores = salzarr.compare(values, "mse").compute()
+    coords = {"model": list(values), "image": scores.image.values}
+    maps = xr.DataArray(np.stack(list(values.values())), coords, ("model", "image", "y", "x"))
+    path = tmp_path / "report.html"
+    path.write_text(render(Contents(summarize(scores), scores, maps=maps)), "utf-8")
+    page = open_page(path)
+    page.set_viewport_size({"width": width, "height": 1000})
+    strip = page.locator("#gallery .strip").first
+    tops = [round(figure.bounding_box()["y"]) for figure in strip.locator("figure").all()]
+    rows = [tops.count(top) for top in sorted(set(tops))]
+    assert sum(rows) == models
+    assert min(rows) > 1
+    assert len(rows) == -(-models // 14)
+    assert strip.locator("img").first.bounding_box()["width"] > 45
+    captions = "[...document.querySelectorAll('#gallery figcaption')]"
+    assert page.evaluate(f"{captions}.filter((f) => f.scrollHeight > f.clientHeight + 1).length") == 0
+    boxes = [page.locator(name).bounding_box() for name in ("#matrix-section", "#overview", "#pair")]
+    if width > 1080:  # the overview fills the column under the matrix
+        assert boxes[0]["x"] == boxes[1]["x"] < boxes[2]["x"]
+        assert boxes[1]["y"] - boxes[0]["y"] - boxes[0]["height"] < 60
+
+
+def test_small_values_are_not_shown_as_zero(tmp_path, open_page):
+    rng = np.random.default_rng(0)
+    scores = salzarr.compare({name: rng.random((4, 8, 8)) for name in "abc"}, "pearson").compute()
+    summary = summarize(scores)
+    summary.pearson.loc[{"statistic": "mean"}] = [-0.003, 0.8, 0.00002]
+    path = tmp_path / "report.html"
+    path.write_text(render(Contents(summary)), "utf-8")
+    page = open_page(path)
+    assert cell(page, 0, 1).text_content() == "-0.003"
+    assert cell(page, 1, 2).text_content() == "2e-05"
+    assert page.locator("#matrix td").all_text_contents() == [
+        text for row in salzarr_texts(summary) for text in row
+    ]
+
+
+def salzarr_texts(summary):
+    """What the picture of the matrix says."""
+    ax = salzarr.plot.similarity_matrix(summary, "pearson")
+    found = np.full((3, 3), "", object)
+    for text in ax.texts:
+        found[round(text.get_position()[1]), round(text.get_position()[0])] = text.get_text()
+    return found
+
+
+def test_tests_are_listed_by_metric(made, tmp_path, open_page):
+    scores = salzarr.open_scores(made.results)
+    table = closer(scores, repeats=99)
+    path = tmp_path / "report.html"
+    path.write_text(render(Contents(summarize(scores), scores, tests=table)), "utf-8")
+    page = open_page(path)
+    for slug in ("pearson", "mse"):
+        pick_metric(page, slug)
+        rows = table[table.metric == slug]
+        found = rows[rows.q_permutation < 0.05]
+        assert f"{len(found)} of {len(rows)} comparisons" in page.locator("#tests-note").text_content()
+        lines = page.locator("#tests tbody tr")
+        assert lines.count() == min(8, len(found)) > 0
+        model, near, far = lines.first.locator("th, td.text").all_text_contents()
+        (one,) = found[(found.model == model) & (found.closer == near)
+                       & ((found.other_1 == far) | (found.other_2 == far))].itertuples()  # fmt: skip
+        found_numbers = [float(d.get_attribute("value")) for d in lines.first.locator("data").all()]
+        expected = [abs(one.difference), one.n, found.q_permutation.min()]
+        assert found_numbers == pytest.approx(expected, rel=1e-5)
+
+
 def test_order_can_be_switched(page, made):
     scores = salzarr.open_scores(made.results)
     names = scores.attrs["models"]
-    page.select_option("#order", "given")
+    assert page.locator("#order").input_value() == "given"  # as in the pictures
     assert shown_order(page) == names
     page.select_option("#order", "name")
     assert shown_order(page) == sorted(names, key=str.casefold)

@@ -173,11 +173,13 @@ def test_maps_that_are_asked_for_must_be_there(made, tmp_path):
         write_report(made.results, tmp_path / "x.html", maps=tmp_path / "nowhere.zarr")
 
 
-def test_a_table_becomes_the_same_summary_again(made):
+def test_a_table_becomes_the_same_summary_again(made, read_page):
     scores = salzarr.open_scores(made.results)
     frame = read_csv(made.results / "summary.csv")
-    again = to_frame(restored(frame, scores))
+    summary = restored(frame, scores)
+    again = to_frame(summary)
     assert again[frame.columns].equals(frame)
+    assert read_page(render(Contents(summary)))[0]["confidence"] == "95 %"
     with pytest.raises(InputError, match=r"summary.csv is not that of these scores"):
         restored(frame.iloc[::-1], scores)
 
