@@ -12,12 +12,12 @@ import _thread
 import json
 import logging
 import os
-import socket
 import threading
 import time
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from salzarr import objects
@@ -41,14 +41,7 @@ class UnconditionalError(Exception):
 
 @contextmanager
 def lease(url: str, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lease of a store on an object store.
-
-    Parameters
-    ----------
-    url : str
-        Of the store.
-    wait : float, default 0
-        Seconds to wait for another run to end.
+    """Hold the lease of a store on an object store; wait so many seconds for another run to end.
 
     Raises
     ------
@@ -65,13 +58,15 @@ def lease(url: str, *, wait: float = 0.0) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if held.lost:
-            raise held.taken_over() from None
-        raise
+        if not held.lost:
+            raise
     finally:
         held.release()
     if held.lost:
-        raise held.taken_over()
+        raise LockedError(
+            f"{url} was taken over by another run, since nothing was heard of this one for {EXPIRY:.0f} s; "
+            "when that has ended, give the same command again"
+        )
 
 
 class Lease:
@@ -81,16 +76,11 @@ class Lease:
         folder, name = objects.parent(url)
         self.url, self.key, self.client = url, f"{name}.lock", objects.client(folder)
         self.lost = False
-        self._me = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "since": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-            "run": uuid.uuid4().hex,
-        }
-        self._beats = 0
+        since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        self._me = {"host": gethostname(), "pid": os.getpid(), "since": since, "run": uuid.uuid4().hex}
         self._version: Any = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name=f"lease of {url}", daemon=True)
+        self._thread = threading.Thread(target=self._renew, daemon=True)
         self._in_main = threading.current_thread() is threading.main_thread()
 
     def acquire(self, wait: float) -> None:
@@ -100,6 +90,7 @@ class Lease:
             version, holder = self._look()
             if version is None:
                 if self._put("create"):
+                    self._check_conditions()
                     break
                 continue
             now = time.monotonic()
@@ -113,8 +104,6 @@ class Lease:
                 log.warning("%s is taken over from %s, which is gone", self.url, _who(holder))
                 break
             time.sleep(HEARTBEAT / 10)
-        if self._beats == 1:
-            self._check_conditions()
         self._thread.start()
 
     def release(self) -> None:
@@ -127,13 +116,6 @@ class Lease:
                 self.client.delete(self.key)
         except Exception as error:
             log.warning("the lease of %s could not be given back, and expires: %s", self.url, error)
-
-    def taken_over(self) -> LockedError:
-        """Say who has it now."""
-        return LockedError(
-            f"{self.url} was taken over by another run, since nothing was heard of this one for "
-            f"{EXPIRY:.0f} s; when that has ended, give the same command again"
-        )
 
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT):
@@ -150,8 +132,7 @@ class Lease:
         """Write the lease under a condition; say whether it is ours now."""
         from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 
-        self._beats += 1
-        content = json.dumps(self._me | {"beat": self._beats}).encode()  # another each time, for its ETag
+        content = json.dumps(self._me | {"beat": time.monotonic_ns()}).encode()  # another ETag each time
         try:
             self._version = _version(self.client.put(self.key, content, mode=mode))
         except (AlreadyExistsError, PreconditionError):

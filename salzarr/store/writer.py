@@ -335,8 +335,10 @@ class Writer:
 
     def _finish(self, store: MapsStore) -> None:
         """Complete the store if this was the last of its writers."""
+        # A lease is not shared: whoever has it may have looked before this process was done, so that we wait.
+        wait = 0.0 if local_path(self._url) else JOIN_SECONDS
         try:
-            with lock(self._url):
+            with lock(self._url, wait=wait):
                 facts, closed = store.read_facts(), store.journal.closed()
                 lacking = np.any(facts["map_status"] & Status.MISSING, axis=1).tolist()
                 todo = [name for name, at in self._models.items() if lacking[at] and at not in closed]

@@ -1,12 +1,14 @@
 """A server that speaks S3, on loopback, and one that fails."""
 
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -60,9 +62,9 @@ def make_bucket(endpoint, name):
 
 
 @contextmanager
-def answering(status, behind=None, after=0):
-    """Start a server that answers so many requests as the one behind it, and then all by a status."""
-    left = [after]
+def answering(status, behind=None, after=0, every=0):
+    """Start a server that answers so many requests as the one behind it, then all, or some, by a status."""
+    asked = itertools.count(1)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -70,8 +72,8 @@ def answering(status, behind=None, after=0):
         def answer(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             code, headers, content = status, {}, b""
-            if left[0] > 0:
-                left[0] -= 1
+            number = next(asked)
+            if number <= after or (every and number % every):
                 code, headers, content = self.forward(body)
             self.send_response(code)
             for name, value in headers.items():
@@ -90,14 +92,10 @@ def answering(status, behind=None, after=0):
                 self.wfile.write(content)
 
         def forward(self, body):
-            request = urllib.request.Request(
-                behind + self.path, data=body or None, method=self.command, headers=dict(self.headers)
-            )
-            try:
-                with urllib.request.urlopen(request) as answer:
-                    return answer.status, dict(answer.headers), answer.read()
-            except urllib.error.HTTPError as error:
-                return error.code, dict(error.headers), error.read()
+            with closing(HTTPConnection(behind.removeprefix("http://"))) as connection:
+                connection.request(self.command, self.path, body, dict(self.headers))
+                answer = connection.getresponse()
+                return answer.status, dict(answer.headers), answer.read()
 
         do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer
 
