@@ -80,7 +80,7 @@ def main(demo, target):
     demo, target = Path(demo), Path(target)
     target.mkdir(parents=True, exist_ok=True)
     assert {"matrix", "gallery"} <= set(KINDS)
-    draw(demo / "results", "matrix", metric="emd", output=target / "matrix_emd.png", order="cluster")
+    draw(demo / "results", "matrix", metric="emd", output=target / "matrix_emd.png")
     draw(demo / "results", "gallery", metric="emd", output=target / "gallery.png", photos=demo / "photos")
     earth_movers(demo, target)
     report(demo, target)

@@ -246,11 +246,11 @@ def _consensus(contents: Contents) -> list[dict[str, Any]]:
     means = [consensus[slug].sel({STATISTIC: "mean"}) for slug in metric_names(contents.summary)]
     models = [str(name) for name in consensus[MODEL_A].values]
     columns = [np.asarray(mean.values).reshape(-1, len(models))[0] for mean in means]
-    least, most = (consensus[f"others_{end}"].values for end in ("min", "max"))
+    ends = [consensus[end].values for end in ("others_min", "others_max") if end in consensus.coords]
     return [
         {
             "model": plain(m),
-            "others": f"{most[k]}" if least[k] == most[k] else f"{least[k]}–{most[k]}",
+            "others": "–".join(dict.fromkeys(f"{end[k]}" for end in ends)),
             "values": [numbers([c[k]])[0] for c in columns],
         }
         for k, m in enumerate(models)
@@ -277,7 +277,7 @@ def _degenerate(contents: Contents) -> dict[str, Any] | None:
         return None
     facts = facts.sel({MODEL: [model for model in models if model in facts[MODEL].values]})
     if contents.scores is not None:
-        facts = facts.isel({IMAGE: np.isin(facts[IMAGE].values, contents.scores[IMAGE].values)})
+        facts = facts.isel({IMAGE: facts.get_index(IMAGE).isin(contents.scores.get_index(IMAGE))})
     low, high, status = (facts[variable.name].values for variable in (MAP_MIN, MAP_MAX, MAP_STATUS))
     there = (status & Status.MISSING) == 0
     kinds = {
