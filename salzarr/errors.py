@@ -25,12 +25,13 @@ Each message is one sentence or a few: what is wrong, with which file, model or 
 
 from __future__ import annotations
 
+import difflib
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class SalzarrError(Exception):
@@ -109,6 +110,17 @@ class UnreachableError(StoreError, ConnectionError):
 
 class RunError(SalzarrError, RuntimeError):
     """A run ended, and parts of it failed."""
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Ask whether a name that is not known was meant to be one that is, for a message to go on with.
+
+    >>> near("perason", ["mse", "pearson"]), near("vgg16", ["VGG16"]), near("frobnicate", ["mse", "pearson"])
+    ("did you mean 'pearson'? ", "did you mean 'VGG16'? ", '')
+    """
+    folded = {one.casefold(): one for one in list(known)[:10_000]}
+    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    return f"did you mean {folded[found[0]]!r}? " if found else ""
 
 
 @contextmanager

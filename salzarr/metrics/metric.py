@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from salzarr.errors import MetricError
+from salzarr.errors import MetricError, near
 from salzarr.metrics import normalize as chains
 from salzarr.schema import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from salzarr.metrics.block import Block
 
 Scores = NDArray[np.float64]
@@ -234,6 +236,7 @@ def register(factory: Callable[..., Metric]) -> Callable[..., Metric]:
 
     @functools.wraps(factory)
     def make(*args: Value, normalize: str | None = None, **kwargs: Value) -> Metric:
+        check_keywords(name, kwargs, [*defaults, "normalize"])
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -255,6 +258,21 @@ def register(factory: Callable[..., Metric]) -> Callable[..., Metric]:
 
     METRICS[name] = make()
     return make
+
+
+def check_keywords(name: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse parameters that a metric does not have.
+
+    Raises
+    ------
+    MetricError
+        Naming the first, what may have been meant, and all there are.
+    """
+    for key in given:
+        if key not in known:
+            raise MetricError(
+                f"{name} has no parameter {key!r}; {near(key, known)}its parameters are {', '.join(known)}"
+            )
 
 
 def check_parameter(name: str, value: object, holds: bool, needed: str) -> None:

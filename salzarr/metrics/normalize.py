@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from salzarr.errors import MetricError
+from salzarr.errors import MetricError, near
 from salzarr.schema import Reason
 
 if TYPE_CHECKING:
@@ -144,8 +144,8 @@ def steps(chain: str | None) -> tuple[str, ...]:
     for name in names:
         if name not in STEPS:
             raise MetricError(
-                f"there is no normalisation {name!r} (in {chain!r}); "
-                f"use {NONE}, {', '.join(STEPS)} or a chain such as abs+sum"
+                f"there is no normalisation {name!r}{f' (in {chain!r})' if name != chain else ''}; "
+                f"{near(name, STEPS)}use {NONE}, {', '.join(STEPS)} or a chain such as abs+sum"
             )
     return names
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import importlib
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from salzarr import schema
-from salzarr.errors import MetricError
+from salzarr.errors import MetricError, near
 from salzarr.metrics import normalize as chains
-from salzarr.metrics.metric import METRICS, Metric, Pairs, Scores, Value, check_parameter
+from salzarr.metrics.metric import METRICS, Metric, Pairs, Scores, Value, check_keywords, check_parameter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,7 +114,8 @@ def _metric(wanted: object) -> Metric:
 
 def _parse(token: str) -> Metric:
     name, *rest = (part.strip() for part in token.split(":"))
-    own = bool(rest) and "=" not in rest[0]
+    known = METRICS.get(name)
+    own = bool(rest) and "=" not in rest[0] and not (known and rest[0] in (*dict(known.params), "normalize"))
     given: dict[str, Any] = {}
     for part in rest[own:]:
         key, equals, text = part.partition("=")
@@ -126,13 +126,10 @@ def _parse(token: str) -> Metric:
         given[key] = text if key == "normalize" else _value(text)
     if own:
         return _load(name, rest[0], given)
-    if name not in METRICS:
-        near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise MetricError(f"there is no metric {name!r}; {hint}'salzarr metrics' lists them")
-    factory = METRICS[name].factory
-    assert factory is not None
-    return factory(**given)
+    if known is None:
+        raise MetricError(f"there is no metric {name!r}; {near(name, METRICS)}'salzarr metrics' lists them")
+    assert known.factory is not None
+    return known.factory(**given)
 
 
 def _value(text: str) -> Value:
@@ -158,11 +155,8 @@ def _load(module: str, name: str, given: dict[str, Any]) -> Metric:
     if isinstance(given.get("prepare"), str):
         home, _, function = given["prepare"].rpartition(".")
         given["prepare"] = _look_up(home or module, function)
-    try:
-        metric = custom(found, **{"name": f"{module}:{name}", **given})
-    except TypeError as error:
-        raise MetricError(f"{module}:{name}: {error}") from None
-    return replace(metric, given=spelt)
+    check_keywords(f"{module}:{name}", given, list(inspect.signature(custom).parameters)[1:])
+    return replace(custom(found, **{"name": f"{module}:{name}", **given}), given=spelt)
 
 
 def _look_up(module: str, name: str) -> Any:

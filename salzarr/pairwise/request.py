@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import warnings
@@ -15,7 +14,7 @@ import numpy as np
 
 from salzarr import metrics as measures
 from salzarr import plan, store
-from salzarr.errors import MetricError, ShapeError, UsageError
+from salzarr.errors import MetricError, ShapeError, UsageError, near
 from salzarr.locks import local_path
 from salzarr.metrics import Metric, normalize
 from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, Reason, Status, X, Y
@@ -242,9 +241,9 @@ def label(maps: Any, names: Sequence[str] | None = None, *, allow_incomplete: bo
 
 def _label_store(url: str, allow_incomplete: bool) -> Labelled:
     path = local_path(url)
+    dataset = store.open_dataset(url, allow_incomplete=allow_incomplete)
     if path is not None:  # workers may have another working directory
         url = os.path.abspath(path)
-    dataset = store.open_dataset(url, allow_incomplete=allow_incomplete)
     maps = dataset.maps
     models, images = (tuple(map(str, maps[dim].values)) for dim in (MODEL, IMAGE))
     stored = StoredMaps(
@@ -295,9 +294,8 @@ def _distinct(what: str, names: Iterable[object]) -> tuple[str, ...]:
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, list(known)[:10_000], n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(list(known)[:10])}"
-    return f"there is no {what} {name!r}; {hint}{' …' if len(known) > 10 and not close else ''}"
+    more = " …" if len(known) > 10 else ""
+    return f"there is no {what} {name!r}; {near(name, known)}there are {', '.join(list(known)[:10])}{more}"
 
 
 def _positions_of_models(known: Sequence[str], wanted: Iterable[str] | None) -> Sequence[int]:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from salzarr.errors import InputError, InputNotFoundError, UsageError
+from salzarr.errors import InputError, InputNotFoundError, UsageError, near
 from salzarr.sources.names import names_beside, read_names
 from salzarr.sources.npy import NPY, NpyStack
 from salzarr.sources.source import Files
@@ -262,8 +262,9 @@ def select_models(entries: list[Entry], wanted: Sequence[str]) -> list[Entry]:
             if name == pattern or fnmatch.fnmatchcase(name, pattern)
         ]
         if not found:
+            names = [entry.model for entry in entries]
             raise UsageError(
-                f"there is no model {pattern!r}; there are {', '.join(e.model for e in entries)}"
+                f"there is no model {pattern!r}; {near(pattern, names)}there are {', '.join(names)}"
             )
         chosen += [entry for entry in found if entry not in chosen]
     return chosen

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from salzarr import schema
-from salzarr.errors import ChangedError, StoreExistsError, UsageError, storage_errors
+from salzarr.errors import ChangedError, StoreExistsError, UsageError, near, storage_errors
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp, pick
@@ -119,7 +119,8 @@ def _positions(dataset: xr.Dataset, axis: str, wanted: Sequence[str] | None) -> 
     at = {str(name): position for position, name in enumerate(dataset[axis].values)}
     unknown = [name for name in wanted or () if name not in at]
     if unknown:
-        raise UsageError(f"there is no {axis} {unknown[0]!r} in {dataset.encoding['source']}")
+        hint = near(unknown[0], at) or f"there are {', '.join(list(at)[:10])}{' …' if len(at) > 10 else ''}"
+        raise UsageError(f"there is no {axis} {unknown[0]!r} in {dataset.encoding['source']}; {hint.strip()}")
     return list(at.values()) if wanted is None else [at[name] for name in wanted]
 
 

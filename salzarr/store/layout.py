@@ -96,9 +96,11 @@ def open_group(url: str, mode: Any = "r") -> zarr.Group:
         try:
             group = zarr.open_group(zarr_store(url), mode=mode, use_consolidated=False)
         except (FileNotFoundError, KeyError):
-            what = "is there, and is not a Zarr store" if exists(url) else "does not exist"
             raise StoreNotFoundError(
-                f"{url} {what}; give a store that 'salzarr convert' wrote, or a new place for one to be"
+                f"{url} is there, and is not a Zarr store; give a store that 'salzarr convert' wrote, or a "
+                "new place for one to be"
+                if exists(url)
+                else f"{url} does not exist; make it with 'salzarr convert', or give the store that it wrote"
             ) from None
         except (ValueError, TypeError) as error:  # a zarr.json that is no JSON, or not that of a group
             raise StoreError(f"{url} has a damaged zarr.json: {error}; convert the maps again") from None
