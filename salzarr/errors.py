@@ -131,24 +131,31 @@ def storage_errors(url: str) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
-        if said := endpoint_said(error):
-            raise UnreachableError(
-                f"{url} cannot be reached: {said}; check the address and the credentials, then give the same "
-                "command again: nothing that was finished is lost"
-            ) from error
+        if found := unreachable(error, url):
+            raise found from error
         if not isinstance(error, OSError):
             raise
         why = error.strerror or str(error) or type(error).__name__
         raise StoreError(f"{url} cannot be used: {why}; nothing that was finished is lost") from error
 
 
-def endpoint_said(error: Exception) -> str | None:
-    """Put what obstore tells on twenty lines into a few words; None for an error of anything else.
+def unreachable(error: Exception, url: str = "an object store") -> UnreachableError | None:
+    """Put what obstore tells on twenty lines into one sentence; None for an error of anything else.
 
-    >>> endpoint_said(OSError("disk full"))
-    >>> endpoint_said(FileNotFoundError("... <Error><Code>NoSuchBucket</Code> ..."))
-    'there is no such bucket'
+    >>> unreachable(OSError("disk full"))
+    >>> str(unreachable(FileNotFoundError("... <Code>NoSuchBucket</Code> ..."), "s3://wrong/maps.zarr"))[:60]
+    's3://wrong/maps.zarr cannot be reached: there is no such buc'
     """
+    said = _endpoint_said(error)
+    if said is None:
+        return None
+    return UnreachableError(
+        f"{url} cannot be reached: {said}; check the address and the credentials, then give the same command "
+        "again: nothing that was finished is lost"
+    )
+
+
+def _endpoint_said(error: Exception) -> str | None:
     text = str(error)
     if "<Code>NoSuchBucket</Code>" in text:  # an object's absence is no fault, so that it is no obstore error
         return "there is no such bucket"

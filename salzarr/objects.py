@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 SCHEMES = frozenset({"s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss"})
 
 RETRIES: RetryConfig = {
-    "max_retries": 5,
-    "retry_timeout": timedelta(seconds=15),
+    "max_retries": 7,
+    "retry_timeout": timedelta(seconds=10),
     "backoff": {
         "init_backoff": timedelta(milliseconds=100),
         "max_backoff": timedelta(seconds=5),
         "base": 2,
     },
 }
-"""Some 3 s of trying again ride out a server that is busy; obstore's own 3 minutes look like a hang."""
+"""Some 5 s of trying again ride out a server that is busy; obstore's own 3 minutes look like a hang."""
 
 CLIENT: ClientConfig = {
     "connect_timeout": timedelta(seconds=3),

@@ -15,7 +15,7 @@ import click
 from salzarr._version import __version__
 from salzarr.cli import maps, results
 from salzarr.cli.terminal import configure_logging, notice
-from salzarr.errors import SalzarrError, UsageError
+from salzarr.errors import SalzarrError, UsageError, unreachable
 
 INTERRUPTED = 130
 
@@ -47,6 +47,12 @@ def run(arguments: list[str]) -> int:
         where = f" {error.filename}" if error.filename else ""
         notice(f"Error:{where}: {error.strerror or error}; mend that and give the same command again")
         return 1
+    except Exception as error:
+        found = unreachable(error)  # scores are read where they are asked for, and there an endpoint may fail
+        if found is None:
+            raise
+        notice(f"Error: {found}")
+        return found.exit_code
     return 0
 
 

@@ -78,9 +78,10 @@ def test_maps_that_vanish_in_the_middle_are_no_failed_images(bucket, endpoint, t
         refused("503", "compare", maps, tmp_path / "r", "--metrics", "mse", **environment(failing))
 
 
-def test_scores_that_cannot_be_read_when_they_are_reported(bucket, endpoint, local, tmp_path):
+@pytest.mark.parametrize("after", [12, 22], ids=["opened", "computed"])
+def test_scores_that_cannot_be_read_when_they_are_reported(after, bucket, endpoint, local, tmp_path):
     compare(local, "mse", out=tmp_path / "r", scores=bucket.url + "/s.zarr")
-    with answering(503, behind=endpoint, after=12) as failing:
+    with answering(503, behind=endpoint, after=after) as failing:
         refused("503", "report", tmp_path / "r", **environment(failing))
 
 
