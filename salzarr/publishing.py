@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+BASE_BYTES = 480 * 2**20
+"""A process that has scored, and has imported and compiled what reduces scores and draws pictures."""
+
+LEAST_BYTES = 64 * 2**20
+
+
 @dataclass(frozen=True)
 class Published:
     """What :func:`publish` wrote.
@@ -74,7 +80,8 @@ def publish(
         Write the pictures and the report, too.
     memory : str or int, optional
         What this process may take, such as ``"1GiB"``: scores that do not fit are reduced a range of pairs at
-        a time. By default 1 GiB beside the process itself.
+        a time. The process itself, with all that draws and compiles, is 480 MiB of it, and whatever is given,
+        64 MiB are used beside it; 1 GiB by default.
     progress : callable, optional
         Called with (done, total) tasks of each further reading of the maps.
 
@@ -96,6 +103,7 @@ def publish(
     if summary is not None:
         if groups is not None or baseline:
             raise UsageError("groups and the baseline need the scores; keep them, or leave these out")
+        folder.mkdir(parents=True, exist_ok=True)
         files = [folder / "summary.csv"]
         write_csv(summary, files[0])
     else:
@@ -122,7 +130,7 @@ def publish(
 def _beside_the_process(memory: str | int | None) -> int:
     """Say what the statistics may take of what the process may."""
     allowed = plan.parse_size(memory)
-    return MEMORY if allowed is None else max(1, allowed - plan.BASE_BYTES)
+    return MEMORY if allowed is None else max(LEAST_BYTES, allowed - BASE_BYTES)
 
 
 def _check_photos(photos: str | PathLike[str] | None) -> None:

@@ -34,6 +34,8 @@ from salzarr.schema import (
     REASON,
     STATISTIC,
     Status,
+    X,
+    Y,
     reason_name,
 )
 from salzarr.statistics.groups import GROUP
@@ -171,6 +173,7 @@ def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "groups": [] if groups is None else [str(label) for label in groups[GROUP].values],
         "agreement": agreement(summary, palettes) if len(slugs) > 1 else None,
         "pictures": pictures,
+        "aspect": 1.0 if contents.maps is None else contents.maps.sizes[X] / contents.maps.sizes[Y],
         "images": [] if scores is None else [str(scores[IMAGE].values[k]) for k in images],
         "image_count": 0 if scores is None else scores.sizes[IMAGE],
         "colours": list(palettes),

@@ -106,7 +106,8 @@
     rows = page.reference === null ? order : order.filter((k) => k !== page.reference);
     columns = page.reference === null ? order : [page.reference];
     const dense = n > 15;
-    const cell = dense ? Math.max(9, Math.min(26, Math.floor(760 / n))) : n > 8 ? 50 : n > 4 ? 64 : 84;
+    const room = Math.min(760, Math.max(560, innerWidth - 660)) - (treeShown() ? treeWidth : 0);
+    const cell = dense ? Math.max(9, Math.min(26, Math.floor(room / n))) : n > 8 ? 50 : n > 4 ? 64 : 84;
     matrix.className = dense ? "dense" : "";
     matrix.style.setProperty("--cell", `${cell}px`);
     $("matrix-title").textContent = m.spec;
@@ -158,12 +159,13 @@
   const label = (statistic) => page.labels[statistic]
     || statistic.replace(/_low$/, ", lower end of its interval").replace(/_high$/, ", upper end of its interval");
 
+  const treeWidth = Math.max(60, Math.min(130, n * 4));
+  const treeShown = () => state.order === "cluster" && metricData(state.metric).tree !== null;
   function drawTree(cell) {
-    const tree = metricData(state.metric).tree, node = $("tree");
-    const shown = state.order === "cluster" && tree;
-    node.style.display = shown ? "" : "none";
-    if (!shown) return;
-    const width = Math.max(60, Math.min(130, n * 4)), most = Math.max(...tree.heights.map((h) => Math.max(...h))) || 1;
+    const { tree } = metricData(state.metric), node = $("tree"), width = treeWidth;
+    node.style.display = treeShown() ? "" : "none";
+    if (!treeShown()) return;
+    const most = Math.max(...tree.heights.map((h) => Math.max(...h))) || 1;
     node.setAttribute("width", width + 2);
     node.setAttribute("height", n * cell);
     put(node, ...tree.heights.map((heights, k) => {
@@ -329,6 +331,7 @@
       photo ? picture(photo, "photograph", "photograph") : null,
       ...models.map((k) => picture(maps[k], page.models[k], page.short[k], flaws[k])));
     strip.style.setProperty("--across", across);
+    strip.style.setProperty("--aspect", page.aspect);
     return strip;
   }
   function imageLine(image, score, models) {

@@ -234,3 +234,11 @@ def test_a_users_own_metric_has_a_page(read_page):
     assert page["metrics"][0]["self"] is None
     assert metrics["brightest"]["looks"]["mean"]["own"] is None
     assert metrics["brightest"]["tree"] is not None
+
+
+def test_a_summary_without_scores_is_published_into_a_new_folder(tmp_path):
+    maps = {name: np.random.default_rng(k).random((4, 8, 8)) for k, name in enumerate("abc")}
+    published = salzarr.publish(tmp_path / "new", summary=summarize(salzarr.compare(maps, "mse")))
+    assert {file.name for file in published.files} == {
+        "summary.csv", "matrix_mse.png", "matrix_mse.svg", "report.html",
+    }  # fmt: skip
