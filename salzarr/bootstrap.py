@@ -32,7 +32,7 @@ INTERVALS = ("mean_low", "mean_high", "median_se", "median_low", "median_high")
 SMALL_SAMPLE = 20
 """Below so many images a bootstrap interval is too narrow to be believed."""
 
-_BATCH_BYTES = 2**25
+_BATCH_BYTES = 2**23
 
 
 class SmallSampleWarning(UserWarning):

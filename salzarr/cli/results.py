@@ -114,6 +114,7 @@ def compare(
                 groups=groups,
                 baseline=baseline,
                 photos=photos,
+                memory=given["memory"],
                 pictures=not no_report,
                 progress=bar,
             )

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
+from salzarr.bootstrap import resampled_means
 from salzarr.compiled import jit
 from salzarr.descriptive import mean
 from salzarr.errors import UsageError
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from salzarr.descriptive import Floats
     from salzarr.metrics.metric import Metric
 
-_BATCH_BYTES = 2**26
+_BATCH_BYTES = 2**24
 
 
 def sign_flip_test(
@@ -98,10 +99,13 @@ def _flip(
     rows: Floats, contrasts: NDArray[np.intp], repeats: int, seed: int, order: NDArray[np.intp]
 ) -> Floats:
     """Two-sided p of each contrast between rows without gaps."""
+    if not len(contrasts):
+        return np.empty(0)
     images = rows.shape[1]
+    rows = rows[:, order]
     first, second = contrasts.T
-    size = np.abs(rows).sum(axis=1)
-    observed = np.abs(rows.sum(axis=1)[first] - rows.sum(axis=1)[second])
+    size, whole = np.abs(rows).sum(axis=1), rows.sum(axis=1)
+    observed = np.abs(whole[first] - whole[second])
     tie = observed - 1e-12 * (size[first] + size[second])  # sums that are equal but for rounding
     exact = images < 40 and 2**images <= repeats
     total = 2**images if exact else repeats
@@ -109,13 +113,13 @@ def _flip(
     extreme = np.zeros(len(contrasts))
     batch = max(1, _BATCH_BYTES // (8 * max(images, len(contrasts), 1)))
     for start in range(0, total, batch):
-        flip = np.arange(start, min(start + batch, total))
+        flips = min(batch, total - start)
         if exact:
-            heads = (flip[:, None] >> np.arange(images) & 1) > 0
-        else:
-            heads = np.empty((len(flip), images), bool)
-            heads[:, order] = rng.random(heads.shape) < 0.5
-        sums = np.where(heads, -1.0, 1.0) @ rows.T
+            heads = (np.arange(start, start + flips)[:, None] >> np.arange(images) & 1).astype(np.uint8)
+        else:  # 64 coins of each number: whole numbers for a flip, so that batches do not matter
+            coins = rng.integers(0, 2**64, (flips, -(-images // 64)), np.uint64)
+            heads = np.unpackbits(coins.view(np.uint8), axis=1, count=images)
+        sums = whole - 2 * (heads.astype(np.float64) @ rows.T)
         extreme += np.count_nonzero(np.abs(sums[:, first] - sums[:, second]) >= tie, axis=0)
     return extreme / total if exact else (extreme + 1) / (total + 1)
 
@@ -321,23 +325,23 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
     images = scores.sizes[IMAGE]
     order = name_order(scores)
     rng = np.random.default_rng(seed)
-    half = np.zeros((repeats, images), bool)
-    for split in half:
-        split[order[rng.permutation(images)[: images // 2]]] = True
+    halves = np.zeros((repeats, -(-images // 8)), np.uint8)  # a bit for each image
+    for split in halves:
+        chosen = np.zeros(images, bool)
+        chosen[order[rng.permutation(images)[: images // 2]]] = True
+        split[:] = np.packbits(chosen)
     step = max(1, memory // (64 * max(1, images)))  # splits that are numbers at a time
     found = []
     for slug in metric_names(scores):
-        first: list[Floats] = []
-        second: list[Floats] = []
-        for _, values in rows_of(scores, slug, memory, row_bytes=32.0 * repeats):
-            known = (~np.isnan(values)).astype(np.float64)
-            filled = np.where(known > 0, values, 0.0)
-            first.append(_means_of(half, filled, known, step))
-            second.append(_means_of(~half, filled, known, step))
-        r = _correlations(np.concatenate(first, axis=1), np.concatenate(second, axis=1))
+        rows = [
+            (_means_of(halves, values, step), _means_of(~halves, values, step))
+            for _, values in rows_of(scores, slug, memory, row_bytes=32.0 * repeats)
+        ]
+        first, second = (np.concatenate(half, axis=1) for half in zip(*rows, strict=True))
+        r = _correlations(first, second)
         r = r[np.isfinite(r)]
-        halves = np.array([r.mean(), *np.quantile(r, [0.025, 0.975])] if len(r) else [np.nan] * 3)
-        found.append(np.where(halves > 0, 2 * halves / (1 + np.abs(halves)), halves))
+        spread = np.array([r.mean(), *np.quantile(r, [0.025, 0.975])] if len(r) else [np.nan] * 3)
+        found.append(np.where(spread > 0, 2 * spread / (1 + np.abs(spread)), spread))
     names = ("reliability", "low", "high")
     return xr.Dataset(
         {name: ("metric", column) for name, column in zip(names, np.array(found).T, strict=True)},
@@ -346,14 +350,13 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
     )
 
 
-def _means_of(half: NDArray[np.bool_], filled: Floats, known: Floats, step: int) -> Floats:
-    """Mean of each row over each (repeat, image) choice of images, some choices at a time: (repeat, row)."""
-    found = []
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for at in range(0, len(half), step):
-            weights = half[at : at + step].astype(np.float64)
-            found.append((weights @ filled.T) / (weights @ known.T))
-    return np.concatenate(found)
+def _means_of(chosen: NDArray[np.uint8], values: Floats, step: int) -> Floats:
+    """Mean of each row over each choice of images, a bit each, some choices at a time: (choice, row)."""
+    images = values.shape[1]
+    batches = (chosen[start : start + step] for start in range(0, len(chosen), step))
+    return np.concatenate(
+        [resampled_means(values, np.unpackbits(batch, axis=1, count=images)) for batch in batches]
+    )
 
 
 def _correlations(a: Floats, b: Floats) -> Floats:

@@ -23,8 +23,7 @@ with dask.config.set(scheduler="threads", num_workers=threads):
     scores = salzarr.compare(store, metrics, out=out, memory=memory)
     assert (scores.mse_reason == 0).all()
     if after:
-        salzarr.summarize(scores)
-        salzarr.write_report(out)
+        salzarr.publish(out, memory=memory)
 # Not ru_maxrss, which a process inherits from the one that started it.
 (peak,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(json.dumps({"peak": int(peak) * 1024, "projected": plan.peak_bytes, "tile": plan.tile}))
