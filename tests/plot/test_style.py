@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import salzarr
 from salzarr.metrics import METRICS
-from salzarr.plot import save, similarity_matrix, style
+from salzarr.plot import KINDS, save, similarity_matrix, style
 from salzarr.plot.style import colour_scale, numbers, plain, short
 
 
@@ -124,3 +124,12 @@ def test_names_that_differ_before_a_shared_end_show_where_they_differ():
     cut = short(names)
     assert all(f"_{k}…" in one for k, one in enumerate(cut))
     assert max(map(len, cut)) <= 28
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_picture_takes_names_in_any_script(kind, monkeypatch):
+    seen = []
+    monkeypatch.setattr(style, "_installed", lambda: seen.append(1) or ())
+    with pytest.raises(TypeError):
+        kind.draw()
+    assert seen
