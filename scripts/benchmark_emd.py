@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How fast the earth mover's distances are against their peers: a Markdown table of ratios.
+"""How fast the Earth Mover's Distances are against their peers: a Markdown table of ratios.
 
     python scripts/benchmark_emd.py [--quick] [--store maps.zarr]
 
@@ -195,7 +195,7 @@ def against_ortools(maps: np.ndarray, repeats: int = REPEATS) -> list[dict[str, 
         flow.set_nodes_supplies(node.ravel(), supply.ravel())
         if flow.solve() != flow.OPTIMAL:
             raise SystemExit("OR-tools found no flow")
-        return flow.optimal_cost() * a.scale
+        return flow.optimal_cost() * a.side / masses.unit(supply.shape)
 
     name = f"city block {maps.shape[1]}² against OR-tools' min-cost flow, one pair"
     return [row(name, lambda: cityblock.distance(a, b), peer, "250 (600)", 1e-15, repeats)]

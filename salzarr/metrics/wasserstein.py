@@ -1,4 +1,4 @@
-"""Metrics that move mass: the earth mover's distance, its sliced kin, and the one that ignores place."""
+"""Metrics that move mass: the Earth Mover's Distance, its sliced kin, and the one that ignores place."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def emd(
     engine: Literal["salzarr", "pot"] = "salzarr",
     bound: bool = False,
 ) -> Metric:
-    """Earth mover's distance: how far, in pixels, mass has to move on average to turn one map into the other.
+    """Earth Mover's Distance: how far, in pixels, mass has to move on average to turn one map into the other.
 
     Maps are scaled to unit mass and moved over the pixel plane, at least total cost, exactly. It is not
     :func:`wasserstein_values`, which ignores where the mass is. Pixels are those of the maps as stored,
@@ -181,7 +181,7 @@ def emd(
 
 @register
 def emd_l1(grid: int | Literal["full"] = "full", engine: Literal["salzarr", "pot"] = "salzarr") -> Metric:
-    """Earth mover's distance with city-block ground distance: another name for ``emd(ground="cityblock")``.
+    """Earth Mover's Distance with city-block ground distance: another name for ``emd(ground="cityblock")``.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def sliced_wasserstein() -> Metric:
 def wasserstein_values() -> Metric:
     """1-D Wasserstein distance of the pixel values, in the maps' own unit: where they are plays no part.
 
-    Not the earth mover's distance, for which it is often taken: a block moved by (15, 15) scores 0 here and
+    Not the Earth Mover's Distance, for which it is often taken: a block moved by (15, 15) scores 0 here and
     √450 = 21.2132 pixels under :func:`emd`.
 
     Returns

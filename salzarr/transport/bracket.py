@@ -1,4 +1,4 @@
-"""Earth mover's distance at full resolution, between two certified bounds.
+"""Earth Mover's Distance at full resolution, between two certified bounds.
 
 An exact Euclidean transport of 224 x 224 pixels takes seconds. One of its 56 x 56 block sums takes some
 35 ms, and some 20 ms more bound the distance at full resolution from both sides:

@@ -1,4 +1,4 @@
-"""Exact earth mover's distance with city-block ground distance, as a flow between neighbouring pixels.
+"""Exact Earth Mover's Distance with city-block ground distance, as a flow between neighbouring pixels.
 
 The problem
     Two maps a, b of unit mass on a height x width grid. Moving mass m from pixel p to pixel q costs
@@ -49,7 +49,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from salzarr.compiled import announced, jit
-from salzarr.errors import ShapeError
 from salzarr.transport import gridflow, masses
 
 if TYPE_CHECKING:
@@ -66,14 +65,14 @@ class Feature(NamedTuple):
     ----------
     levels : tuple of (h, w) int64
         Block sums, coarsest first, every level with a total of :func:`masses.unit` of the finest.
-    scale : float
-        Pixels of the stored map per unit of flow cost: side of a block over the integer of unit mass.
+    side : int
+        Of a block, in pixels of the stored map.
     shape : (height, width)
         Of the stored map.
     """
 
     levels: tuple[Masses, ...]
-    scale: float
+    side: int
     shape: Shape
 
 
@@ -102,11 +101,11 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Featu
     """
     blocks, side = (map2d, 1) if grid == "full" else masses.block_sums(map2d, grid)
     fine = masses.quantise(blocks)
-    return Feature(masses.pyramid(fine), side / masses.unit(fine.shape), np.shape(map2d))
+    return Feature(masses.pyramid(fine), side, np.shape(map2d))
 
 
 def distance(a: Feature, b: Feature) -> float:
-    """Return the exact earth mover's distance of two prepared maps, city-block ground distance, in pixels.
+    """Return the exact Earth Mover's Distance of two prepared maps, city-block ground distance, in pixels.
 
     Parameters
     ----------
@@ -137,12 +136,8 @@ def distance(a: Feature, b: Feature) -> float:
     >>> distance(prepare(before), prepare(after))
     8.0
     """
-    if a.shape != b.shape or a.scale != b.scale:
-        raise ShapeError(
-            "The earth mover's distance compares maps of one shape on one grid, "
-            f"not {a.shape} pixels in {a.levels[-1].shape} blocks with {b.shape} in {b.levels[-1].shape}."
-        )
-    return gridflow.certify(*solve(a, b)) * a.scale
+    masses.require_one_grid((a.shape, a.side), (b.shape, b.side))
+    return gridflow.certify(*solve(a, b)) * (a.side / masses.unit(a.levels[-1].shape))
 
 
 def solve(a: Feature, b: Feature) -> tuple[Masses, Level]:

@@ -1,4 +1,4 @@
-"""Exact earth mover's distance with Euclidean ground distance, on a grid of block sums.
+"""Exact Earth Mover's Distance with Euclidean ground distance, on a grid of block sums.
 
 The problem: maps a and b hold one unit of mass each over the pixel plane. Find the flow of mass from a to
 b with the least sum of mass times Euclidean distance. Common mass stays where it is (a metric never gains
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from salzarr.compiled import announced, jit
-from salzarr.errors import RunError, ShapeError
+from salzarr.errors import RunError
 from salzarr.transport import masses
 from salzarr.transport.basis import Tree, plant, rows
 from salzarr.transport.plane import FAR, GRAIN, Nodes, conjugate, gather
@@ -193,17 +193,15 @@ def transport(a: Blocks, b: Blocks, rtol: float = 0.0) -> Solution | None:
     RunError
         If the answer fails its own proof, which would be a bug.
     """
-    if a.shape != b.shape or a.side != b.side:
-        raise ShapeError(
-            "The earth mover's distance compares maps of one shape on one grid, "
-            f"not {a.shape} pixels in blocks of {a.side} with {b.shape} in blocks of {b.side}."
-        )
+    masses.require_one_grid((a.shape, a.side), (b.shape, b.side))
     if np.array_equal(a.masses, b.masses):
         return None
     with announced(climb, "the Euclidean transport"):
         solution: Solution = climb(a.masses, b.masses, a.shapes, rtol)
     if solution.exact and not certified(solution.tree, solution.nodes):
-        raise RunError("The transport simplex returned a flow that it cannot prove optimal; report this.")
+        raise RunError(
+            "the transport simplex returned a flow that it cannot prove optimal; please report the two maps"
+        )
     return solution
 
 
@@ -251,7 +249,7 @@ def prepare(map2d: npt.ArrayLike, grid: int) -> Blocks:
 
 
 def distance(a: Blocks, b: Blocks, rtol: float = 0.0) -> tuple[float, float]:
-    """Return the earth mover's distance of two prepared maps, and how far it can be from the truth.
+    """Return the Earth Mover's Distance of two prepared maps, and how far it can be from the truth.
 
     Parameters
     ----------

@@ -381,8 +381,8 @@ def certify(supply: Masses, level: Level) -> int:
     unbalanced, steep, primal, dual = _check(supply, level.flow, level.potential)
     if unbalanced or steep or primal != dual:
         raise RunError(
-            f"The city-block transport failed its certificate ({unbalanced} pixels unbalanced, {steep} edges "
-            f"infeasible, cost {primal}, bound {dual}): please report the two maps."
+            f"the city-block transport failed its certificate ({unbalanced} pixels unbalanced, {steep} edges "
+            f"infeasible, cost {primal}, bound {dual}); please report the two maps"
         )
     return int(primal)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from salzarr.errors import InputError, UsageError
+from salzarr.errors import InputError, ShapeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,12 +76,12 @@ def relative(map2d: npt.ArrayLike) -> Floats:
     """
     values = np.asarray(map2d, dtype=np.float64)
     if values.ndim != 2:
-        raise InputError(f"A map to transport must have 2 dimensions, not {values.ndim}.")
+        raise InputError(f"a map to transport must have 2 dimensions, not {values.ndim}")
     peak = values.max(initial=0.0)
     if not (np.isfinite(peak) and peak > 0.0 and values.min() >= 0.0):
         raise InputError(
-            "A map to transport needs finite, non-negative values with a positive sum; "
-            "normalise it first (for instance with normalize='abs')."
+            "a map to transport needs finite, non-negative values with a positive sum; "
+            "normalise it first (for instance with normalize='abs')"
         )
     scaled: Floats = values / peak
     return scaled
@@ -171,8 +171,27 @@ def block_factor(shape: Sequence[int], grid: int) -> int:
     (7, 10, 1)
     """
     if grid < 1:
-        raise UsageError(f"The grid of the earth mover's distance must be at least 1, not {grid}.")
+        raise UsageError(f"the grid of the Earth Mover's Distance must be at least 1, not {grid}")
     return max(1, -(-max(shape) // grid))
+
+
+def require_one_grid(a: tuple[Sequence[int], int], b: tuple[Sequence[int], int]) -> None:
+    """Refuse to transport between grids that differ.
+
+    Parameters
+    ----------
+    a, b : (shape, side)
+        Of the map, and the side of a block, in pixels.
+
+    Raises
+    ------
+    ShapeError
+    """
+    if a != b:
+        raise ShapeError(
+            f"mass is transported between maps of one shape on one grid, not between {a[0]} pixels in blocks "
+            f"of {a[1]} and {b[0]} in blocks of {b[1]}"
+        )
 
 
 def block_sums(map2d: npt.ArrayLike, grid: int) -> tuple[Floats, int]:

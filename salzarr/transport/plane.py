@@ -58,7 +58,7 @@ def gather(excess: Masses) -> Nodes:
             sources += excess[y, x] > 0
             balance += excess[y, x]
     if balance != 0:
-        raise ValueError("The masses to transport do not balance.")
+        raise ValueError("the masses to transport do not balance")
     first_source = -(-sinks // LANES) * LANES
     size = first_source - (-sources // LANES) * LANES
     nodes = Nodes(np.zeros(size), np.zeros(size), np.zeros(size, np.int64), sinks, sources, first_source)

@@ -1,4 +1,4 @@
-"""Exact earth mover's distance by POT's network simplex: the oracle, and an engine to choose.
+"""Exact Earth Mover's Distance by POT's network simplex: the oracle, and an engine to choose.
 
 Only what differs between the two maps is handed over. With a metric as ground distance, mass that both
 have in the same place may stay there; that leaves about half the pixels as sources and half as sinks, a
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from salzarr.errors import MetricError, RunError, ShapeError
+from salzarr.errors import MetricError, RunError
 from salzarr.transport import masses
 
 if TYPE_CHECKING:
@@ -36,10 +36,13 @@ class Feature(NamedTuple):
         Block sums or pixels, of sum 1.
     side : int
         Of a block, in pixels.
+    shape : (height, width)
+        Of the map, in pixels.
     """
 
     mass: npt.NDArray[np.float64]
     side: int
+    shape: tuple[int, ...]
 
 
 def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Feature:
@@ -62,11 +65,11 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Featu
     """
     values = masses.relative(map2d)
     blocks, side = masses.block_sums(values, max(values.shape) if grid == "full" else grid)
-    return Feature(blocks / blocks.sum(), side)
+    return Feature(blocks / blocks.sum(), side, values.shape)
 
 
 def distance(a: Feature, b: Feature, ground: Ground = "euclidean") -> float:
-    """Return the earth mover's distance of two prepared maps, in pixels.
+    """Return the Earth Mover's Distance of two prepared maps, in pixels.
 
     Parameters
     ----------
@@ -101,11 +104,7 @@ def distance(a: Feature, b: Feature, ground: Ground = "euclidean") -> float:
     """
     import ot
 
-    if a.mass.shape != b.mass.shape or a.side != b.side:
-        raise ShapeError(
-            "The earth mover's distance compares maps of one shape on one grid, "
-            f"not {a.mass.shape} blocks of side {a.side} with {b.mass.shape} of side {b.side}."
-        )
+    masses.require_one_grid((a.shape, a.side), (b.shape, b.side))
     surplus = a.mass - b.mass
     sources, sinks = np.argwhere(surplus > 0), np.argwhere(surplus < 0)
     if not (len(sources) and len(sinks)):
@@ -120,5 +119,5 @@ def distance(a: Feature, b: Feature, ground: Ground = "euclidean") -> float:
     cost = cdist(sources * float(a.side), sinks * float(a.side), ground)
     value, log = ot.emd2(out / out.sum(), into / into.sum(), cost, numItermax=MAX_ITERATIONS, log=True)
     if log["warning"] is not None:
-        raise RunError(f"POT did not find the earth mover's distance of two maps: {log['warning']}")
+        raise RunError(f"POT did not find the Earth Mover's Distance of two maps: {log['warning']}")
     return float(value) * float(out.sum())

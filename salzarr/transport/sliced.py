@@ -92,7 +92,7 @@ def distance(a: Floats, b: Floats) -> float:
     True
     """
     if a.shape != b.shape:
-        raise ShapeError("The sliced distance compares maps of one shape; these two differ.")
+        raise ShapeError("the sliced distance compares maps of one shape, and these two differ")
     return float(_sum_of_differences(a, b))
 
 

@@ -59,7 +59,7 @@ def distance(a: Sorted, b: Sorted) -> float:
     2.0
     """
     if a.size != b.size:
-        raise ShapeError(f"Maps of {a.size} and {b.size} pixels cannot be compared.")
+        raise ShapeError(f"maps of {a.size} and {b.size} pixels cannot be compared")
     return float(_mean_difference(a, b))
 
 

@@ -162,7 +162,7 @@ class TestOptions:
 
     def test_the_docstrings_tell_the_two_apart(self):
         assert "wasserstein_values" in emd.__doc__
-        assert "Not the earth mover's distance" in wasserstein_values.__doc__
+        assert "Not the Earth Mover's Distance" in wasserstein_values.__doc__
 
     def test_features_are_computed_once_for_all_pairs_and_metrics(self, monkeypatch):
         from salzarr.transport import cityblock
