@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import logging
@@ -29,6 +30,9 @@ Result = TypeVar("Result")
 
 PATIENCE = 120.0
 """Seconds to wait for a worker when there is none; Dask's configuration ``salzarr.patience`` changes it."""
+
+ANSWER = 5.0
+"""Seconds for a scheduler to answer at its address, where Dask waits 30; ``salzarr.answer`` changes it."""
 
 CHECK = 2.0
 """Seconds without news after which it is asked whether anybody is still there."""
@@ -396,12 +400,28 @@ def connect(
 def _joined(address: str) -> Iterator[Client]:
     from distributed import Client
 
+    limit = dask.config.get("salzarr.answer", ANSWER)
     try:
+        asyncio.run(asyncio.wait_for(_knock(address), limit))
         client = Client(address)
-    except (OSError, ValueError) as error:
-        raise RunError(f"no Dask scheduler answers at {address}: {error}") from None
+    except (OSError, TimeoutError):
+        raise RunError(
+            f"no Dask scheduler answers at {address} within {limit:g} s; give the address that "
+            "'dask scheduler' printed when it was started"
+        ) from None
+    except ValueError as error:
+        raise RunError(f"no Dask scheduler can be at {address}: {error}") from None
     with client:
         yield client
+
+
+async def _knock(address: str) -> None:
+    """See whether a scheduler answers; a client would wait forever for one who is none and says nothing."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    comm = await connect(address, **Security().get_connection_args("client"))
+    await comm.close()
 
 
 def versions() -> dict[str, str]:

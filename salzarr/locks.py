@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from salzarr.errors import LockedError, StoreError
+from salzarr.errors import LockedError, StoreError, storage_errors
 from salzarr.lease import UnconditionalError, lease
 from salzarr.objects import is_object_store
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
+
+CANNOT = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
+"""What file systems answer that lock no folders, or nothing at all."""
+
+UNLOCKED = "%s is not locked: see to it that only one run writes there"
 
 
 @contextmanager
@@ -61,17 +66,25 @@ def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.
     if folder is None:
         with ExitStack() as held:
             if shared or not _take_lease(os.fspath(path), wait, held):
-                log.warning("%s is not locked: see to it that only one run writes there", path)
+                log.warning(UNLOCKED, path)
             yield
         return
     try:
+        folder = folder.rstrip("/") or "/"
         new = not os.path.isdir(folder)
         os.makedirs(folder, exist_ok=True)
         file = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror}; choose another place") from None
+    kind, until = fcntl.LOCK_SH if shared else fcntl.LOCK_EX, time.monotonic() + wait
     try:
-        file = _acquire(file, folder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, time.monotonic() + wait)
+        with storage_errors(folder):
+            if not _flock(file, folder, kind, until):
+                beside = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+                os.close(file)
+                file = beside
+                if not _flock(file, folder, kind, until):
+                    log.warning(UNLOCKED, path)
         yield
     finally:
         if new and not os.listdir(folder):  # refused before anything was written
@@ -100,8 +113,8 @@ def _take_lease(url: str, wait: float, held: ExitStack) -> bool:
     return True
 
 
-def _acquire(file: int, folder: str, kind: int, until: float) -> int:
-    """Lock an open folder, or else the file beside it; return what is locked."""
+def _flock(file: int, folder: str, kind: int, until: float) -> bool:
+    """Lock an open file or folder; say whether that is possible there."""
     while True:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -110,14 +123,8 @@ def _acquire(file: int, folder: str, kind: int, until: float) -> int:
                 raise LockedError(f"{folder} is in use by another run; wait for it, or stop it") from None
             time.sleep(0.05)
         except OSError as error:
-            if error.errno not in (
-                errno.EBADF,
-                errno.EINVAL,
-                errno.ENOTSUP,
-                errno.ENOLCK,
-            ) or not os.path.isdir(file):
-                raise
-            os.close(file)
-            file = os.open(folder.rstrip("/") + ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            if error.errno in CANNOT:
+                return False
+            raise
         else:
-            return file
+            return True

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -225,12 +226,27 @@ def test_connect_says_what_cannot_be():
             pass
 
 
-def test_connect_to_nobody():
-    with (
-        pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://127.0.0.1:1"),
-        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        cluster.connect("tcp://127.0.0.1:1"),
-    ):
+@pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])
+def test_connect_to_nobody(silent):
+    """A port where nobody listens, and one where somebody does who is no scheduler."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if silent:
+            listener.listen()
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        begun = time.monotonic()
+        with (
+            pytest.raises(
+                RunError, match=rf"no Dask scheduler answers at {address} within 5 s; give the addr"
+            ),
+            cluster.connect(address),
+        ):
+            pass
+        assert time.monotonic() - begun < 8
+
+
+def test_an_address_that_is_none():
+    with pytest.raises(RunError, match="no Dask scheduler can be at abc://x"), cluster.connect("abc://x"):
         pass
 
 
