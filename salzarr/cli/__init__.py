@@ -14,7 +14,7 @@ import click
 
 from salzarr._version import __version__
 from salzarr.cli import maps, results
-from salzarr.cli.terminal import configure_logging, notice
+from salzarr.cli.terminal import configure_logging, notice, remember_paths
 from salzarr.errors import SalzarrError, UsageError, unreachable
 
 INTERRUPTED = 130
@@ -27,6 +27,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; a user's mistake gives one sentence on stderr, never a traceback."""
+    remember_paths(arguments)
     try:
         cli.main(arguments, prog_name="salzarr", standalone_mode=False)
     except click.exceptions.Exit as exit_:
@@ -67,6 +68,9 @@ def cli(context: click.Context, verbose: int, quiet: bool) -> None:
     \b
     salzarr convert Models/ maps.zarr      batch the maps into one labelled store
     salzarr compare maps.zarr results/     score every pair of models; matrices and a report
+
+    'salzarr COMMAND --help' explains a command. Exit codes: 0 done, 1 failed, 2 usage, 3 incomplete or
+    corrupt data, 130 interrupted.
     """  # noqa: D301 - click takes the character itself
     configure_logging(verbose, quiet)
     warnings.showwarning = _show_warning
@@ -78,10 +82,15 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     notice(f"Warning: {message}")
 
 
-@cli.command()
+@cli.command(short_help="Print the completion script of your shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a SHELL, for: eval "$(salzarr completion bash)"."""
+    """Print the completion script of your shell.
+
+    \b
+    bash, zsh   eval "$(salzarr completion bash)"            in ~/.bashrc or ~/.zshrc
+    fish        salzarr completion fish | source             in ~/.config/fish/config.fish
+    """  # noqa: D301 - click takes the character itself
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,8 +10,11 @@ from salzarr.cli import options
 from salzarr.cli.terminal import notice, progress, show_json, show_table
 from salzarr.errors import CorruptError, UsageError
 
+if TYPE_CHECKING:
+    from salzarr.store.outcome import ConvertReport
 
-@click.command()
+
+@click.command(short_help="Batch the maps of all models into one store.")
 @options.path("source")
 @options.path("store")
 @options.models
@@ -21,23 +24,47 @@ from salzarr.errors import CorruptError, UsageError
     multiple=True,
     callback=options.named,
     metavar="NAME=PATH",
-    help="A model and its folder or file, where the layout is not found; repeat it.",
+    help="A model's name and its folder or file below SOURCE, where models are not found or named as you "
+    "want; repeat it for each.",
 )
-@click.option("--glob", metavar="PATTERN", help="Only files whose path below SOURCE matches.")
-@click.option("--stacked", metavar="PATTERN", help="Which .npy are stacks (image, H, W)  [batch_maps*.npy]")
-@options.file_option("--names", "FILE", "Names of a stack's images: one a line, or a csv's first column.")
-@options.file_option("--rename", "CSV", "Two columns: an image's name, its new name.")
+@click.option(
+    "--glob",
+    metavar="PATTERN",
+    help="Only files whose path below SOURCE matches, such as '*/**/Baseline/*.npy' (** is any folders).",
+)
+@click.option(
+    "--stacked",
+    metavar="PATTERN",
+    help="Names of the .npy files that are stacks of maps (image, H, W).  [default: batch_maps*.npy]",
+)
+@options.file_option(
+    "--names", "FILE", "Names of the images of stacks that have none: one a line, in order, or a csv file."
+)
+@options.file_option(
+    "--rename", "CSV", "A csv file of two columns, an image's name and its new one, so that names meet."
+)
 @click.option(
     "--strip-suffix",
     multiple=True,
     metavar="TEXT",
-    help="An ending to remove from images' names, such as _gradcam; repeat it.",
+    help="An ending to remove from images' names, such as _gradcam, so that names meet; repeat it.",
 )
-@click.option("--size", metavar="HxW", help="Resize all maps, such as 224x224.")
-@click.option("--channel", metavar="WHICH", help="Of maps with channels: mean, max, abs-max, or a number.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@click.option("--append", is_flag=True, help="Add models or images to STORE.")
-@click.option("--overwrite", is_flag=True, help="Replace STORE.")
+@click.option("--size", metavar="HxW", help="Resize all maps to this height and width, such as 224x224.")
+@click.option(
+    "--channel",
+    metavar="WHICH",
+    help="What to make of maps with channels: their mean, max, abs-max (the largest magnitude, with its "
+    "sign), or the channel of this number, from 0; without it they are refused.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    default="float32",
+    show_default=True,
+    help="Of the stored maps.",
+)
+@click.option("--append", is_flag=True, help="Add the models and images that STORE does not have yet.")
+@click.option("--overwrite", is_flag=True, help="Delete the maps that are in STORE, and begin anew.")
 @options.cluster
 @options.as_json
 @click.pass_context
@@ -60,14 +87,11 @@ def convert(
     """Batch every model's maps of SOURCE into one STORE.
 
     SOURCE is a folder with one folder per model; the maps may lie anywhere below: one .npy file per image, or
-    one batch_maps.npy per model, and other formats (see the README). Images are joined by their names. A run
-    that was interrupted goes on with the same command.
+    one batch_maps.npy per model, and other formats (see the README). STORE is the folder to write, such as
+    maps.zarr. Images are joined by their names. A run that was interrupted goes on with the same command.
     """
-    from dataclasses import asdict
-
     import salzarr
     from salzarr import cluster
-    from salzarr.plan import duration, size
 
     if models and placed:
         raise UsageError(
@@ -83,6 +107,13 @@ def convert(
         progress("Converting", context.obj) as bar,
     ):
         report = salzarr.convert(source, store, models=placed or models, progress=bar, **wanted)
+    _show(report, as_json)
+
+
+def _show(report: ConvertReport, as_json: bool) -> None:
+    """Print what a conversion did, and what is in the store now."""
+    from dataclasses import asdict
+
     if as_json:
         show_json(asdict(report))
         return
@@ -102,18 +133,27 @@ def convert(
         ],
         title=f"{report.store}: {len(report.models)} models x {report.images} images, {height} x {width}",
     )
-    degenerate = ", ".join(f"{count} {kind}" for kind, count in report.degenerate.items() if count)
-    click.echo(
-        f"{report.written} maps written ({size(report.bytes)}), {report.resized} resized, "
-        f"degenerate: {degenerate or 'none'}; {duration(report.seconds)}"
-    )
+    click.echo(_done(report))
+    degenerate = ", ".join(f"{count:,} {kind}" for kind, count in report.degenerate.items() if count)
+    click.echo(f"in the store: {report.resized:,} resized maps, degenerate maps: {degenerate or 'none'}")
 
 
-@click.command()
+def _done(report: ConvertReport) -> str:
+    """Say what a conversion did, and what there was to be done."""
+    from salzarr.plan import duration, size
+
+    if not report.written:
+        return f"nothing to do: all {report.kept:,} maps are in {report.store} already"
+    kept = f", {report.kept:,} were there already" if report.kept else ""
+    maps = "1 map" if report.written == 1 else f"{report.written:,} maps"
+    return f"{maps} written ({size(report.bytes)}){kept}; {duration(report.seconds)}"
+
+
+@click.command(short_help="Tell what is in a store of maps.")
 @options.path("store")
 @options.as_json
 def info(store: str, as_json: bool) -> None:
-    """Tell what is in a maps STORE: models, images, sizes, chunks, degenerate maps, provenance."""
+    """Tell what is in a maps STORE: models, images, sizes, chunks, degenerate maps, where it came from."""
     import salzarr
     from salzarr.plan import size
 
@@ -148,9 +188,9 @@ def _flat(value: object) -> str:
     return ", ".join(map(_flat, value)) if isinstance(value, list | tuple) else str(value)
 
 
-@click.command()
+@click.command(short_help="Check that all of a store is there and intact.")
 @options.path("store")
-@options.file_option("--source", "PATH", "Compare with the inputs, too.")
+@options.file_option("--source", "PATH", "Compare with the folder that it was converted from, too.")
 @options.as_json
 @click.pass_context
 def verify(context: click.Context, store: str, source: str | None, as_json: bool) -> None:
@@ -173,31 +213,51 @@ def verify(context: click.Context, store: str, source: str | None, as_json: bool
         click.echo(f"{store}: every chunk is there and intact")
 
 
-@click.command()
+@click.command(short_help="Write the maps of a store back to .npy files.")
 @options.path("store")
 @options.path("folder")
 @click.option(
-    "--stacked", is_flag=True, help="One batch_maps.npy per model with its names, not a file per image."
+    "--stacked",
+    is_flag=True,
+    help="One batch_maps.npy per model, with the names of the images in batch_maps.csv, in place of a file "
+    "per image.",
 )
 @options.models
+@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 @click.pass_context
-def export(context: click.Context, store: str, folder: str, stacked: bool, models: list[str] | None) -> None:
-    """Write the maps of STORE back to .npy files in FOLDER, bit for bit."""
+def export(
+    context: click.Context, store: str, folder: str, stacked: bool, models: list[str] | None, overwrite: bool
+) -> None:
+    """Write the maps of STORE back to .npy files in FOLDER, bit for bit.
+
+    Each model gets a folder in FOLDER, and each image a file called after it.
+    """
     import salzarr
 
     with progress("Exporting", context.obj) as bar:
-        salzarr.export(store, folder, stacked=stacked, models=models, progress=bar)
-    click.echo(folder)
+        files = salzarr.export(
+            store, folder, stacked=stacked, models=models, overwrite=overwrite, progress=bar
+        )
+    click.echo(f"{len(files):,} files written into {folder}")
 
 
-@click.command()
+@click.command(short_help="Join several stores of maps into one.")
 @options.path("stores", nargs=-1, required=True)
 @options.path("target")
+@click.option("--append", is_flag=True, help="Add the models and images that TARGET does not have yet.")
+@click.option("--overwrite", is_flag=True, help="Delete the maps that are in TARGET, and begin anew.")
+@options.as_json
 @click.pass_context
-def merge(context: click.Context, stores: tuple[str, ...], target: str) -> None:
-    """Join the models and images of several STORES into a new store TARGET."""
+def merge(
+    context: click.Context, stores: tuple[str, ...], target: str, append: bool, overwrite: bool, as_json: bool
+) -> None:
+    """Join the models and images of several STORES into one store TARGET.
+
+    STORES are what 'salzarr convert' wrote, with the same options. They stay as they are. A map that is in
+    several of them must be the same in all. Such as: salzarr merge vgg.zarr resnet.zarr all.zarr
+    """
     import salzarr
 
     with progress("Merging", context.obj) as bar:
-        salzarr.merge(list(stores), target, progress=bar)
-    click.echo(target)
+        report = salzarr.merge(list(stores), target, append=append, overwrite=overwrite, progress=bar)
+    _show(report, as_json)

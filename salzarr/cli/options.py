@@ -35,7 +35,20 @@ def named(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict
     return {name: path for name, _equals, path in pairs} or None
 
 
-models = click.option("--models", multiple=True, callback=split, metavar="NAME,…", help="Only these models.")
+def memory_size(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """Take a size such as 512MiB, before anything is opened."""
+    from salzarr.plan import parse_size
+
+    return parse_size(value)
+
+
+models = click.option(
+    "--models",
+    multiple=True,
+    callback=split,
+    metavar="NAME,…",
+    help="Only these models; all of them if left out.",
+)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -43,22 +56,23 @@ photos = click.option(
     "--photos",
     type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
-    help="The photographs, named like the images.",
+    help="A folder with the photographs, named like the images: shown beside the maps.",
 )
 
 groups = click.option(
     "--groups",
     type=click.Path(exists=True, dir_okay=False),
     metavar="CSV",
-    help="Columns image and label: every statistic per label, too.",
+    help="A csv file with the columns image and label: every statistic per label, too.",
 )
 
 bootstrap = click.option(
     "--bootstrap",
     type=click.IntRange(0),
+    metavar="N",
     default=2000,
     show_default=True,
-    help="Resamples of the images, for the intervals; 0 for none.",
+    help="How often to resample the images for the intervals of the statistics; 0 for no intervals.",
 )
 
 
@@ -72,16 +86,30 @@ baseline = click.option(
 def cluster(command: Command) -> Command:
     """Add what a command runs on."""
     for option in (
-        click.option("--dashboard", metavar="ADDRESS", help="Dask's dashboard, such as :8787 (processes)."),
-        click.option("--threads-per-worker", type=click.IntRange(1), help="Threads of each process."),
-        click.option("--workers", type=click.IntRange(1), help="Threads or processes; one for each core."),
+        click.option(
+            "--dashboard",
+            metavar="ADDRESS",
+            help="With processes: where to serve Dask's dashboard, such as :8787.",
+        ),
+        click.option(
+            "--threads-per-worker",
+            type=click.IntRange(1),
+            metavar="N",
+            help="With processes: the threads of each; 1 if left out.",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            metavar="N",
+            help="How many threads or processes; one for each core if left out.",
+        ),
         click.option(
             "--scheduler",
             default="threads",
             show_default=True,
             metavar="WHICH",
-            help="threads, processes (of this machine), sync, or a running Dask scheduler's address, such as "
-            "tcp://host:8786.",
+            help="What runs it: threads or processes of this machine, sync (one task after the other), or a "
+            "running Dask scheduler at an address such as tcp://host:8786.",
         ),
     ):
         command = option(command)

@@ -20,7 +20,7 @@ MOST_ROWS = 100
 SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "std", "median")
 
 
-@click.command()
+@click.command(short_help="Score every pair of models; matrices and a report.")
 @options.path("store")
 @options.path("results")
 @click.option(
@@ -28,14 +28,16 @@ SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "
     default="mse,cosine,pearson,ssim,emd",
     show_default=True,
     metavar="SPEC,…",
-    help="Such as ssim:window=11,emd:normalize=abs; see 'salzarr metrics'; module:function is your own.",
+    help="Which metrics, with their parameters, such as ssim:window=11,emd:normalize=abs; 'salzarr metrics' "
+    "lists them. module:function is a function of your own, f(a, b) in module.py of this folder.",
 )
 @options.models
 @click.option(
     "--images",
     multiple=True,
     metavar="WHICH",
-    help="Only these: names between commas, the first so many, or a file with one name a line.",
+    help="Only these images: a number (the first so many), names between commas, or a file with one name a "
+    "line.",
 )
 @click.option("--reference", metavar="MODEL", help="Compare every model with this one only.")
 @click.option(
@@ -43,24 +45,35 @@ SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "
     default="none",
     show_default=True,
     metavar="CHAIN",
-    help="Of each map first: none, minmax, max, sum, zscore, abs, positive, or a chain such as abs+sum.",
+    help="What to do to each map first: none, minmax, max, sum, zscore, abs, positive, or a chain such as "
+    "abs+sum.",
 )
-@click.option("--data-range", type=float, help="The range of the data, for SSIM; found by itself.")
+@click.option(
+    "--data-range", type=float, help="The range of the values, for SSIM; found by itself if left out."
+)
 @click.option("--complete-cases", is_flag=True, help="Only images of which every model has a usable map.")
 @click.option(
-    "--scores", metavar="URL|none", help="Keep the scores elsewhere than in RESULTS, or not at all."
+    "--scores",
+    metavar="URL|none",
+    help="Keep the scores at this path or URL in place of RESULTS/scores.zarr, or with 'none' not at all: "
+    "such a run, if it is interrupted, begins anew.",
 )
-@click.option("--memory", metavar="SIZE", help="What one process may take, such as 512MiB.")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    callback=options.memory_size,
+    help="What one process may take, such as 512MiB or 4GiB; what is free if left out.",
+)
 @click.option(
     "--dry-run", is_flag=True, help="Print what it would read, compute, write and need; run nothing."
 )
-@click.option("--overwrite", is_flag=True, help="Forget the scores in RESULTS and begin anew.")
+@click.option("--overwrite", is_flag=True, help="Forget the scores in RESULTS, and begin anew.")
 @click.option("--allow-incomplete", is_flag=True, help="Compare a store that was not converted to its end.")
 @options.bootstrap
 @options.groups
 @options.baseline
 @options.photos
-@click.option("--no-report", is_flag=True, help="Only scores and summary.csv: no pictures, no report.")
+@click.option("--no-report", is_flag=True, help="Only the scores and the tables: no pictures, no report.")
 @options.cluster
 @options.as_json
 @click.pass_context
@@ -86,9 +99,10 @@ def compare(
 ) -> None:
     """Score every pair of models of STORE, image by image, into the folder RESULTS.
 
-    Writes scores.zarr block by block, then summary.csv, one matrix picture per metric and report.html. A run
-    that was interrupted goes on with the same command; models, images or metrics added since cost only what
-    is new.
+    STORE is what 'salzarr convert' wrote. RESULTS is a new folder, or that of an earlier compare. Writes
+    scores.zarr block by block, then summary.csv, one matrix picture per metric and report.html. A run that
+    was interrupted goes on with the same command; models, images or metrics added since cost only what is
+    new.
     """
     import salzarr
     from salzarr import cluster
@@ -151,7 +165,7 @@ def _show(published: Published, as_json: bool) -> None:
         click.echo(str(path))
 
 
-@click.command()
+@click.command(short_help="Write tables, pictures and report anew.")
 @options.path("results")
 @options.bootstrap
 @options.groups
@@ -160,7 +174,10 @@ def _show(published: Published, as_json: bool) -> None:
 @options.as_json
 @click.pass_context
 def report(context: click.Context, /, results: str, *, as_json: bool, **given: Any) -> None:
-    """Write the tables, the pictures and report.html of RESULTS anew, from the scores that are there."""
+    """Write the tables, the pictures and report.html of RESULTS anew, from the scores that are there.
+
+    RESULTS is the folder that 'salzarr compare' wrote.
+    """
     import salzarr
 
     with progress("Reading maps", context.obj or not given["baseline"]) as bar:
@@ -168,28 +185,54 @@ def report(context: click.Context, /, results: str, *, as_json: bool, **given: A
     _show(published, as_json)
 
 
-@click.command()
-@options.path("target")
-@click.argument("kind")
-@click.option("--metric", metavar="SPEC", help="Of which metric; all of them if left out.")
-@click.option("--output", "-o", type=click.Path(), help="Where to; its ending is the format.")
+@click.command(short_help="Draw one kind of picture.")
+@click.argument("target", type=click.Path(), metavar="RESULTS|STORE")
+@click.argument("kind", metavar="KIND")
+@click.option("--metric", metavar="SPEC", help="Of which metric; a picture of each if left out.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(),
+    metavar="FILE",
+    help="Where to; its ending is the format: png, svg or pdf. If left out, KIND_METRIC.png in RESULTS, or "
+    "maps.png beside STORE.",
+)
 @options.groups
 @options.photos
-@click.option("--order", type=click.Choice(["given", "name", "cluster"]), help="Of the models in a matrix.")
-@click.option("--statistic", metavar="NAME", help="Of the scores in a matrix, such as median.")
-@click.option("--triangle", type=click.Choice(["full", "lower"]), help="Of a matrix.")
+@click.option(
+    "--order",
+    type=click.Choice(["given", "name", "cluster"]),
+    help="Of the models in a matrix; cluster puts models side by side that are alike.  [default: given]",
+)
+@click.option(
+    "--statistic",
+    metavar="NAME",
+    help="What of the scores: mean, median, std, min, max, q25, q75.  [default: mean]",
+)
+@click.option(
+    "--triangle",
+    type=click.Choice(["full", "lower"]),
+    help="Whether a matrix shows each pair twice or once.  [default: full]",
+)
 def plot(target: str, kind: str, **given: Any) -> None:
-    """Draw one KIND of picture of a results folder, or 'maps' of a maps store.
+    """Draw one KIND of picture of RESULTS, the folder that 'salzarr compare' wrote, and print where it is.
 
-    Kinds: matrix, distributions, models, metrics, gallery, groups, maps.
-    """
+    \b
+    matrix         how alike each pair of models is
+    distributions  the scores of each pair over the images
+    models         a tree and a map of the models, alike ones side by side
+    metrics        how far the metrics agree with each other
+    gallery        the images on which models differ most, with their maps
+    groups         how alike the models are per label (needs --groups)
+    maps           the maps themselves: salzarr plot STORE maps
+    """  # noqa: D301 - click takes the character itself
     from salzarr.publishing import draw
 
     for path in draw(target, kind, **{name: value for name, value in given.items() if value is not None}):
         click.echo(str(path))
 
 
-@click.command()
+@click.command(short_help="List the metrics and their parameters.")
 @options.as_json
 def metrics(as_json: bool) -> None:
     """List the metrics, with their definitions, directions and costs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -77,7 +78,30 @@ def _plain(value: Any) -> Any:
 
 def notice(text: str) -> None:
     """Say something on stderr."""
-    console(stderr=True).print(text)
+    console(stderr=True).print(as_typed(text))
+
+
+_typed: dict[str, str] = {}
+"""Paths of the command, as a run makes them absolute (workers may be elsewhere), and as they were typed."""
+
+
+def remember_paths(arguments: Sequence[str]) -> None:
+    """Take the arguments of a command, whose paths its messages are to show as they were typed."""
+    paths = [argument.rstrip("/") for argument in arguments if not argument.startswith("-")]
+    _typed.clear()
+    _typed.update({os.path.abspath(path): path for path in paths if path and not os.path.isabs(path)})
+
+
+def as_typed(text: str) -> str:
+    """Write the paths in a message as the user did.
+
+    >>> remember_paths(["compare", "../maps.zarr", "--memory", "1GiB"])
+    >>> as_typed(f"{os.path.abspath('../maps.zarr')}: chunk 3 is missing")
+    '../maps.zarr: chunk 3 is missing'
+    """
+    for absolute, typed in _typed.items():
+        text = text.replace(absolute, typed)
+    return text
 
 
 @contextmanager
@@ -127,4 +151,4 @@ class _Said(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         level = "Note" if record.levelno == logging.INFO else record.levelname.capitalize()
-        return f"{level}: {record.getMessage()}"
+        return as_typed(f"{level}: {record.getMessage()}")

@@ -17,6 +17,8 @@ from salzarr.pairwise.lazy import lazy_scores
 from salzarr.pairwise.request import Request, StoredMaps, resolve
 from salzarr.pairwise.scores import (
     ATTR_PLAN,
+    ELSEWHERE,
+    SCORES,
     attributes,
     growing,
     open_scores,
@@ -225,5 +227,27 @@ def _results(folder: str) -> Iterator[None]:
         raise UsageError(f"results are a local folder, not {folder}; the scores can be elsewhere, by scores=")
     if os.path.exists(os.path.join(folder, "zarr.json")):
         raise StoreExistsError(f"{folder} is itself a Zarr store; choose another folder for the results")
+    _check_ours(folder)
     with lock(folder):
         yield
+
+
+def _check_ours(folder: str) -> None:
+    """Refuse a folder that holds other things than results: dozens of files would be written between them."""
+    if not os.path.isdir(folder):
+        return
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    if names and not any(name.startswith((SCORES, ELSEWHERE)) for name in names) and not _summarised(folder):
+        raise StoreExistsError(
+            f"{folder} holds other files, such as {names[0]}, and no results of salzarr; choose another "
+            f"folder, such as {os.path.join(folder, 'results')}"
+        )
+
+
+def _summarised(folder: str) -> bool:
+    """Whether there is a summary of ours, which is all that is left of a run that kept no scores."""
+    try:
+        with open(os.path.join(folder, "summary.csv"), encoding="utf-8", errors="replace") as file:
+            return file.readline().startswith("metric,model_a,model_b,")
+    except OSError:
+        return False

@@ -150,18 +150,26 @@ def bring_up(
     cluster.check_workers(cluster.current_client(), request.maps.url)
     settle(url)
     request, begun = _begin(request, url, memory)
+    pairs, images, metrics = len(request.pairs), len(request.images), len(request.metrics)
+    scope = f"all {pairs:,} pairs x {images:,} images x {metrics} metric{'s' * (metrics > 1)}"
     if begun.finished:
         blocks = -(-len(request.images) // begun.block)
         scores.check_chunks(begun.url, begun.run, request.metrics, blocks)
+        logger.info("nothing to do: %s are scored", scope)
         return
-    outcomes = _run(_jobs(request, begun), progress)
+    jobs = _jobs(request, begun)
+    if kept := images - sum(job.maps.shape[1] for job in jobs):
+        logger.info("continued: %s of %s images were scored already", f"{kept:,}", f"{images:,}")
+    outcomes = _run(jobs, progress)
     failed = {image: why for outcome in outcomes for image, why in outcome.failed.items()}
     done = {
         "tasks": len(outcomes),
         "computing": sum(outcome.scored > 0 for outcome in outcomes),
         "scores": sum(outcome.scored for outcome in outcomes),
     }
-    logger.info("%(computing)d of %(tasks)d tasks computed %(scores)d scores", done)
+    there = pairs * images * metrics - done["scores"]
+    rest = f", {there:,} were there already" if there else ""
+    logger.info("%s: %s scores computed%s", scope, f"{done['scores']:,}", rest)
     scores.finish(begun.url, sorted(failed), done)
     if begun.earlier is not None:
         swap(url)

@@ -41,12 +41,13 @@ BATCH = 32
 
 @dataclass
 class Plan:
-    """What is to be done: the axes of the store, what is known of its maps, and the pieces to be filled."""
+    """What is to be done: axes of the store, what is known of its maps, pieces to fill, and maps to keep."""
 
     models: list[str]
     images: list[str]
     facts: NDArray[np.void]
     pieces: list[Piece] = field(default_factory=list)
+    kept: int = 0
 
     @property
     def maps(self) -> int:
@@ -289,6 +290,7 @@ def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Pl
             part = done[block * length : (block + 1) * length]
             if part.any() and not store.chunks.exists(model, block):
                 part[:] = False
+        plan.kept += int(done[places].sum())
         _check_unchanged(store.url, item, stamps, plan.facts[model], places, done, append=append)
         blocks: dict[int, list[int]] = {}
         for position in np.argsort(places, kind="stable").tolist():

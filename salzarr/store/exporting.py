@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from salzarr import schema
-from salzarr.errors import ChangedError, StoreExistsError, UsageError, near, storage_errors
+from salzarr.errors import ChangedError, ShapeError, StoreExistsError, UsageError, near, storage_errors
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp, pick
@@ -267,10 +267,19 @@ def merge(
     options = [each.attrs[schema.ATTR_FINGERPRINT] for each in opened]
     if not opened:
         raise UsageError("merge needs at least one store")
+    for each in opened:
+        if each.shape != opened[0].shape:
+            one, other = ("x".join(map(str, one.shape)) for one in (each, opened[0]))
+            raise ShapeError(
+                f"the maps of {each.url} are {one}, those of {opened[0].url} {other}; resize one of them, "
+                f"such as with: salzarr convert {each.url} resized.zarr --size {other}"
+            )
     for url, other in zip(urls, options, strict=True):
         if other != options[0]:
+            differ = [name for name in {**other, **options[0]} if other.get(name) != options[0].get(name)]
             raise ChangedError(
-                f"{url} was made with {other}, {urls[0]} with {options[0]}; convert them alike"
+                f"{url} and {urls[0]} were not converted with the same {' and '.join(differ)}; convert one "
+                "again with the options of the other, which salzarr info tells"
             )
     found: dict[str, dict[str, tuple[tuple[str, int, int], NDArray[np.void]]]] = {}
     for each in opened:
@@ -281,7 +290,9 @@ def merge(
                 _, known = maps.setdefault(images[column], ((each.url, row, column), facts[row, column]))
                 if known["source_crc"] != facts["source_crc"][row, column]:
                     raise ChangedError(
-                        f"{each.url} has another map of {model}, image {images[column]!r}, than the rest"
+                        f"{each.url} has another map of {model}, image {images[column]!r}, than the stores "
+                        "before it; if that is another model, convert it under another name (--model "
+                        "NAME=PATH), if not, leave one of the stores out"
                     )
     labelled = [
         Labelled(model, tuple(maps), _stored(maps), np.array([fact for _, fact in maps.values()], FACT))

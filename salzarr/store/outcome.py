@@ -41,6 +41,8 @@ class ConvertReport:
         Height and width of the maps.
     written, bytes : int
         Maps that this run wrote, and their bytes before compression.
+    kept : int
+        Maps of the source that were in the store already.
     missing : dict of str to int
         Of each model that lacks images which others have, how many.
     extra : dict of str to int
@@ -66,6 +68,7 @@ class ConvertReport:
     degenerate: dict[str, int]
     resized: int
     seconds: float
+    kept: int = 0
     notices: tuple[str, ...] = ()
 
 
@@ -96,6 +99,7 @@ def make_report(store: MapsStore, plan: Plan, notices: list[str], seconds: float
         degenerate=degenerate(plan.facts),
         resized=int((plan.facts["map_status"] & Status.RESIZED > 0).sum()),
         seconds=seconds,
+        kept=plan.kept,
         notices=tuple(notices),
     )
 

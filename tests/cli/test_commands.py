@@ -1,17 +1,23 @@
 """Each command once for real, through the installed entry point; and every kind of wrong argument."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
-from salzarr.cli import run
+from salzarr import convert
+from salzarr.cli import cli, run
+from salzarr.cli.terminal import as_typed
+from salzarr.plot import KINDS
 
 SALZARR = Path(sys.executable).with_name("salzarr")
 
@@ -104,9 +110,13 @@ def test_compare_again_computes_nothing_and_a_metric_costs_itself(compared):
     folder, *_ = compared
     before = (folder / "results" / "summary.csv").read_text()
     again = ("compare", folder / "maps.zarr", folder / "results", "--bootstrap", "50", "--no-report")
-    salzarr(*again, "--metrics", "mse,pearson,kl")
+    assert (
+        "nothing to do: all 3 pairs x 8 images x 3 metrics are scored"
+        in salzarr(*again, "--metrics", "mse,pearson,kl").stderr
+    )
     assert (folder / "results" / "summary.csv").read_text() == before
-    salzarr(*again, "--metrics", "mse,pearson,kl,cosine")
+    done = salzarr(*again, "--metrics", "mse,pearson,kl,cosine")
+    assert "24 scores computed, 72 were there already" in done.stderr
     table = pd.read_csv(folder / "results" / "summary.csv")
     assert set(table.metric) == {"mse", "pearson", "kl", "cosine"}
 
@@ -203,6 +213,14 @@ WRONG = [
     (["compare", "{store}", "{new}", "--normalize", "loud"], 2, "loud"),
     (["compare", "{store}", "{new}", "--scheduler", "tcp:/x"], 2, "tcp:/x"),
     (["compare", "{store}", "{new}", "--memory", "1MiB"], 2, "MiB"),
+    (["compare", "nowhere.zarr", "{new}", "--memory", "lots"], 2, "'lots' is no size"),
+    (["compare", "nowhere.zarr", "{new}"], 3, "make it with 'salzarr convert'"),
+    (["compare", "{store}", ".", "--metrics", "mse"], 3, "holds other files, such as"),
+    (["compare", "{store}", ".", "--metrics", "mse", "--overwrite"], 3, "./results"),
+    (["merge", "{store}", "thesis.tex"], 3, "thesis.tex"),
+    (["merge", "{store}", "other.zarr", "x.zarr"], 3, "another map of VGG16, image 'img00'"),
+    (["merge", "{store}", "small.zarr", "x.zarr"], 3, "convert small.zarr resized.zarr --size 16x16"),
+    (["merge", "other.zarr", "{store}"], 3, "--overwrite"),
     (["report", "nowhere"], 3, "nowhere"),
     (["plot", "{results}", "pie"], 2, "pie"),
     (["plot", "{results}", "matrix", "--metric", "emd"], 2, "emd"),
@@ -217,12 +235,19 @@ WRONG = [
 def test_a_mistake_gets_one_sentence(compared, arguments, code, word, tmp_path, monkeypatch, capsys):
     folder, *_ = compared
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    for name, shape in (("other", (16, 16)), ("small", (12, 12))):
+        convert(
+            {"VGG16": xr.DataArray(np.ones((1, *shape)), {"image": ["img00"]}, ["image", "y", "x"])},
+            f"{name}.zarr",
+        )
     places = {"store": folder / "maps.zarr", "results": folder / "results", "new": tmp_path / "new"}
     assert run([argument.format(**places) for argument in arguments]) == code
     said = capsys.readouterr().err
     assert word in said
     assert len([line for line in said.splitlines() if line.startswith("Error")]) == 1
     assert not (tmp_path / "x.zarr").exists()
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 def test_help_is_quick_and_complete():
@@ -256,3 +281,56 @@ def test_module_version_and_completion():
     assert done.stdout.startswith("salzarr, version")
     for shell in ("zsh", "fish"):
         assert "_SALZARR_COMPLETE" in salzarr("completion", shell).stdout
+
+
+def test_a_second_conversion_says_what_was_there(untidy, tmp_path):
+    root, maps = untidy
+    for command in ("convert", root), ("merge", tmp_path / "convert.zarr"):
+        store = tmp_path / f"{command[0]}.zarr"
+        assert f"{len(maps)} maps written" in salzarr(*command, store).stdout
+        assert f"nothing to do: all {len(maps)} maps are in {store}" in salzarr(*command, store).stdout
+        assert f"{len(maps)} maps written" in salzarr(*command, store, "--overwrite").stdout
+
+
+def test_an_unfinished_store_is_told_and_finished(untidy, tmp_path):
+    root, maps = untidy
+    shutil.copytree(root, tmp_path / "Models")
+    bad = next((tmp_path / "Models").rglob("img04.npy"))
+    good = bad.read_bytes()
+    bad.write_bytes(good[:-4])
+    done = salzarr("convert", tmp_path / "Models", tmp_path / "maps.zarr", code=3)
+    assert str(bad) in done.stderr
+    shown = salzarr("info", tmp_path / "maps.zarr").stdout
+    assert re.search(r"complete +False", shown)
+    assert re.search(r"unreadable +1", shown)
+    bad.write_bytes(good)
+    done = salzarr("convert", tmp_path / "Models", tmp_path / "maps.zarr")
+    assert f"1 map written (1.0 KiB), {len(maps) - 1} were there already" in done.stdout
+
+
+def test_results_without_scores_are_made_twice(compared, tmp_path):
+    folder, *_ = compared
+    options = ("--metrics", "mse", "--scores", "none", "--no-report")
+    for _ in range(2):
+        salzarr("compare", folder / "maps.zarr", tmp_path / "results", *options)
+    assert (tmp_path / "results" / "summary.csv").exists()
+
+
+def test_paths_are_shown_as_they_were_typed(compared, tmp_path, monkeypatch, capsys):
+    folder, *_ = compared
+    shutil.copytree(folder / "maps.zarr", tmp_path / "maps.zarr")
+    next((tmp_path / "maps.zarr" / "maps" / "c" / "0").rglob("0")).joinpath("0/0").unlink()
+    monkeypatch.chdir(tmp_path)
+    assert run(["compare", "./maps.zarr/", "results", "--metrics", "mse"]) == 1
+    said = capsys.readouterr().err
+    assert "./maps.zarr: chunk" in said
+    assert str(tmp_path) not in said
+    assert as_typed(f"{tmp_path}/results/scores.zarr") == "results/scores.zarr"
+
+
+def test_every_option_is_explained():
+    for name, command in cli.commands.items():
+        assert command.short_help, name
+        for parameter in command.params:
+            assert isinstance(parameter, click.Argument) or parameter.help, (name, parameter.name)
+    assert all(f"{kind} " in cli.commands["plot"].help for kind in KINDS)
