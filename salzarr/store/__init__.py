@@ -9,7 +9,7 @@
 ``converting``      from files or arrays to a store; resume and growth
 ``outcome``         what a conversion tells, and a store remembers of it
 ``writer``          from the loop that makes the maps to a store
-``reading``         open, read a block, facts, digests, info
+``reading``         open, read a block, facts, info
 ``exporting``       to files again, and from several stores to one
 ``verification``    is it all there, and what it should be
 ==================  ======================================================================
@@ -19,7 +19,7 @@ from salzarr.errors import storage_errors
 from salzarr.store.converting import convert
 from salzarr.store.exporting import export, merge
 from salzarr.store.outcome import ConvertReport
-from salzarr.store.reading import digests, facts, info, open_dataset, open_maps, read_block
+from salzarr.store.reading import facts, info, open_dataset, open_maps, read_block
 from salzarr.store.verification import Problem, verify
 from salzarr.store.writer import Writer, create
 
@@ -29,7 +29,6 @@ __all__ = [
     "Writer",
     "convert",
     "create",
-    "digests",
     "export",
     "facts",
     "info",

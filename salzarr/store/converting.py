@@ -13,6 +13,7 @@ import numpy as np
 from salzarr import schema
 from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError
 from salzarr.locks import lock
+from salzarr.plan import CHUNK_BYTES
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
 from salzarr.sources.shaping import Recipe
@@ -70,7 +71,7 @@ def convert(
     dtype: str = "float32",
     append: bool = False,
     overwrite: bool = False,
-    chunk_bytes: int = layout.CHUNK_BYTES,
+    chunk_bytes: int = CHUNK_BYTES,
     progress: Progress | None = None,
 ) -> ConvertReport:
     """Batch the maps of many models into one chunked store.

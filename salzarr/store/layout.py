@@ -27,6 +27,7 @@ from salzarr._version import __version__
 from salzarr.errors import StoreError, StoreExistsError, StoreNotFoundError, storage_errors
 from salzarr.locks import local_path
 from salzarr.objects import check_bucket, zarr_store
+from salzarr.plan import CHUNK_BYTES, chunk_images
 from salzarr.store.chunks import Chunks, codecs
 from salzarr.store.records import FACT_NAMES, Journal, add_records, blank, missing_value
 
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-CHUNK_BYTES = 4 << 20
-"""A chunk of maps holds about as much: smaller ones read slower, larger ones need more memory."""
 
 ROW = 16_384
 """Least length of a chunk of facts and names, so that a store that grows does not fray into small files."""
@@ -49,15 +47,6 @@ def url_of(path: str | os.PathLike[str]) -> str:
     'maps.zarr'
     """
     return os.fspath(path).rstrip("/") or "/"
-
-
-def images_per_chunk(shape: tuple[int, int], itemsize: int, chunk_bytes: int = CHUNK_BYTES) -> int:
-    """Return how many whole maps go into a chunk.
-
-    >>> images_per_chunk((224, 224), 4)
-    20
-    """
-    return max(1, chunk_bytes // (shape[0] * shape[1] * itemsize))
 
 
 def exists(url: str) -> bool:
@@ -285,7 +274,7 @@ def create_store(
     StoreError
         If it cannot be written.
     """
-    per_chunk = images_per_chunk(shape, np.dtype(dtype).itemsize, chunk_bytes)
+    per_chunk = chunk_images(shape, np.dtype(dtype).itemsize, chunk_bytes)
     small = [ZstdCodec(level=3), Crc32cCodec()]
     with storage_errors(url):
         marks: dict[str, Any] = {

@@ -48,7 +48,7 @@ class ConvertReport:
     extra : dict of str to int
         Of each model that has images which no other has, how many.
     degenerate : dict of str to int
-        Maps of the store that are ``non_finite``, ``constant`` (all zero, too) or ``negative`` somewhere.
+        Maps that are ``non_finite``, ``constant`` (not 0), ``all_zero`` or ``negative`` somewhere.
     resized : int
         Maps of the store that had another size.
     seconds : float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -236,43 +235,6 @@ def _stored_bytes(store: MapsStore) -> int:
             return int(sync(store.group.store.getsize_prefix("")))
     files = (os.path.join(path, name) for path, _, names in os.walk(folder) for name in names)
     return sum(os.path.getsize(file) for file in files)
-
-
-def digests(store: Path, block: int) -> NDArray[np.uint64]:
-    """Return a digest of the maps of every model and block of images, for a comparison to be resumed by.
-
-    It is made from the checksums of the inputs and from the facts, so that nothing is read.
-
-    Parameters
-    ----------
-    store : path or URL
-        Of a complete maps store.
-    block : int
-        Images per block.
-
-    Returns
-    -------
-    (model, block) uint64 ndarray
-
-    Raises
-    ------
-    StoreNotFoundError, StoreError, VersionError, IncompleteError, CorruptError
-        As :func:`facts`.
-    """
-    dataset = open_dataset(store)
-    options = repr(sorted(dataset.attrs[schema.ATTR_FINGERPRINT].items())).encode()
-    names = [variable.name for variable in (*schema.FACTS, schema.SOURCE_CRC)]
-    values = _load(dataset[names], layout.url_of(store))
-    images = dataset.sizes[schema.IMAGE]
-    result = np.empty((dataset.sizes[schema.MODEL], -(-images // block)), np.uint64)
-    for model, at in np.ndindex(*result.shape):
-        where = slice(at * block, (at + 1) * block)
-        digest = hashlib.blake2b(options, digest_size=8)
-        for name in names:
-            digest.update(np.ascontiguousarray(values[name].values[model, where]).tobytes())
-        digest.update("\0".join(map(str, values[schema.IMAGE].values[where])).encode())
-        result[model, at] = int.from_bytes(digest.digest(), "little")
-    return result
 
 
 def read_block(store: Path, models: Sequence[int] | slice, images: slice) -> Array:

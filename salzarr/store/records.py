@@ -108,12 +108,12 @@ def degenerate(facts: NDArray[np.void]) -> dict[str, int]:
     Returns
     -------
     dict
-        ``non_finite``, ``constant`` (a single value), ``all_zero``, ``negative`` (somewhere).
+        ``non_finite``, ``constant`` (a single value, not 0), ``all_zero``, ``negative`` (somewhere).
     """
     low, high = facts["map_min"], facts["map_max"]
     return {
         "non_finite": int((facts["map_status"] & Status.NON_FINITE > 0).sum()),
-        "constant": int((low == high).sum()),
+        "constant": int(((low == high) & (low != 0)).sum()),
         "all_zero": int(((low == 0) & (high == 0)).sum()),
         "negative": int((low < 0).sum()),
     }

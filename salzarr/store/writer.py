@@ -15,6 +15,7 @@ from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import ChangedError, LockedError, ShapeError, StoreExistsError, UsageError
 from salzarr.locks import local_path, lock
+from salzarr.plan import CHUNK_BYTES
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.memory import UNKNOWN, to_numpy
 from salzarr.sources.names import clean, duplicates
@@ -54,7 +55,7 @@ def create(
     channel: str | int | None = None,
     dtype: str = "float32",
     overwrite: bool = False,
-    chunk_bytes: int = layout.CHUNK_BYTES,
+    chunk_bytes: int = CHUNK_BYTES,
     buffer_bytes: int = BUFFER_BYTES,
 ) -> Writer:
     """Make a store, to be filled by the program that makes the maps.
