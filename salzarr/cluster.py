@@ -311,8 +311,8 @@ def _wait(client: Client, attempt: Callable[[], Any]) -> Any:
 
 def _scheduler_gone() -> RunError:
     return RunError(
-        "the Dask scheduler is gone; every block that was finished is kept: start a cluster, and give the "
-        "same command again"
+        "the Dask scheduler is gone; every block that was finished is kept, unless no scores are: start a "
+        "cluster, and give the same command again"
     )
 
 

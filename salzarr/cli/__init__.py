@@ -35,8 +35,10 @@ def run(arguments: list[str]) -> int:
     except click.UsageError as error:
         error.show()
         return UsageError.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        notice("Interrupted; the same command goes on where it stopped.")
+    except (click.Abort, KeyboardInterrupt) as error:
+        # Click makes the one of the other; a run that does not go on where it stopped says so itself.
+        told = str(error.__cause__ or "")
+        notice(f"Interrupted; {told or 'the same command goes on where it stopped'}.")
         return INTERRUPTED
     except SalzarrError as error:
         notice(f"Error: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from salzarr.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -180,13 +181,23 @@ def stream(
 
     if progress is not None:
         progress(0, len(parts))
-    for part, why in cluster.run(reduce_part, parts, done):
-        logger.warning("images %d to %d: %s; trying them apart", part.images.start, part.images.stop - 1, why)
-        count = part.images.stop - part.images.start
-        done(cluster.run_apart(reduce_part, part, count, _blank, Reduced.merge))
+    with _beginning_anew():
+        for part, why in cluster.run(reduce_part, parts, done):
+            first, count = part.images.start, part.images.stop - part.images.start
+            logger.warning("images %d to %d: %s; trying them apart", first, first + count - 1, why)
+            done(cluster.run_apart(reduce_part, part, count, _blank, Reduced.merge))
     if tree.root.failed:
         warnings.warn(failure(request, tree.root.failed), UserWarning, stacklevel=3)
     return _summary(request, tree.root, points)
+
+
+@contextmanager
+def _beginning_anew() -> Iterator[None]:
+    """Tell whoever interrupts a run that keeps no scores what becomes of it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("no scores are kept, so that the same command begins anew") from None
 
 
 class _Tree:

@@ -1,13 +1,20 @@
 """Statistics of scores that are never stored."""
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from pairwise.faults import POISON, metric, raising, random_maps, store_of
+from pairwise.faults import POISON, counting, counts, metric, raising, random_maps, store_of
 
 from salzarr import compare, summarize, to_matrix
 from salzarr.pairwise import streaming
@@ -148,3 +155,48 @@ def test_memory_does_not_grow_with_the_images():
     one = Sketch.of(np.random.default_rng(0).random((3, 10_000)), 64)
     assert one.points.shape == (3, 64)
     assert one.merge(one).points.shape == (3, 64)
+
+
+# The command line: what fails is named and no success; what is interrupted begins anew.
+
+TESTS = Path(__file__).parents[1]
+
+
+def command(store, out, metrics):
+    program = [sys.executable, "-m", "salzarr", "compare", store, str(out), "--metrics", metrics]
+    options = ["--scores", "none", "--no-report", "--workers", "1"]
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    return {"args": program + options, "env": environment, "stderr": subprocess.PIPE, "text": True}
+
+
+def test_a_failed_image_is_named_by_the_command_line(tmp_path):
+    maps = random_maps(3, 12)
+    maps["m1"][6, 0, 0] = POISON
+    store = store_of(maps, tmp_path / "maps.zarr")
+    done = subprocess.run(**command(store, tmp_path / "r", "mse,pairwise.faults:raising"), check=False)
+    assert done.returncode == 1
+    assert re.search("1 of 12 images could not be scored: 0006", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "r" / "summary.csv").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_was_interrupted_begins_anew(tmp_path, how, monkeypatch):
+    monkeypatch.setenv("COUNTS", str(tmp_path / "counts"))
+    store = store_of(random_maps(3, 400), tmp_path / "maps.zarr", images_per_chunk=2)
+    options = command(store, tmp_path / "r", "pairwise.faults:slow,pairwise.faults:counting")
+    with subprocess.Popen(
+        **options, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    ) as run:
+        until = time.monotonic() + 60
+        while not (tmp_path / "counts").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        run.send_signal(how)
+        said = run.communicate(timeout=60)[1]
+    assert 0 < counts() < 3 * 400
+    assert not list((tmp_path / "r").glob("*"))
+    if how == signal.SIGINT:
+        assert run.returncode == 130
+        assert "Interrupted; no scores are kept, so that the same command begins anew." in said
+    compare(store, [metric(counting)], out=tmp_path / "r", scores="none")
+    assert counts() == 3 * 400
