@@ -19,6 +19,7 @@
     │   ├── LockedError   BlockingIOError    another run is at work on it
     │   └── UnreachableError  ConnectionError  1  an object store does not answer, or refuses
     └── RunError          RuntimeError    1  a run ended with parts that failed
+        └── PairError                        a metric of the user's own failed on a pair of maps
 
 Each message is one sentence or a few: what is wrong, with which file, model or image, and the remedy.
 """
@@ -31,7 +32,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class SalzarrError(Exception):
@@ -110,6 +111,38 @@ class UnreachableError(StoreError, ConnectionError):
 
 class RunError(SalzarrError, RuntimeError):
     """A run ended, and parts of it failed."""
+
+
+class PairError(RunError):
+    """A metric of the user's own failed on a pair of maps.
+
+    Parameters
+    ----------
+    metric : str
+    a, b : int or str
+        The models, by their places in a block of maps until somebody knows their names.
+    image : int, optional
+        Its place in the block.
+    why : str
+    """
+
+    def __init__(self, metric: str, a: int | str, b: int | str, image: int | None, why: str) -> None:
+        super().__init__(metric, a, b, image, why)
+
+    def __str__(self) -> str:
+        metric, a, b, image, why = self.args
+        where = "" if image is None else f", image {image} of its block (from 0)"
+        return f"{metric}: {why}, for the maps of {a} and {b}{where}"
+
+    def named(self, names: Sequence[str]) -> PairError:
+        """Give the same with the names of the block's models."""
+        metric, a, b, image, why = self.args
+        return PairError(metric, names[a], names[b], image, why)
+
+    def alone(self) -> PairError:
+        """Give the same for a block of one image, which others name."""
+        metric, a, b, _, why = self.args
+        return PairError(metric, a, b, None, why)
 
 
 def near(name: str, known: Iterable[str]) -> str:

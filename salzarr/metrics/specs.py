@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from salzarr import schema
-from salzarr.errors import MetricError, near
+from salzarr.errors import MetricError, PairError, near
 from salzarr.metrics import normalize as chains
 from salzarr.metrics.metric import METRICS, Metric, Pairs, Scores, Value, check_keywords, check_parameter
 
@@ -280,9 +280,8 @@ class _Custom:
                     try:
                         scores[direction, pair, image] = self.function(ready[a], ready[b])
                     except Exception as error:
-                        where = f"models {a} and {b}, image {image} of the block"
-                        error.add_note(f"in metric {self.name}, {where}")
-                        raise
+                        why = f"{type(error).__name__}: {error}"
+                        raise PairError(self.name, int(a), int(b), image, why) from error
         return scores if self.directed else scores[0]
 
 

@@ -229,7 +229,7 @@ def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Beg
 def _jobs(request: Request, begun: Begun) -> list[Job]:
     """Make a job of every block and the metrics that are not done on it."""
     done = scores.done(begun.url, begun.run, request.metrics)
-    scoring = Scoring(len(request.models), request.reference, request.metrics, begun.tile)
+    scoring = Scoring(len(request.models), request.reference, request.metrics, begun.tile, request.models)
     jobs = []
     for number, images in enumerate(plan.blocks(len(request.images), begun.block)):
         metrics = tuple(metric for metric in request.metrics if number not in done[metric.slug])

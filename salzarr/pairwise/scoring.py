@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from salzarr import plan
-from salzarr.errors import UnreachableError
+from salzarr.errors import PairError, UnreachableError
 from salzarr.metrics import Metric, score_block
 from salzarr.schema import DIRECTION, IMAGE, PAIR, REASON_DTYPE, SCORE_DTYPE, Reason, reason_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -65,12 +65,15 @@ class Scoring:
     metrics : tuple of Metric
     tile : int or None
         Models along a side of a tile; None for all at once.
+    names : tuple of str
+        Of the models, for messages; numbers if not given.
     """
 
     models: int
     reference: int | None
     metrics: tuple[Metric, ...]
     tile: int | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def pairs(self) -> NDArray[np.intp]:
@@ -87,10 +90,17 @@ class Scoring:
             for field in fields(metric)
         }
 
-    def score(self, maps: NDArray[Any] | Block, pairs: NDArray[np.intp]) -> Arrays:
-        """Score maps in memory, (model, image, y, x)."""
+    def score(
+        self, maps: NDArray[Any] | Block, pairs: NDArray[np.intp], models: Sequence[int] | None = None
+    ) -> Arrays:
+        """Score maps in memory, (model, image, y, x), of all models or of some."""
         found: Arrays = {}
-        for metric, scored in zip(self.metrics, score_block(maps, pairs, self.metrics).values(), strict=True):
+        try:
+            scores = score_block(maps, pairs, self.metrics)
+        except PairError as error:
+            names = self.names or tuple(map(str, range(self.models)))
+            raise error.named(names if models is None else [names[i] for i in models]) from error.__cause__
+        for metric, scored in zip(self.metrics, scores.values(), strict=True):
             *values, reason = fields(metric)
             names = ("", *metric.companions)
             for field, name in zip(values, names, strict=True):
@@ -106,7 +116,8 @@ class Scoring:
         walk = plan.tiles(pairs, side) if side < self.models else [(np.unique(pairs), np.arange(len(pairs)))]
         for chunk in maps.chunks():
             for models, where in walk:
-                part = self.score(maps.part(models, chunk).read(), np.searchsorted(models, pairs[where]))
+                inside = np.searchsorted(models, pairs[where])
+                part = self.score(maps.part(models, chunk).read(), inside, models.tolist())
                 for name, values in part.items():
                     found[name][..., where, chunk] = values
         return found
@@ -145,7 +156,10 @@ class Scoring:
                 alone = (replace(self, metrics=(metric,)) for metric in self.metrics)
                 parts = [one.score_isolated(maps, pairs, failed, first) for one in alone]
                 return {name: values for part in parts for name, values in part.items()}
-            failed[first] = f"{self.metrics[0].spec}: {type(error).__name__}: {error}"
+            if isinstance(error, PairError):
+                failed[first] = str(error.alone())
+            else:
+                failed[first] = f"{self.metrics[0].spec}: {type(error).__name__}: {error}"
             return self.empty(len(pairs), 1, Reason.FAILED)
 
 

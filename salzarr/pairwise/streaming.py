@@ -160,7 +160,7 @@ def stream(
     """
     cluster.check_workers(cluster.current_client(), request.maps.url)
     cut = fit(request, memory)
-    scoring = Scoring(len(request.models), request.reference, request.metrics, cut.tile)
+    scoring = Scoring(len(request.models), request.reference, request.metrics, cut.tile, request.models)
     rows = len(request.pairs) * sum(1 + metric.directed for metric in request.metrics)
     points = int(np.clip(SKETCH_BYTES // (8 * rows), 32, MOST_POINTS))
     repeats = min(REPEATS, BOOTSTRAP_BYTES // (16 * rows))

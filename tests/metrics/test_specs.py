@@ -10,8 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from salzarr import metrics
-from salzarr.errors import MetricError
+from salzarr import compare, metrics
+from salzarr.errors import MetricError, PairError
 from salzarr.metrics import as_metrics, custom, parse_metrics, score_block
 from salzarr.schema import Reason
 
@@ -143,9 +143,16 @@ def test_a_function_that_fails_says_where():
     def broken(a, b):
         raise ZeroDivisionError("oh")
 
-    with pytest.raises(ZeroDivisionError) as error:
-        score_block(MAPS, [(0, 1)], [custom(broken)])
-    assert "metric broken" in error.value.__notes__[0]
+    with pytest.raises(PairError, match="broken: ZeroDivisionError: oh, for the maps of 2 and 1, image 0"):
+        score_block(MAPS, [(2, 1)], [custom(broken)])
+    maps = dict(zip("abc", MAPS, strict=True))
+    with pytest.raises(
+        PairError, match="broken: ZeroDivisionError: oh, for the maps of a and b, image 0"
+    ) as caught:
+        compare(maps, broken).compute()
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
 
 
 @pytest.fixture
