@@ -104,6 +104,17 @@ def names_in(store: Store, folder: str = "") -> list[str]:
     return sync(collect())
 
 
+def version(url: str, name: str) -> str | None:
+    """Return what tells this version of an object of a store from others; None where that cannot be told."""
+    if not is_object_store(url):
+        return None
+    with storage_errors(url):
+        try:
+            return client(url).head(name)["e_tag"]
+        except FileNotFoundError:
+            return None
+
+
 def check_bucket(url: str) -> None:
     """Tell a store that is not there from a bucket that is not there: a read of either just finds nothing.
 

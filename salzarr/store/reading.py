@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from zarr.core.sync import sync
 
-from salzarr import schema
+from salzarr import objects, schema
 from salzarr.errors import CorruptError, IncompleteError, StoreError, storage_errors
 from salzarr.locks import local_path
 from salzarr.objects import zarr_store
@@ -324,10 +324,10 @@ def _opened(url: str, stamp: object) -> _Opened:
 
 
 def _stamp(url: str) -> object:
-    """Return what changes when a local store is made anew, so that an old one is not kept open."""
+    """Return what changes when a store is made anew or grows, so that an old one is not kept open."""
     folder = local_path(url)
     if folder is None:
-        return None
+        return objects.version(url, "zarr.json")
     try:
         found = os.stat(os.path.join(folder, "zarr.json"))
     except OSError:

@@ -12,6 +12,7 @@ from pairwise.test_kills import contents
 
 import salzarr
 from salzarr import compare
+from salzarr.store import read_block
 
 
 @pytest.fixture
@@ -55,3 +56,14 @@ def test_convert_writes_there(bucket, client, tmp_path):
         np.testing.assert_array_equal(salzarr.open_maps(url).sel(model=name), one)
     assert salzarr.verify(url, tmp_path / "Models") == []
     assert bucket.names() == ["maps.zarr"]
+
+
+def test_a_store_that_grew_or_was_made_anew_is_not_read_from_memory(bucket):
+    """Workers outlive the stores that they read."""
+    maps, url = random_maps(2, 6), bucket.url + "/maps.zarr"
+    store_of({"m0": maps["m0"][:3]}, url)
+    np.testing.assert_array_equal(read_block(url, [0], slice(0, 3))[0], maps["m0"][:3])
+    store_of(maps, url, append=True)
+    np.testing.assert_array_equal(read_block(url, [0, 1], slice(0, 6)), np.stack([*maps.values()]))
+    store_of({name: one + 1 for name, one in maps.items()}, url, overwrite=True)
+    np.testing.assert_array_equal(read_block(url, [1], slice(0, 6))[0], maps["m1"] + 1)
