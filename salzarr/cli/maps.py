@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from salzarr.cli import options
-from salzarr.cli.terminal import notice, progress, show_json, show_table
+from salzarr.cli.terminal import progress, show_json, show_table
 from salzarr.errors import CorruptError, UsageError
 
 if TYPE_CHECKING:
     from salzarr.store.outcome import ConvertReport
+
+logger = logging.getLogger(__name__)
 
 
 @click.command(short_help="Batch the maps of all models into one store.")
@@ -118,7 +121,7 @@ def _show(report: ConvertReport, as_json: bool) -> None:
         show_json(asdict(report))
         return
     for text in report.notices:
-        notice(f"Note: {text}")
+        logger.info("%s", text)
     height, width = report.shape
     show_table(
         ["model", "images", "missing", "only here"],

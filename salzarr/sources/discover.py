@@ -6,7 +6,7 @@ import fnmatch
 import logging
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from salzarr.errors import InputError, InputNotFoundError, UsageError, near
@@ -243,6 +243,33 @@ def distinguish(paths: Sequence[str]) -> list[str]:
         while all(parts) and len({part[end] for part in parts}) == 1:
             parts = [part[1:] if end == 0 else part[:-1] for part in parts]
     return ["/".join(part) for part in parts]
+
+
+def with_classes(entries: list[Entry], notices: list[str]) -> list[Entry]:
+    """Put the name of its one class folder before the images of a model, if others have it there.
+
+    Classes are part of an image's name where a model has several class folders. That a lone folder is one
+    of them shows only beside the other models.
+    """
+    known = {id_ for entry in entries for id_ in entry.source.ids if "/" in id_}
+    found = []
+    for entry in entries:
+        source = entry.source
+        if known and isinstance(source, Files) and known.isdisjoint(source.ids):
+            folders = source.root.split(os.sep)
+            for depth in range(1, len(folders)):
+                above = "/".join(folders[-depth:])
+                ids = tuple(f"{above}/{id_}" for id_ in source.ids)
+                if not known.isdisjoint(ids):
+                    text = (
+                        f"{entry.model}: images are called {ids[0]} and so on, with the folder, as elsewhere"
+                    )
+                    log.info("%s", text)
+                    notices.append(text)
+                    entry = replace(entry, source=replace(source, ids=ids))
+                    break
+        found.append(entry)
+    return found
 
 
 def select_models(entries: list[Entry], wanted: Sequence[str]) -> list[Entry]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from salzarr.errors import InputError, ShapeError
 from salzarr.sources import FORMATS
-from salzarr.sources.discover import STACKED, Entry, Finder, select_models
+from salzarr.sources.discover import STACKED, Entry, Finder, select_models, with_classes
 from salzarr.sources.labelled import in_memory
 from salzarr.sources.memory import Arrays
 from salzarr.sources.names import Rename, clean, duplicates, read_names, relabel, renamer
@@ -92,11 +92,10 @@ def find(
     """Find the models of a source: in a tree or a file, or in memory."""
     finder = Finder(FORMATS, glob, stacked, notices)
     if isinstance(models, Mapping) and isinstance(source, (str, os.PathLike)):
-        return [
-            entry for name, path in models.items() for entry in finder.model(name, os.path.join(source, path))
-        ]
+        placed = [(name, os.path.join(source, path)) for name, path in models.items()]
+        return with_classes([entry for place in placed for entry in finder.model(*place)], notices)
     if isinstance(source, (str, os.PathLike)):
-        entries = finder.find(os.fspath(source))
+        entries = with_classes(finder.find(os.fspath(source)), notices)
     elif hasattr(source, "dims") and hasattr(source, "coords"):
         entries = [Entry(model, maps) for model, maps in in_memory(source, "maps").items()]
     elif isinstance(source, Mapping):
@@ -125,10 +124,11 @@ def label(
         names if isinstance(names, Mapping) else {"": names} if names is not None else {}
     )
     new_name = renamer(rename)
-    labelled = []
+    labelled, named_here = [], not given
     for entry in entries:
         source, model = entry.source, clean(entry.model)
         own = given.get(entry.model, None if source.named else given.get(""))
+        named_here |= own is not None
         texts = source.ids if own is None else _read(own, len(source.ids), model)
         named = source.named or own is not None
         ids = relabel(texts, strip_suffix, new_name) if named else texts
@@ -141,6 +141,11 @@ def label(
         if not ids:
             raise InputError(f"{model} has no maps; leave it out with --models or --glob")
         labelled.append(Labelled(model, ids, source, named=named))
+    if not named_here:
+        raise InputError(
+            "names were given, but no model has a stack of maps without names; leave out --names, or rename "
+            "images with --rename"
+        )
     for twice in duplicates(item.model for item in labelled):
         raise InputError(f"two models are called {twice!r}; rename one, such as with --model NAME=PATH")
     for item in [item for item in labelled if not item.named][:1]:  # what joins with it joins with all

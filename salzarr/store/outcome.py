@@ -84,7 +84,7 @@ def make_report(store: MapsStore, plan: Plan, notices: list[str], seconds: float
             name = plan.images[int(np.argmax(some))]
             notices.append(
                 f"{model} has no image in common with the others, and cannot be compared: its names are such "
-                f"as {name}; make them meet by --rename or --strip-suffix, or give them by --names"
+                f"as {name}; convert again with --overwrite and --rename or --strip-suffix, so that they meet"
             )
     height, width = store.shape
     return ConvertReport(

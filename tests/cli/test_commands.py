@@ -308,6 +308,14 @@ def test_an_unfinished_store_is_told_and_finished(untidy, tmp_path):
     assert f"1 map written (1.0 KiB), {len(maps) - 1} were there already" in done.stdout
 
 
+def test_a_note_is_said_once_and_not_at_all_if_quiet(untidy, tmp_path):
+    shutil.copytree(untidy[0], tmp_path / "Models")
+    np.save(tmp_path / "Models" / "stray.npy", np.ones((16, 16)))
+    command = ("convert", tmp_path / "Models", tmp_path / "maps.zarr")
+    assert salzarr(*command).stderr.count("are set aside") == 1
+    assert salzarr("-q", *command).stderr == ""
+
+
 def test_results_without_scores_are_made_twice(compared, tmp_path):
     folder, *_ = compared
     options = ("--metrics", "mse", "--scores", "none", "--no-report")

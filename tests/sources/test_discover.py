@@ -50,6 +50,26 @@ def test_folders_with_the_same_ids_are_entries_of_their_own(tmp_path):
     assert found(tmp_path)[0] == {"VGG/Baseline": ("a", "b"), "VGG/Pruned": ("a", "b")}
 
 
+def test_a_single_class_folder_is_part_of_the_ids_where_others_have_several(tmp_path):
+    save(tmp_path, "VGG/maps/cat/a.npy", "VGG/maps/cat/b.npy", "VGG/maps/dog/c.npy")
+    save(tmp_path, "ResNet/maps/cat/a.npy", "DenseNet/out/maps/cat/a.npy", "DenseNet/out/maps/cat/b.npy")
+    ids, notices = found(tmp_path)
+    assert ids == {
+        "DenseNet": ("cat/a", "cat/b"),
+        "ResNet": ("cat/a",),
+        "VGG": ("cat/a", "cat/b", "dog/c"),
+    }
+    assert any("ResNet: images are called cat/a" in text for text in notices)
+    placed, _ = found(tmp_path, models={"one": "VGG", "other": "ResNet/maps/cat"})
+    assert placed == {"one": ("cat/a", "cat/b", "dog/c"), "other": ("cat/a",)}
+
+
+def test_names_that_nothing_takes_are_refused(tmp_path):
+    save(tmp_path, "VGG/a.npy")
+    with pytest.raises(InputError, match="leave out --names"):
+        found(tmp_path, names="nowhere.txt")
+
+
 def test_class_folders_inside_entries(tmp_path):
     save(
         tmp_path,
