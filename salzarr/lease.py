@@ -96,7 +96,7 @@ class Lease:
             now = time.monotonic()
             if version != seen:
                 if seen is None:
-                    log.info("%s is in use by %s; is that still alive?", self.url, _who(holder))
+                    log.info("%s is in use by %s; seeing whether that is alive", self.url, _who(holder))
                 elif now > until:
                     raise LockedError(f"{self.url} is in use by {_who(holder)}; wait for it, or stop it")
                 seen, heard = version, now
