@@ -131,7 +131,7 @@ class PairError(RunError):
 
     def __str__(self) -> str:
         metric, a, b, image, why = self.args
-        where = "" if image is None else f", image {image} of its block (from 0)"
+        where = "" if image is None else f", image {image} of its block (counted from 0)"
         return f"{metric}: {why}, for the maps of {a} and {b}{where}"
 
     def named(self, names: Sequence[str]) -> PairError:

@@ -151,11 +151,12 @@ def bring_up(
     settle(url)
     request, begun = _begin(request, url, memory)
     pairs, images, metrics = len(request.pairs), len(request.images), len(request.metrics)
-    scope = f"all {pairs:,} pairs x {images:,} images x {metrics} metric{'s' * (metrics > 1)}"
+    counts = {"pair": pairs, "image": images, "metric": metrics}
+    scope = " x ".join(f"{count:,} {what}{'s' * (count > 1)}" for what, count in counts.items())
     if begun.finished:
         blocks = -(-len(request.images) // begun.block)
         scores.check_chunks(begun.url, begun.run, request.metrics, blocks)
-        logger.info("nothing to do: %s are scored", scope)
+        logger.info("nothing to do: all of %s is scored", scope)
         return
     jobs = _jobs(request, begun)
     if kept := images - sum(job.maps.shape[1] for job in jobs):

@@ -50,7 +50,7 @@ def lazy_scores(request: Request) -> xr.Dataset:
     images = blocks.chunks[1]
     variables = {}
     for family in families(request.metrics):
-        scoring = Scoring(len(request.models), request.reference, family, names=request.models)
+        scoring = Scoring(len(request.models), request.reference, family)
         # Each block of this array is a dict of all that the family's metrics fill; it never leaves the graph.
         scored = da.blockwise(
             _score, "pi", blocks, "mihw", scoring=scoring, new_axes={"p": pairs}, concatenate=False,

@@ -66,7 +66,7 @@ class Scoring:
     tile : int or None
         Models along a side of a tile; None for all at once.
     names : tuple of str
-        Of the models, for messages; numbers if not given.
+        Of the models, for messages; a lazy graph, with its many tasks, leaves them out and tells places.
     """
 
     models: int
@@ -98,7 +98,7 @@ class Scoring:
         try:
             scores = score_block(maps, pairs, self.metrics)
         except PairError as error:
-            names = self.names or tuple(map(str, range(self.models)))
+            names = self.names or [f"model {i}" for i in range(self.models)]
             raise error.named(names if models is None else [names[i] for i in models]) from error.__cause__
         for metric, scored in zip(self.metrics, scores.values(), strict=True):
             *values, reason = fields(metric)

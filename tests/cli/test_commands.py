@@ -111,7 +111,7 @@ def test_compare_again_computes_nothing_and_a_metric_costs_itself(compared):
     before = (folder / "results" / "summary.csv").read_text()
     again = ("compare", folder / "maps.zarr", folder / "results", "--bootstrap", "50", "--no-report")
     assert (
-        "nothing to do: all 3 pairs x 8 images x 3 metrics are scored"
+        "nothing to do: all of 3 pairs x 8 images x 3 metrics is scored"
         in salzarr(*again, "--metrics", "mse,pearson,kl").stderr
     )
     assert (folder / "results" / "summary.csv").read_text() == before

@@ -147,7 +147,7 @@ def test_a_function_that_fails_says_where():
         score_block(MAPS, [(2, 1)], [custom(broken)])
     maps = dict(zip("abc", MAPS, strict=True))
     with pytest.raises(
-        PairError, match="broken: ZeroDivisionError: oh, for the maps of a and b, image 0"
+        PairError, match="broken: ZeroDivisionError: oh, for the maps of model 0 and model 1, image 0"
     ) as caught:
         compare(maps, broken).compute()
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
