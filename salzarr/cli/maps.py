@@ -9,7 +9,7 @@ import click
 
 from salzarr.cli import options
 from salzarr.cli.terminal import progress, show_json, show_table
-from salzarr.errors import CorruptError, UsageError
+from salzarr.errors import CorruptError
 
 if TYPE_CHECKING:
     from salzarr.store.outcome import ConvertReport
@@ -20,38 +20,7 @@ logger = logging.getLogger(__name__)
 @click.command(short_help="Batch the maps of all models into one store.")
 @options.path("source")
 @options.path("store")
-@options.models
-@click.option(
-    "--model",
-    "placed",
-    multiple=True,
-    callback=options.named,
-    metavar="NAME=PATH",
-    help="A model's name and its folder or file below SOURCE, where models are not found or named as you "
-    "want; repeat it for each.",
-)
-@click.option(
-    "--glob",
-    metavar="PATTERN",
-    help="Only files whose path below SOURCE matches, such as '*/**/Baseline/*.npy' (** is any folders).",
-)
-@click.option(
-    "--stacked",
-    metavar="PATTERN",
-    help="Names of the .npy files that are stacks of maps (image, H, W).  [default: batch_maps*.npy]",
-)
-@options.file_option(
-    "--names", "FILE", "Names of the images of stacks that have none: one a line, in order, or a csv file."
-)
-@options.file_option(
-    "--rename", "CSV", "A csv file of two columns, an image's name and its new one, so that names meet."
-)
-@click.option(
-    "--strip-suffix",
-    multiple=True,
-    metavar="TEXT",
-    help="An ending to remove from images' names, such as _gradcam, so that names meet; repeat it.",
-)
+@options.selection
 @click.option("--size", metavar="HxW", help="Resize all maps to this height and width, such as 224x224.")
 @click.option(
     "--channel",
@@ -77,8 +46,6 @@ def convert(
     source: str,
     store: str,
     *,
-    models: list[str] | None,
-    placed: dict[str, str] | None,
     channel: str | None,
     as_json: bool,
     scheduler: str,
@@ -96,11 +63,7 @@ def convert(
     import salzarr
     from salzarr import cluster
 
-    if models and placed:
-        raise UsageError(
-            "--models selects among the models found, --model names all there are; give one of them"
-        )
-    wanted = {name: value for name, value in given.items() if value is not None}
+    wanted = options.selected(**given)
     if channel is not None:
         wanted["channel"] = int(channel) if channel.lstrip("-").isdigit() else channel
     with (
@@ -109,7 +72,7 @@ def convert(
         ),
         progress("Converting", context.obj) as bar,
     ):
-        report = salzarr.convert(source, store, models=placed or models, progress=bar, **wanted)
+        report = salzarr.convert(source, store, progress=bar, **wanted)
     _show(report, as_json)
 
 
@@ -194,16 +157,20 @@ def _flat(value: object) -> str:
 @click.command(short_help="Check that all of a store is there and intact.")
 @options.path("store")
 @options.file_option("--source", "PATH", "Compare with the folder that it was converted from, too.")
+@options.selection
 @options.as_json
 @click.pass_context
-def verify(context: click.Context, store: str, source: str | None, as_json: bool) -> None:
-    """Read all of a maps STORE and list every chunk that is missing, torn or flipped."""
+def verify(context: click.Context, /, store: str, *, source: str | None, as_json: bool, **given: Any) -> None:
+    """Read all of a maps STORE and list every chunk that is missing, torn or flipped.
+
+    With --source, give the other options as they were given to 'salzarr convert'.
+    """
     from dataclasses import asdict
 
     import salzarr
 
     with progress("Verifying", context.obj) as bar:
-        problems = salzarr.verify(store, source=source, progress=bar)
+        problems = salzarr.verify(store, source=source, progress=bar, **options.selected(**given))
     if as_json:
         show_json([asdict(problem) for problem in problems])
     for problem in () if as_json else problems:

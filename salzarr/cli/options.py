@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from salzarr.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -49,6 +51,67 @@ models = click.option(
     metavar="NAME,…",
     help="Only these models; all of them if left out.",
 )
+
+
+def selection(command: Command) -> Command:
+    """Add which maps of a source are meant, and what they are called; :func:`selected` reads it."""
+    for option in (
+        click.option(
+            "--strip-suffix",
+            multiple=True,
+            metavar="TEXT",
+            help="An ending to remove from images' names, such as _gradcam, so that names meet; repeat it.",
+        ),
+        file_option(
+            "--rename",
+            "CSV",
+            "A csv file of two columns, an image's name and its new one, so that names meet.",
+        ),
+        file_option(
+            "--names",
+            "FILE",
+            "Names of the images of stacks that have none: one a line, in order, or a csv file.",
+        ),
+        click.option(
+            "--stacked",
+            metavar="PATTERN",
+            help="Names of the .npy files that are stacks of maps (image, H, W).  [default: batch_maps*.npy]",
+        ),
+        click.option(
+            "--glob",
+            metavar="PATTERN",
+            help="Only files whose path below SOURCE matches, such as '*/**/Baseline/*.npy' (** is any "
+            "folders).",
+        ),
+        click.option(
+            "--model",
+            "placed",
+            multiple=True,
+            callback=named,
+            metavar="NAME=PATH",
+            help="A model's name and its folder or file below SOURCE, where models are not found or named as "
+            "you want; repeat it for each.",
+        ),
+        models,
+    ):
+        command = option(command)
+    return command
+
+
+def selected(*, models: list[str] | None, placed: dict[str, str] | None, **given: Any) -> dict[str, Any]:
+    """Give what was chosen by :func:`selection`, and whatever else has a value, as keywords of the library.
+
+    Raises
+    ------
+    UsageError
+        If models are both selected and named.
+    """
+    if models and placed:
+        raise UsageError(
+            "--models selects among the models found, --model names all there are; give one of them"
+        )
+    return {k: v for k, v in {"models": placed or models, **given}.items() if v is not None}
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 

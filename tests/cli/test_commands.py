@@ -186,6 +186,14 @@ def test_verify_export_merge(compared):
     assert json.loads(salzarr("info", folder / "merged.zarr", "--json").stdout)["images"] == 8
 
 
+def test_verify_finds_the_source_as_convert_did(untidy, tmp_path):
+    chosen = ("--strip-suffix", "0", "--models", "VGG16")
+    salzarr("convert", untidy[0], tmp_path / "maps.zarr", *chosen, "--size", "16x16")
+    verify = ("verify", tmp_path / "maps.zarr", "--source", untidy[0])
+    assert "intact" in salzarr(*verify, *chosen).stdout
+    assert "is in the source only" in salzarr(*verify, code=3).stdout
+
+
 def test_a_flipped_bit_is_found(untidy, tmp_path):
     salzarr("convert", untidy[0], tmp_path / "maps.zarr")
     chunk = max(
