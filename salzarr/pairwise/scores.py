@@ -209,7 +209,7 @@ def begin(url: str) -> None:
 
 
 def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
-    """Mark a store as complete and consolidate its metadata, last of all.
+    """Consolidate a store's metadata and mark it as complete, last of all.
 
     Parameters
     ----------
@@ -223,17 +223,18 @@ def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
         group = zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False)
         provenance = json.loads(str(group.attrs[schema.ATTR_PROVENANCE]))
         provenance["runs"] = [*provenance.get("runs", []), dict(work)]
-        group.attrs.update(
+        with warnings.catch_warnings():
+            # Zarr warns that other readers may not know of consolidated metadata; they need not.
+            warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+            group = zarr.consolidate_metadata(group.store)
+        # One write for all, and the last: what a kill leaves complete would never be consolidated.
+        group.update_attributes(
             {
                 schema.ATTR_PROVENANCE: json.dumps(provenance, sort_keys=True),
                 ATTR_FAILED: failed,
                 schema.ATTR_COMPLETE: True,
             }
         )
-        with warnings.catch_warnings():
-            # Zarr warns that other readers may not know of consolidated metadata; they need not.
-            warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
-            zarr.consolidate_metadata(group.store)
 
 
 def _provenance(plan: Mapping[str, Any]) -> dict[str, Any]:

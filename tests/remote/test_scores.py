@@ -19,6 +19,7 @@ import salzarr
 from salzarr import compare, open_scores
 from salzarr.errors import ChangedError, IncompleteError, StoreExistsError, UsageError
 from salzarr.metrics import as_metrics
+from salzarr.objects import zarr_store
 
 TESTS = Path(__file__).parents[1]
 
@@ -178,14 +179,15 @@ def test_killed_and_resumed(bucket, tmp_path, runner, every):
     compare(store, "mse,kl", out=tmp_path / "here")
     changes = runner.run(store, tmp_path / "r", f"{bucket.url}/whole.zarr", "mse,kl")
     assert changes > 17
-    for step in range(1, changes + 1, every):
+    steps = {*range(1, changes + 1, every), changes - 1, changes}  # the last two finish the store
+    for step in sorted(steps):
         arguments = store, tmp_path / str(step), f"{bucket.url}/{step}.zarr", "mse,kl"
         assert runner.run(*arguments, kill_at=step) == -signal.SIGKILL
         assert runner.run(*arguments) > 0
         assert bucket.contents(f"{step}.zarr") == contents(tmp_path / "here" / "scores.zarr")
-    assert bucket.names() == sorted(
-        ["whole.zarr", *(f"{step}.zarr" for step in range(1, changes + 1, every))]
-    )
+        # A plain xarray opens them without a warning: they are consolidated.
+        assert xr.open_zarr(zarr_store(f"{bucket.url}/{step}.zarr")).attrs["complete"] is True
+    assert bucket.names() == sorted(["whole.zarr", *(f"{step}.zarr" for step in steps)])
 
 
 @pytest.mark.parametrize("every", EVERY)
