@@ -337,7 +337,7 @@ def connect(
     threads_per_worker : int, default 1
         Of each process.
     memory : int, optional
-        Bytes for each process; Dask ends one that takes much more.
+        Bytes that each of the ``processes`` may take; Dask ends one that takes much more.
     dashboard : str, optional
         Address of Dask's dashboard, such as ``:8787``, for ``processes``; none by default.
 
@@ -381,7 +381,7 @@ def connect(
                 n_workers=workers or dask.system.CPU_COUNT,
                 threads_per_worker=threads_per_worker or 1,
                 processes=True,
-                memory_limit=memory or "auto",
+                memory_limit=int(memory / MEMORY_SHARE) if memory else "auto",
                 # Without one, its port may still be any that is free, or two runs would fight for 8787.
                 dashboard_address=dashboard or ":0",
                 scheduler_kwargs={"dashboard": dashboard is not None},

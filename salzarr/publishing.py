@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BASE_BYTES = 480 * 2**20
 """A process that has scored, and has imported and compiled what reduces scores and draws pictures."""
 
-LEAST_BYTES = 64 * 2**20
+LEAST_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def publish(
     memory : str or int, optional
         What this process may take, such as ``"1GiB"``: scores that do not fit are reduced a range of pairs at
         a time. The process itself, with all that draws and compiles, is 480 MiB of it, and whatever is given,
-        64 MiB are used beside it; 1 GiB by default.
+        128 MiB are used beside it; 1 GiB by default.
     progress : callable, optional
         Called with (done, total) tasks of each further reading of the maps.
 

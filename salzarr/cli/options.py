@@ -113,6 +113,14 @@ def selected(*, models: list[str] | None, placed: dict[str, str] | None, **given
     return {k: v for k, v in {"models": placed or models, **given}.items() if v is not None}
 
 
+memory = click.option(
+    "--memory",
+    metavar="SIZE",
+    callback=memory_size,
+    help="What one process may take, such as 1GiB; what is free if left out. Tables and report take 600MiB "
+    "with many images.",
+)
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 photos = click.option(

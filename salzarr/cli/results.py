@@ -58,12 +58,7 @@ SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "
     help="Keep the scores at this path or URL in place of RESULTS/scores.zarr, or with 'none' not at all: "
     "such a run, if it is interrupted, begins anew.",
 )
-@click.option(
-    "--memory",
-    metavar="SIZE",
-    callback=options.memory_size,
-    help="What one process may take, such as 512MiB or 4GiB; what is free if left out.",
-)
+@options.memory
 @click.option(
     "--dry-run", is_flag=True, help="Print what it would read, compute, write and need; run nothing."
 )
@@ -109,7 +104,11 @@ def compare(
 
     given["images"] = _images(images)
     with cluster.connect(
-        scheduler, workers=workers, threads_per_worker=threads_per_worker, dashboard=dashboard
+        scheduler,
+        workers=workers,
+        threads_per_worker=threads_per_worker,
+        memory=given["memory"],
+        dashboard=dashboard,
     ):
         if dry_run:
             plan = salzarr.plan_comparison(store, out=results, **given)
@@ -171,6 +170,7 @@ def _show(published: Published, as_json: bool) -> None:
 @options.groups
 @options.baseline
 @options.photos
+@options.memory
 @options.as_json
 @click.pass_context
 def report(context: click.Context, /, results: str, *, as_json: bool, **given: Any) -> None:
