@@ -178,7 +178,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
     found = [graph()]
     with scratch() as folder:
         found.append(from_the_store(folder, 100 if quick else 500, repeats))
-    for metric, models, images in (("ssim", 6, 60), ("emd", 3, 20)):
+    for metric, models, images in (("ssim", 10, 150), ("emd", 3, 50)):
         with scratch() as folder:
             found.extend(on_top_of_kernels(folder, metric, models, images if quick else 2 * images, repeats))
     with scratch() as folder:
@@ -243,19 +243,24 @@ def draw(found: dict[str, list[tuple[int, float, float, float]]], path: str) -> 
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
-    for ax, what in zip(axes, ("images", "pairs"), strict=False):
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
+    cases = {"images": "5 models, 32 x 32 pixels", "pairs": "5 to 50 models, 200 images, 64 x 64 pixels"}
+    for ax, (what, case) in zip(axes, cases.items(), strict=False):
         number, seconds, *_ = zip(*found[what], strict=True)
-        ax.plot(number, seconds, "o-")
-        ax.set(xlabel=what, ylabel="seconds", xscale="log", yscale="log")
+        ax.plot(number, seconds, "o-", color="#1f5fa0")
+        ax.set(xlabel=f"{what}\n{case}", title=f"seconds of {THREE.replace(',', ', ')}", ylim=(0, None))
     number, _, peak, projected = zip(*found["images"], strict=True)
-    for values, label in ((peak, "measured"), (projected, "projected")):
-        axes[2].plot(number, [value / 2**20 for value in values], "o-", label=label)
-    axes[2].set(xlabel="images", ylabel="peak memory (MiB)", xscale="log", ylim=(0, None))
-    axes[2].legend(frameon=False)
+    for values, label, style in ((projected, "projected", "--"), (peak, "measured", "o-")):
+        axes[2].plot(number, [value / 2**20 for value in values], style, label=label, color="#1f5fa0")
+    axes[2].set(xlabel=f"images\n{cases['images']}", title="peak memory, MiB", xscale="log", ylim=(0, 450))
+    axes[2].legend(frameon=False, loc="lower right")
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
+        if ax is not axes[2]:
+            ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter("{x:,.0f}")
     figure.savefig(path, dpi=150)
 
 

@@ -41,6 +41,9 @@ __all__ = ["compare", "open_scores", "plan_comparison"]
 FIVE = ("mse", "cosine", "pearson", "ssim", "emd")
 """What is compared if nothing is said."""
 
+LOGS = (".log", ".out", ".err")
+"""What a shell or a batch system may write into the folder of the results."""
+
 
 def compare(
     maps: Any,
@@ -236,7 +239,7 @@ def _check_ours(folder: str) -> None:
     """Refuse a folder that holds other things than results: dozens of files would be written between them."""
     if not os.path.isdir(folder):
         return
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    names = sorted(name for name in os.listdir(folder) if not (name.startswith(".") or name.endswith(LOGS)))
     if names and not any(name.startswith((SCORES, ELSEWHERE)) for name in names) and not _summarised(folder):
         raise StoreExistsError(
             f"{folder} holds other files, such as {names[0]}, and no results of salzarr; choose another "

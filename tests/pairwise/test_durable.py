@@ -61,6 +61,16 @@ def test_chunks_have_the_bytes_that_zarr_writes(store, tmp_path):
     assert {"kl/c/0/0/0", "kl_reason/c/0/0", "emd/c/0/0"} <= set(ours)
 
 
+def test_a_log_does_not_make_a_folder_foreign(store, tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "slurm-4711.out").write_text("began")
+    compare(store, "mse", out=tmp_path / "r")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
+    with pytest.raises(StoreExistsError, match="other files, such as thesis"):
+        compare(store, "mse", out=tmp_path / "other")
+
+
 def test_scores_are_those_of_a_lazy_comparison(store, tmp_path):
     scores = compare(store, f"{FOUR},kl", out=tmp_path / "r")
     lazy = compare(store, f"{FOUR},kl")
