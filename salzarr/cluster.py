@@ -107,7 +107,7 @@ def _local_kind() -> str:
     return "sync" if get is dask.local.get_sync else "threads"
 
 
-def await_workers(client: Client, patience: float | None = None) -> None:
+def await_workers(client: Client) -> None:
     """Wait until a cluster has a worker.
 
     Raises
@@ -115,7 +115,7 @@ def await_workers(client: Client, patience: float | None = None) -> None:
     RunError
         If none comes.
     """
-    limit = dask.config.get("salzarr.patience", PATIENCE) if patience is None else patience
+    limit = dask.config.get("salzarr.patience", PATIENCE)
     until = time.monotonic() + limit
     while not client.nthreads():
         if time.monotonic() > until:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
     from zarr.abc.store import Store
 
-SCHEMES = frozenset({"s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss"})
+WEB = ("http", "https")
+"""Of plain web servers, from which a store can be read: they list nothing, and take nothing."""
+
+SCHEMES = frozenset({*WEB, "s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss"})
 
 RETRIES: RetryConfig = {
     "max_retries": 7,
@@ -84,14 +87,14 @@ def parent(url: str) -> tuple[str, str]:
     return folder, name
 
 
-def zarr_store(url: str, *, read_only: bool = False) -> Any:
+def zarr_store(url: str) -> Any:
     """Return what Zarr and xarray open: a store for a URL of an object store, any other place as it is."""
     if not is_object_store(url):
         return url
     from zarr.storage import ObjectStore
 
     parent(url)
-    return ObjectStore(client(url), read_only=read_only)
+    return ObjectStore(client(url))
 
 
 def names_in(store: Store, folder: str = "") -> list[str]:
@@ -122,6 +125,6 @@ def check_bucket(url: str) -> None:
     ------
     UnreachableError
     """
-    if is_object_store(url):
+    if is_object_store(url) and not url.startswith(WEB):
         with storage_errors(url):
             client(url).list_with_delimiter()

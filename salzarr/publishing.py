@@ -98,7 +98,7 @@ def publish(
     UsageError
         If what needs scores is asked of a summary.
     """
-    folder = Path(results)
+    folder, share = Path(results), _beside_the_process(memory)
     _check_photos(photos)
     if summary is not None:
         if groups is not None or baseline:
@@ -113,7 +113,7 @@ def publish(
             maps=_maps(scores, folder) if baseline else None,
             groups=None if groups is None else read_groups(groups),
             bootstrap=bootstrap,
-            memory=_beside_the_process(memory),
+            memory=share,
             progress=progress,
         )
         files = found.write(folder)
@@ -123,7 +123,7 @@ def publish(
             files += plot.save(plot.similarity_matrix(shown, slug), folder / f"matrix_{slug}")
         kept = () if summary is not None else ("groups", "corrected", "consensus", "reliability", "tests")
         parts = {name: getattr(found, name) for name in kept}
-        files.append(write_report(folder, summary=shown, photos=photos, **parts))
+        files.append(write_report(folder, summary=shown, photos=photos, memory=share, **parts))
     return Published(to_frame(shown), files)
 
 

@@ -182,7 +182,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
         with scratch() as folder:
             found.extend(on_top_of_kernels(folder, metric, models, images if quick else 2 * images, repeats))
     with scratch() as folder:
-        found.append(workers(folder, 200 if quick else 600, repeats))
+        found.append(workers(folder, 200 if quick else 1500, repeats))
     return found
 
 

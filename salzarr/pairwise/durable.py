@@ -12,7 +12,7 @@ from salzarr import cluster, plan, schema
 from salzarr.errors import RunError
 from salzarr.pairwise import scores
 from salzarr.pairwise.budget import fit
-from salzarr.pairwise.earlier import Earlier, input_crc, is_same, reconcile, record, settle, swap
+from salzarr.pairwise.earlier import Earlier, few, input_crc, is_same, reconcile, record, settle, swap
 from salzarr.pairwise.request import Request, StoredMaps, runs_of
 from salzarr.pairwise.scoring import Arrays, Scoring
 from salzarr.schema import Reason
@@ -275,10 +275,13 @@ def _join(a: tuple[Arrays, Outcome], b: tuple[Arrays, Outcome]) -> tuple[Arrays,
 
 
 def failure(request: Request, failed: dict[int, str]) -> str:
-    """Name the images that could not be scored."""
-    listed = [f"{request.images[image]} ({why})" for image, why in sorted(failed.items())[:5]]
-    more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+    """Name the images that could not be scored, by what went wrong."""
+    told: dict[str, list[str]] = {}
+    for image, why in sorted(failed.items()):
+        told.setdefault(why, []).append(str(request.images[image]))
+    listed = [f"{few(images)} ({why})" for why, images in list(told.items())[:5]]
+    more = f"; {len(told) - 5} more reasons" if len(told) > 5 else ""
+    rest = "; all others are done" if len(failed) < len(request.images) else ""
     return (
-        f"{len(failed)} of {len(request.images)} images could not be scored: {'; '.join(listed)}{more}; "
-        "all others are done"
+        f"{len(failed)} of {len(request.images)} images could not be scored: {'; '.join(listed)}{more}{rest}"
     )

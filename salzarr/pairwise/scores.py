@@ -107,7 +107,7 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
             {
                 schema.ATTR_FORMAT: schema.FORMAT_VERSION,
                 schema.ATTR_VERSION: __version__,
-                schema.ATTR_PROVENANCE: json.dumps(_provenance(plan), sort_keys=True),
+                schema.ATTR_PROVENANCE: json.dumps(provenance(plan), sort_keys=True),
                 schema.ATTR_COMPLETE: False,
                 ATTR_FAILED: [],
                 ATTR_MODELS: list(request.models),
@@ -237,7 +237,7 @@ def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
         )
 
 
-def _provenance(plan: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Say what the scores come from, for people."""
     versions = {
         name: metadata.version(name) for name in ("numpy", "zarr", "dask", "xarray", "numba", "scipy")

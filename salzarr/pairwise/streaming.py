@@ -15,11 +15,14 @@ from salzarr import cluster, plan
 from salzarr.bootstrap import PoissonMeans
 from salzarr.pairwise.budget import fit
 from salzarr.pairwise.durable import failure
+from salzarr.pairwise.earlier import record
 from salzarr.pairwise.lazy import attributes, coordinates
+from salzarr.pairwise.scores import ATTR_PLAN, provenance
 from salzarr.pairwise.scoring import Scoring
 from salzarr.pairwise.sketch import STATISTICS, Sketch
 from salzarr.schema import (
     ATTR_KIND,
+    ATTR_PROVENANCE,
     DIRECTION,
     IMAGE,
     PAIR,
@@ -188,7 +191,9 @@ def stream(
             done(cluster.run_apart(reduce_part, part, count, _blank, Reduced.merge))
     if tree.root.failed:
         warnings.warn(failure(request, tree.root.failed), UserWarning, stacklevel=3)
-    return _summary(request, tree.root, points)
+    made = record(request, cut.block, cut.tile)
+    told = {ATTR_PLAN: made, ATTR_PROVENANCE: json.dumps(provenance(made), sort_keys=True)}
+    return _summary(request, tree.root, points).assign_attrs(told)
 
 
 @contextmanager

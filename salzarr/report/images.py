@@ -53,8 +53,10 @@ def add_images(
     """
     scores = contents.scores
     assert scores is not None
-    found, spread = ranking.extremes(scores, EXTREMES), ranking.histograms(scores)
-    ranks = ranking.rank_images(scores)
+    memory = contents.memory
+    found = ranking.extremes(scores, EXTREMES, memory=memory)
+    spread = ranking.histograms(scores, memory=memory)
+    ranks = ranking.rank_images(scores, memory=memory)
     for slug, metric in zip(slugs, data, strict=True):
         edges = spread[f"{slug}_edge"].values
         metric["histogram"] = {

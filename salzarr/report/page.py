@@ -39,7 +39,7 @@ from salzarr.schema import (
     reason_name,
 )
 from salzarr.statistics.groups import GROUP
-from salzarr.statistics.rows import metric_names, model_names
+from salzarr.statistics.rows import MEMORY, metric_names, model_names
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -94,6 +94,8 @@ class Contents:
     commands : sequence of str
         Which make the report again.
     provenance : mapping of str to value
+    memory : int
+        Bytes that may be used to look at the scores.
     """
 
     summary: xr.Dataset
@@ -109,6 +111,7 @@ class Contents:
     title: str = "Saliency maps compared"
     commands: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    memory: int = MEMORY
 
 
 def render(contents: Contents) -> str:

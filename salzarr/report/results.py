@@ -32,7 +32,7 @@ from salzarr.schema import (
     STATISTIC,
     reason_name,
 )
-from salzarr.statistics.rows import metric_names, model_names
+from salzarr.statistics.rows import MEMORY, metric_names, model_names
 from salzarr.statistics.summary import CONFIDENCE, COUNTS, TEXT, read_csv, summarize
 from salzarr.store import facts, open_dataset
 
@@ -58,6 +58,7 @@ def write_report(
     maps: str | PathLike[str] | None = None,
     photos: str | PathLike[str] | None = None,
     title: str | None = None,
+    memory: int = MEMORY,
 ) -> Path:
     """Write the report of a results folder: one HTML file, opened by a double click.
 
@@ -79,6 +80,8 @@ def write_report(
     photos : path, optional
         Folder of the photographs, which are named like the images.
     title : str, optional
+    memory : int
+        Bytes that may be used to look at the scores.
 
     Returns
     -------
@@ -126,6 +129,7 @@ def write_report(
         title=title or f"Saliency maps compared: {folder.resolve().name}",
         commands=commands(described, opened, maps=url, results=fspath(results)),
         provenance=json.loads(str(described.attrs.get(ATTR_PROVENANCE, "{}"))),
+        memory=memory,
     )
     target = folder / "report.html" if out is None else Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +228,10 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
             compare += ["--models", ",".join(chosen)]
         if IMAGE in scores.sizes and scores.sizes[IMAGE] < opened.sizes[IMAGE]:
             compare += ["--images", _some(scores[IMAGE].values.tolist(), opened[IMAGE].values.tolist())]
-    return [shlex.join(["salzarr", *words]) for words in (*convert, compare, ["report", results])]
+    kept = IMAGE in scores.sizes
+    compare += [] if kept else ["--scores", "none"]
+    lines = [*convert, compare, *([["report", results]] if kept else [])]
+    return [shlex.join(["salzarr", *words]) for words in lines]
 
 
 def _some(images: list[str], known: list[str]) -> str:

@@ -242,3 +242,14 @@ def test_a_summary_without_scores_is_published_into_a_new_folder(tmp_path):
     assert {file.name for file in published.files} == {
         "summary.csv", "matrix_mse.png", "matrix_mse.svg", "report.html",
     }  # fmt: skip
+
+
+def test_the_report_of_a_run_that_kept_no_scores_says_where_the_maps_are(tmp_path):
+    store = str(tmp_path / "maps.zarr")
+    rng = np.random.default_rng(0)
+    salzarr.convert({name: rng.random((30, 8, 8)) for name in "abc"}, store)
+    summary = salzarr.compare(store, "mse", reference="b", out=tmp_path / "r", scores="none")
+    salzarr.publish(tmp_path / "r", summary=summary)
+    text = (tmp_path / "r" / "report.html").read_text()
+    assert f"salzarr compare {store} {tmp_path}/r --metrics mse --reference b --scores none" in text
+    assert "salzarr report" not in text
