@@ -16,16 +16,14 @@ MARKS = re.compile(r"(<!-- metrics -->\n).*?(<!-- /metrics -->)", re.DOTALL)
 
 def metrics_table() -> str:
     """Give the registry as a Markdown table."""
-    lines = [
-        "| metric | definition | more is | cost | parameters | reference |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = ["| metric | definition, and its source | more is | cost |", "| --- | --- | --- | --- |"]
     for metric in describe():
-        more = "more alike" if metric["kind"] == "similarity" else "more different"
-        given = ", ".join(f"`{k}={'auto' if v is None else v}`" for k, v in metric["parameters"].items())
+        more = "alike" if metric["kind"] == "similarity" else "different"
+        given = " ".join(f"`:{k}={'auto' if v is None else v}`" for k, v in metric["parameters"].items())
         definition = metric["definition"].replace("|", "\\|")
         unit = f" ({metric['unit']})" if metric["unit"] else ""
-        row = (f"`{metric['name']}`", definition, more + unit, metric["cost"], given, metric["reference"])
+        name = f"**`{metric['name']}`** {given}".strip()
+        row = (name, f"{definition} <br> *{metric['reference']}*", more + unit, metric["cost"])
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"
 
