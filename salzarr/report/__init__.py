@@ -5,7 +5,8 @@ It computes nothing. Statistics come from :mod:`salzarr.statistics`, colours and
 Names and paths travel as JSON and are shown as text, so that no name can become markup.
 """
 
-from salzarr.report.page import Contents, render
+from salzarr.report.contents import Contents
+from salzarr.report.page import render
 from salzarr.report.results import write_report
 
 __all__ = ["Contents", "render", "write_report"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from salzarr.report.page import Contents
+    from salzarr.report.contents import Contents
 
 logger = logging.getLogger(__name__)
 

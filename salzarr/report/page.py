@@ -1,4 +1,4 @@
-"""The page: what it shows, the data it carries, and the template that holds both."""
+"""The page: the data it carries, and the template that holds them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -39,13 +38,12 @@ from salzarr.schema import (
     reason_name,
 )
 from salzarr.statistics.groups import GROUP
-from salzarr.statistics.rows import MEMORY, metric_names, model_names
+from salzarr.statistics.rows import metric_names, model_names
 
 if TYPE_CHECKING:
-    from os import PathLike
-
-    import pandas as pd
     import xarray as xr
+
+    from salzarr.report.contents import Contents
 
 SHORT = 24
 """Characters of a model's name where there is little room."""
@@ -61,57 +59,6 @@ LABELS = {
     "baseline": "chance baseline",
     "corrected": "above chance",
 }
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a report shows; what is None is left out, and the page says so.
-
-    Parameters
-    ----------
-    summary : Dataset
-        Of :func:`salzarr.summarize`, without groups.
-    scores : Dataset, optional
-        For the distributions, and for the images on which models agree least and most.
-    groups : Dataset, optional
-        The summary with groups.
-    corrected : Dataset, optional
-        Of :func:`salzarr.statistics.baseline.corrected`.
-    consensus : Dataset, optional
-        Of :func:`salzarr.statistics.consensus.agreement`, summarized.
-    reliability : Dataset, optional
-        Of :func:`salzarr.statistics.inference.split_half`.
-    tests : DataFrame, optional
-        Of :func:`salzarr.statistics.inference.closer`.
-    maps : DataArray (model, image, y, x), optional
-        For thumbnails; only the images shown are read. A coordinate ``map_status`` tells missing maps from
-        those that are all NaN.
-    facts : Dataset, optional
-        Of :func:`salzarr.store.facts`, for the degenerate maps.
-    photos : path, optional
-        Folder of the photographs.
-    title : str
-    commands : sequence of str
-        Which make the report again.
-    provenance : mapping of str to value
-    memory : int
-        Bytes that may be used to look at the scores.
-    """
-
-    summary: xr.Dataset
-    scores: xr.Dataset | None = None
-    groups: xr.Dataset | None = None
-    corrected: xr.Dataset | None = None
-    consensus: xr.Dataset | None = None
-    reliability: xr.Dataset | None = None
-    tests: pd.DataFrame | None = None
-    maps: xr.DataArray | None = None
-    facts: xr.Dataset | None = None
-    photos: str | PathLike[str] | None = None
-    title: str = "Saliency maps compared"
-    commands: Sequence[str] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    memory: int = MEMORY
 
 
 def render(contents: Contents) -> str:

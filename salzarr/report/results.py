@@ -15,7 +15,8 @@ import xarray as xr
 from salzarr.errors import InputError, SalzarrError, StoreNotFoundError
 from salzarr.metrics.normalize import NONE
 from salzarr.pairwise.scores import maps_url, open_scores
-from salzarr.report.page import Contents, render
+from salzarr.report.contents import Contents
+from salzarr.report.page import render
 from salzarr.schema import (
     ATTR_FINGERPRINT,
     ATTR_PROVENANCE,

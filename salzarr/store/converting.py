@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
 from salzarr.sources.shaping import Recipe
 from salzarr.store import layout
-from salzarr.store.filling import Piece, fill
+from salzarr.store.filling import Piece, Plan, fill
 from salzarr.store.joining import Labelled, check_joins, common_size, gather, union
 from salzarr.store.outcome import SHOWN, ConvertReport, listed, make_report, provenance, spelled
 from salzarr.store.records import add_records, blank, checksum
@@ -38,22 +37,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Chunks that are handed to Dask at a time: enough to keep workers busy, and what a kill loses at most."""
-
-
-@dataclass
-class Plan:
-    """What is to be done: axes of the store, what is known of its maps, pieces to fill, and maps to keep."""
-
-    models: list[str]
-    images: list[str]
-    facts: NDArray[np.void]
-    pieces: list[Piece] = field(default_factory=list)
-    kept: int = 0
-
-    @property
-    def maps(self) -> int:
-        """How many are to be written."""
-        return sum(len(piece.slots) for piece in self.pieces)
 
 
 def convert(

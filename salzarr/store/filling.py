@@ -1,8 +1,8 @@
-"""Write maps into chunks: what one task does, and what is noted of each map on the way."""
+"""Write maps into chunks: what is to be done, what one task of it does, and what is noted of each map."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +104,22 @@ class Piece:
             stamps=self.stamps[only],
             facts=None if self.facts is None else self.facts[only],
         )
+
+
+@dataclass
+class Plan:
+    """What is to be done: axes of the store, what is known of its maps, pieces to fill, and maps to keep."""
+
+    models: list[str]
+    images: list[str]
+    facts: NDArray[np.void]
+    pieces: list[Piece] = field(default_factory=list)
+    kept: int = 0
+
+    @property
+    def maps(self) -> int:
+        """How many are to be written."""
+        return sum(len(piece.slots) for piece in self.pieces)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from salzarr.store.converting import Plan
+    from salzarr.store.filling import Plan
     from salzarr.store.layout import MapsStore
 
 SHOWN = 10
