@@ -9,7 +9,7 @@ import click
 
 from salzarr.cli import options
 from salzarr.cli.terminal import progress, show_json, show_table
-from salzarr.errors import RunError
+from salzarr.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from salzarr.publishing import Published
@@ -144,9 +144,18 @@ def _images(given: tuple[str, ...]) -> int | list[str] | None:
         return int(given[0])
     names: list[str] = []
     for part in given:
-        listed = Path(part).read_text("utf-8").splitlines() if Path(part).is_file() else part.split(",")
-        names += [name.strip() for name in listed if name.strip()]
+        names += [name.strip() for name in _listed(part) if name.strip()]
     return names
+
+
+def _listed(part: str) -> list[str]:
+    """Read the names in a file, or between commas."""
+    if not Path(part).is_file():
+        return part.split(",")
+    try:
+        return Path(part).read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{part} cannot be read as names: {error}; save it as UTF-8 text") from None
 
 
 def _show(published: Published, as_json: bool) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import fnmatch
 import logging
 import os
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from salzarr.errors import InputError, InputNotFoundError, UsageError, near
-from salzarr.sources.names import names_beside, read_names
+from salzarr.sources.names import NUMBER, names_beside, spelled
 from salzarr.sources.npy import NPY, NpyStack
 from salzarr.sources.source import Files
 from salzarr.sources.tree import Folder, format_of, is_zarr, natural, scan
@@ -167,9 +166,7 @@ class Finder:
         pieces: dict[str, list[str]] = {}
         for file in sorted(files, key=natural):
             stem = os.path.splitext(file)[0]
-            pieces.setdefault(re.sub(r"[-_]?\d+$", "", stem) if self._is_stack(file) else stem, []).append(
-                file
-            )
+            pieces.setdefault(NUMBER.sub("", stem) if self._is_stack(file) else stem, []).append(file)
         groups = []
         for stem, parts in pieces.items():
             if len(parts) > 1:
@@ -185,8 +182,7 @@ class Finder:
         if format_ is None:
             raise InputError(f"{paths[0]} has no format that is known ({self._suffixes()})")
         if format_ is NPY:
-            beside = names_beside(paths[0])
-            return NpyStack.open(paths, read_names(beside) if beside else None)
+            return NpyStack.open(paths, names_beside(paths))
         source = format_.open(paths[0]) if format_.open else None
         if source is None:
             raise InputError(f"{paths[0]} holds a single map; give the folder with all maps of the model")
@@ -285,8 +281,8 @@ def select_models(entries: list[Entry], wanted: Sequence[str]) -> list[Entry]:
         found = [
             entry
             for entry in entries
-            for name in {entry.model, entry.model.split("/")[0]}
-            if name == pattern or fnmatch.fnmatchcase(name, pattern)
+            for name in {spelled(entry.model), spelled(entry.model.split("/")[0])}
+            if name == spelled(pattern) or fnmatch.fnmatchcase(name, spelled(pattern))
         ]
         if not found:
             names = [entry.model for entry in entries]

@@ -22,15 +22,31 @@ if TYPE_CHECKING:
 
 Rename = str | os.PathLike[str] | Mapping[str, str] | Callable[[str], str]
 
-NAMES_FILES = (
-    "{stem}.txt", "{stem}.csv", "{stem}_names.txt", "{stem}_names.csv", "names.txt", "names.csv",
-    "image_names.txt", "image_names.csv", "filenames.txt", "filenames.csv",
+OWN_NAMES = ("{stem}.txt", "{stem}.csv", "{stem}_names.txt", "{stem}_names.csv")
+ANY_NAMES = (
+    "names.txt", "names.csv", "image_names.txt", "image_names.csv", "filenames.txt", "filenames.csv"
 )  # fmt: skip
 """Where the names of a stack are looked for, beside it; ``{stem}`` is the stack's name without suffix."""
+
+NUMBER = re.compile(r"[-_]?\d+$")
+"""What tells the pieces of a stack apart."""
 
 NAME_COLUMNS = ("image", "id", "name", "image_id", "image_name", "filename", "file", "path")
 IMAGE_SUFFIX = re.compile(r"\.(npy|npz|png|jpe?g|tiff?|bmp|webp)$", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def spelled(name: str) -> str:
+    r"""Return the one spelling that a name has in a store, so that a name typed in another way meets it.
+
+    >>> spelled("cafe\u0301") == "caf\u00e9", spelled(" ")
+    (True, ' ')
+    """
+    if name.isascii() and name.isprintable():
+        return name
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return unicodedata.normalize("NFC", text)
 
 
 def clean(name: str) -> str:
@@ -44,9 +60,7 @@ def clean(name: str) -> str:
     InputError
         If it is empty.
     """
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    text = CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-    text = unicodedata.normalize("NFC", text)
+    text = spelled(name)
     if not text.strip():
         raise InputError("a model or an image has an empty name; give it one")
     return text
@@ -90,14 +104,43 @@ def renamer(rename: Rename | None) -> Callable[[str], str] | None:
         table = dict(rows)
     else:
         table = dict(rename)
-    return lambda name: table.get(name, name)
+    table = {spelled(old): new for old, new in table.items()}
+    return lambda name: table.get(spelled(name), name)
 
 
-def names_beside(stack: str) -> str | None:
-    """Return the names file that lies beside a stack, if there is one."""
-    folder, file = os.path.split(stack)
-    stem = os.path.splitext(file)[0]
-    candidates = (os.path.join(folder, pattern.format(stem=stem)) for pattern in NAMES_FILES)
+def names_beside(stack: Sequence[str]) -> list[str] | None:
+    """Read the names that lie beside a stack, if there are any.
+
+    Parameters
+    ----------
+    stack : sequence of str
+        Its file, or its numbered pieces: these have a names file each, or one for all of them.
+
+    Raises
+    ------
+    InputError
+        If some pieces have names and others have none, or a file cannot be read as names.
+    """
+    stems = [os.path.splitext(piece)[0] for piece in stack]
+    each = [_first_file(stem, OWN_NAMES) for stem in stems]
+    own = [file for file in each if file]
+    if len(own) == len(each):
+        return [name for file in own for name in read_names(file)]
+    whole = stems[0] if len(stems) == 1 else NUMBER.sub("", stems[0])
+    if shared := _first_file(whole, (*OWN_NAMES, *ANY_NAMES)):
+        return read_names(shared)
+    if own:
+        raise InputError(
+            f"{stack[each.index(None)]} has no names beside it, but another piece of the stack has {own[0]}; "
+            "give each piece its own, or one file of names to all of them"
+        )
+    return None
+
+
+def _first_file(stem: str, patterns: Sequence[str]) -> str | None:
+    """Return the first of the files that is there."""
+    folder, base = os.path.split(stem)
+    candidates = (os.path.join(folder, pattern.format(stem=base)) for pattern in patterns)
     return next((path for path in candidates if os.path.isfile(path)), None)
 
 

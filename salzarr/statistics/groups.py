@@ -13,6 +13,7 @@ import numpy as np
 
 from salzarr.errors import InputError
 from salzarr.schema import IMAGE
+from salzarr.sources.names import spelled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +39,7 @@ def read_groups(path: str | PathLike[str], label: str | None = None) -> dict[str
     Returns
     -------
     dict of image to label
-        Images without a label are left out.
+        Images without a label are left out; names are spelled as in a store.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def read_groups(path: str | PathLike[str], label: str | None = None) -> dict[str
     for line, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise InputError(f"groups {where}: row {line} has {len(row)} cells, and the header {len(header)}")
-        if row[column] and labels.setdefault(row[image], row[column]) != row[column]:
+        if row[column] and labels.setdefault(spelled(row[image]), row[column]) != row[column]:
             raise InputError(f"groups {where}: image {row[image]!r} has two labels; keep one row per image")
     return labels
 
@@ -77,8 +78,9 @@ def group_images(scores: xr.Dataset, groups: Groups) -> dict[str, NDArray[np.int
     InputError
         If no image of the scores has a label.
     """
-    labels = groups if isinstance(groups, Mapping) else read_groups(groups)
-    images = scores[IMAGE].values.astype(str).tolist()
+    given = groups if isinstance(groups, Mapping) else read_groups(groups)
+    labels = {spelled(str(image)): label for image, label in given.items()}
+    images = [spelled(image) for image in scores[IMAGE].values.astype(str).tolist()]
     labelled = [i for i, image in enumerate(images) if image in labels]
     if not labelled:
         raise InputError(f"none of the {len(images)} images has a label; they are named like {images[:1]}")

@@ -17,6 +17,7 @@ import numpy as np
 from salzarr import schema
 from salzarr.errors import ChangedError, ShapeError, StoreExistsError, UsageError, near, storage_errors
 from salzarr.schema import IMAGE, MODEL, Status
+from salzarr.sources.names import spelled
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp, pick
 from salzarr.store import layout
@@ -117,6 +118,7 @@ def export(
 def _positions(dataset: xr.Dataset, axis: str, wanted: Sequence[str] | None) -> list[int]:
     """Return the positions of names along an axis, of all by default."""
     at = {str(name): position for position, name in enumerate(dataset[axis].values)}
+    wanted = None if wanted is None else [spelled(name) for name in wanted]
     unknown = [name for name in wanted or () if name not in at]
     if unknown:
         hint = near(unknown[0], at) or f"there are {', '.join(list(at)[:10])}{' …' if len(at) > 10 else ''}"

@@ -145,6 +145,17 @@ def test_json_is_for_programs(compared):
     assert report["summary"][0]["n"] > 0
 
 
+def test_images_are_listed_in_a_file(compared, tmp_path, capsys):
+    store, listed = str(compared[0] / "maps.zarr"), tmp_path / "listed.txt"
+    listed.write_bytes(b"\xef\xbb\xbfimg00\r\nimg02\r\n\r\n")  # as Windows writes it
+    command = ["compare", store, str(tmp_path / "new"), "--metrics", "mse", "--images", str(listed)]
+    assert run([*command, "--dry-run"]) == 0
+    assert "x 2 images" in capsys.readouterr().out
+    listed.write_bytes(b"caf\xe9\n")
+    assert run(command) == 3
+    assert "save it as UTF-8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["matrix", "distributions", "models", "metrics", "gallery"])
 def test_plot_draws_every_kind(compared, kind):
     folder, *_ = compared

@@ -161,6 +161,17 @@ def test_numbered_stacks_are_pieces_of_one(tmp_path):
     assert "batch_maps_1.npy, batch_maps_2.npy, batch_maps_10.npy" in notices[0]
 
 
+def test_the_pieces_of_a_stack_take_one_names_file_or_one_each(tmp_path):
+    save(tmp_path, *(f"{model}/batch_maps_{n}.npy" for model in "AB" for n in (9, 10)))
+    (tmp_path / "A/batch_maps.txt").write_text("f\ne\nd\nc\nb\na\n")
+    for number, names in ((9, "abc"), (10, "def")):
+        (tmp_path / f"B/batch_maps_{number}.csv").write_text("image\n" + "\n".join(names))
+    assert found(tmp_path)[0] == {"A": tuple("fedcba"), "B": tuple("abcdef")}
+    (tmp_path / "B/batch_maps_10.csv").unlink()
+    with pytest.raises(InputError, match=r"batch_maps_10\.npy has no names beside it, but another piece"):
+        found(tmp_path)
+
+
 def test_differently_named_stacks_are_entries_of_their_own(tmp_path):
     save(tmp_path, "VGG/batch_maps_gradcam.npy", "VGG/batch_maps_ig.npy")
     assert list(found(tmp_path)[0]) == ["VGG/batch_maps_gradcam", "VGG/batch_maps_ig"]
@@ -214,6 +225,20 @@ def test_formats_may_differ_between_models_and_are_chosen_within_one(tmp_path):
     ids, notices = found(tmp_path)
     assert ids == {"B": ("cat", "dog"), "A": ("cat", "dog"), "C": ("cat",)}
     assert any("A: the .npy files are taken, PNG or JPEG files are set aside" in notice for notice in notices)
+
+
+def test_hidden_files_and_folders_are_not_looked_at(tmp_path):
+    hidden = ("A/._cat.npy", "A/.ipynb_checkpoints/cat-checkpoint.npy", "A/.maps/dog.npy", ".B/cat.npy")
+    save(tmp_path, "A/cat.npy", ".stray.npy", *hidden)
+    assert found(tmp_path) == ({"A": ("cat",)}, [])
+
+
+def test_two_files_of_one_models_name_are_refused(tmp_path):
+    np.savez(tmp_path / "A.npz", cat=MAP, dog=MAP)
+    save(tmp_path, "A/cat.npy")
+    with pytest.raises(InputError, match="two models are called 'A'"):
+        found(tmp_path)
+    assert found(tmp_path, glob="*.npz")[0] == {"A": ("cat", "dog")}
 
 
 def test_a_tree_may_hold_a_file_or_a_store_per_model(tmp_path):
@@ -341,6 +366,8 @@ def test_22_names_that_are_no_text_are_escaped_and_read(tmp_path):
 def test_22_two_normal_forms_of_one_name_meet_between_models_and_clash_within_one(tmp_path):
     save(tmp_path, "A/caf\u00e9.npy", "B/cafe\u0301.npy")
     assert found(tmp_path)[0] == {"A": ("caf\u00e9",), "B": ("caf\u00e9",)}
+    assert found(tmp_path, rename={"cafe\u0301": "tea"})[0] == {"A": ("tea",), "B": ("tea",)}
+    assert found(tmp_path, models=["A"], rename={"caf\u00e9": "tea"})[0] == {"A": ("tea",)}
     save(tmp_path, "A/cafe\u0301.npy")
     with pytest.raises(InputError, match="several maps of image"):
         found(tmp_path)
@@ -349,6 +376,11 @@ def test_22_two_normal_forms_of_one_name_meet_between_models_and_clash_within_on
 def test_22_models_in_two_normal_forms_are_refused():
     with pytest.raises(InputError, match="two models are called"):
         gather({"caf\u00e9": np.ones((2, 6, 8)), "cafe\u0301": np.ones((2, 6, 8))}, [])
+
+
+def test_22_models_may_be_chosen_in_either_normal_form(tmp_path):
+    save(tmp_path, "cafe\u0301/a.npy", "zu\u0308g/a.npy")
+    assert list(found(tmp_path, models=["caf\u00e9", "zu\u0308*"])[0]) == ["caf\u00e9", "z\u00fcg"]
 
 
 def test_22_empty_names_are_refused(tmp_path):

@@ -148,6 +148,19 @@ def test_bad_groups_are_refused_in_a_sentence(scores, tmp_path, text, message):
         summarize(scores, groups=path)
 
 
+def test_labels_meet_images_in_either_normal_form(scores, tmp_path):
+    images = [f"caf\u00e9{i}" for i in range(30)]
+    scores = scores.assign_coords(image=images)
+    path = tmp_path / "labels.csv"
+    path.write_text("image,label\n" + "".join(f"cafe\u0301{i},{i % 2}\n" for i in range(30)), "utf-8")
+    found = summarize(scores, groups=path)
+    assert found.group.values.tolist() == ["0", "1"]
+    assert found.identical(summarize(scores, groups={name: str(i % 2) for i, name in enumerate(images)}))
+    path.write_text("image,label\ncafe\u03010,a\ncaf\u00e90,b\n", "utf-8")
+    with pytest.raises(InputError, match="two labels"):
+        summarize(scores, groups=path)
+
+
 def test_dask_and_any_memory_give_the_same(scores):
     expected = summarize(scores, bootstrap=20)
     lazy = scores.chunk({"image": 7})
