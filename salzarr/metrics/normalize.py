@@ -37,6 +37,9 @@ class Step:
         (..., pixel) maps to (..., pixel) maps; NaN where it is undefined.
     foresee : callable
         The facts of maps to the facts of the normalised maps, or None if the maps have to be read.
+    span : callable
+        Smallest and largest value before to those after, but for a factor: enough to tell whether a map is
+        undefined (NaN), 0 everywhere or constant.
     definition : str
     undefined : set of Reason
         Which of CONSTANT, ZERO_MASS and NEGATIVE may make a map NaN.
@@ -48,6 +51,7 @@ class Step:
 
     apply: Callable[[Maps], Maps]
     foresee: Callable[[Floats, Floats, Floats | None], Facts | None]
+    span: Callable[[Floats, Floats], tuple[Floats, Floats]]
     definition: str
     undefined: frozenset[Reason]
     signed: bool | None
@@ -109,17 +113,55 @@ def _foresee_positive(low: Floats, high: Floats, total: Floats | None) -> Facts:
     return np.maximum(low, 0), np.maximum(high, 0), None if (low < 0).any() else total
 
 
+def _where(defined: NDArray[np.bool_], low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    return np.where(defined, low, np.nan), np.where(defined, high, np.nan)
+
+
+def _span_minmax(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    return _where(low < high, np.zeros_like(low), np.ones_like(high))
+
+
+def _span_zscore(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    return _where(low < high, -np.ones_like(low), np.ones_like(high))
+
+
+def _span_max(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    return _where(high > 0, low, high)
+
+
+def _span_sum(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    return _where((low >= 0) & (high > 0), low, high)
+
+
+def _span_abs(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Take a map of both signs to come near 0: all do but one of the values c and -c, constant then."""
+    nearest = np.where(low < 0, np.where(high > 0, 0, -high), low)
+    return nearest, np.maximum(-low, high)
+
+
+def _span_positive(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    return np.maximum(low, 0), np.maximum(high, 0)
+
+
 _CONSTANT = frozenset({Reason.CONSTANT})
 _NO_MASS = frozenset({Reason.ZERO_MASS, Reason.NEGATIVE})
 
 STEPS = {
-    "minmax": Step(_minmax, _foresee_minmax, "(x - min) / (max - min)", _CONSTANT, False, True),
-    "max": Step(_max, _foresee_max, "x / max, if max > 0", _NO_MASS, None, True),
-    "sum": Step(_sum, _foresee_sum, "x / sum(x), if no x is negative", _NO_MASS, None, True),
-    "zscore": Step(_zscore, lambda *_: None, "(x - mean) / population std", _CONSTANT, True, True),
-    "abs": Step(np.abs, _foresee_abs, "abs(x)", frozenset(), False, False),
+    "minmax": Step(_minmax, _foresee_minmax, _span_minmax, "(x - min) / (max - min)", _CONSTANT, False, True),
+    "max": Step(_max, _foresee_max, _span_max, "x / max, if max > 0", _NO_MASS, None, True),
+    "sum": Step(_sum, _foresee_sum, _span_sum, "x / sum(x), if no x is negative", _NO_MASS, None, True),
+    "zscore": Step(
+        _zscore, lambda *_: None, _span_zscore, "(x - mean) / population std", _CONSTANT, True, True
+    ),
+    "abs": Step(np.abs, _foresee_abs, _span_abs, "abs(x)", frozenset(), False, False),
     "positive": Step(
-        lambda flat: np.maximum(flat, 0), _foresee_positive, "max(x, 0)", frozenset(), False, False
+        lambda flat: np.maximum(flat, 0),
+        _foresee_positive,
+        _span_positive,
+        "max(x, 0)",
+        frozenset(),
+        False,
+        False,
     ),
 }
 """Every step by name."""
@@ -242,3 +284,28 @@ def extremes(chain: str | None, low: Floats, high: Floats, total: Floats) -> tup
                 return None
             facts = after
     return facts[:2]
+
+
+def spans(chain: str | None, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Tell from their smallest and largest values which maps are undefined, zero or constant after a chain.
+
+    Parameters
+    ----------
+    chain : str or None
+    low, high : (...) float64
+        Smallest and largest value of each map; NaN where there are none.
+
+    Returns
+    -------
+    (...) float64, (...) float64
+        The same after the chain, but for a factor; NaN where the chain is undefined.
+
+    Examples
+    --------
+    >>> spans("positive+max", np.array([-2.0, -2.0]), np.array([4.0, -1.0]))
+    (array([ 0., nan]), array([ 4., nan]))
+    """
+    with np.errstate(invalid="ignore"):
+        for name in steps(chain):
+            low, high = STEPS[name].span(low, high)
+    return low, high

@@ -90,7 +90,8 @@ def compare(
     reference : str, optional
         Compare each model with this one only, such as human fixation maps.
     complete_cases : bool, default False
-        Leave out every image on which some model's map is missing or cannot be scored by some metric.
+        Leave out every image on which some model's map is missing or, normalised, cannot be scored by some
+        metric. What shows only in the score itself, such as NaN from a function of your own, is not foreseen.
     allow_incomplete : bool, default False
         Compare what a store that was not finished has.
     out : path, optional

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from salzarr.errors import MetricError, ShapeError, UsageError, near
 from salzarr.locks import local_path
 from salzarr.metrics import Metric, normalize
 from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, Reason, Status, X, Y
+from salzarr.sources.memory import to_numpy
+from salzarr.sources.names import spelled
 from salzarr.sources.source import numbered
 
 if TYPE_CHECKING:
@@ -181,8 +183,8 @@ def resolve(
     )
     if len(labelled.models) < 2:
         raise UsageError(f"a comparison takes two models or more, not {len(labelled.models)}")
-    if reference is not None and reference not in labelled.models:
-        raise UsageError(_unknown("reference model", reference, labelled.models))
+    if reference is not None:
+        reference = _known("reference model", reference, labelled.models)
     shape = labelled.maps.shape[2:]
     chosen = tuple(m.with_normalize(normalize).for_shape(shape) for m in measures.as_metrics(metrics))
     facts = facts_of(labelled.maps)
@@ -226,6 +228,7 @@ def label(maps: Any, names: Sequence[str] | None = None, *, allow_incomplete: bo
         )
     if names is None or len(names) != len(maps):
         raise UsageError(f"{len(maps)} arrays need as many names, not {names and len(names)}")
+    maps, images = _by_image(names, [_own_images(array) for array in maps])
     shapes = {name: tuple(np.shape(array)) for name, array in zip(names, maps, strict=True)}
     if len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 3:
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
@@ -236,7 +239,40 @@ def label(maps: Any, names: Sequence[str] | None = None, *, allow_incomplete: bo
         import dask.array as da
 
         stacked = da.stack([da.asarray(array) for array in maps])
-    return Labelled(stacked, _distinct("model", names), _numbered(stacked.shape[1]))
+    models = _distinct("model", names)
+    return Labelled(stacked, models, _numbered(stacked.shape[1]) if images is None else images)
+
+
+def _own_images(maps: Any) -> tuple[Any, tuple[str, ...] | None]:
+    """Take the maps of a model, (image, y, x) of NumPy or lazy, and the names of its images, if any."""
+    ids = None
+    if hasattr(maps, "coords") and hasattr(maps, "dims"):
+        if IMAGE in maps.dims:
+            maps = maps.transpose(IMAGE, ...)
+        if IMAGE in maps.coords:
+            ids = _distinct("image", maps[IMAGE].values)
+        maps = maps.data
+    return maps if hasattr(maps, "chunks") else to_numpy(maps), ids
+
+
+def _by_image(
+    models: Sequence[str], maps: Sequence[tuple[Any, tuple[str, ...] | None]]
+) -> tuple[list[Any], Array | None]:
+    """Put the maps of all models into the order of the first one's images, if these have names."""
+    first = maps[0][1]
+    ordered = []
+    for model, (array, ids) in zip(models, maps, strict=True):
+        if ids is None and first is None:
+            ordered.append(array)
+        elif ids is not None and first is not None and set(ids) == set(first):
+            where = {name: position for position, name in enumerate(ids)}
+            ordered.append(array if ids == first else array[[where[name] for name in first]])
+        else:
+            raise UsageError(
+                f"the images of {models[0]} and {model} do not have the same names, or only one has names; "
+                "name the images of all alike, or join them with salzarr.convert(maps, 'maps.zarr')"
+            )
+    return ordered, None if first is None else np.array(first, object)
 
 
 def _label_store(url: str, allow_incomplete: bool) -> Labelled:
@@ -293,19 +329,22 @@ def _distinct(what: str, names: Iterable[object]) -> tuple[str, ...]:
     return found
 
 
-def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+def _known(what: str, name: str, known: Collection[str]) -> str:
+    """Return a name that was asked for, as it is spelled here."""
+    for spelling in (name, spelled(name)):
+        if spelling in known:
+            return spelling
     more = " …" if len(known) > 10 else ""
-    return f"there is no {what} {name!r}; {near(name, known)}there are {', '.join(list(known)[:10])}{more}"
+    listed = ", ".join(list(known)[:10])
+    raise UsageError(f"there is no {what} {name!r}; {near(name, known)}there are {listed}{more}")
 
 
 def _positions_of_models(known: Sequence[str], wanted: Iterable[str] | None) -> Sequence[int]:
     if wanted is None:
         return range(len(known))
-    wanted = _distinct("model", [wanted] if isinstance(wanted, str) else wanted)
-    for name in wanted:
-        if name not in known:
-            raise UsageError(_unknown("model", name, known))
-    return [known.index(name) for name in wanted]
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    names = _distinct("model", [_known("model", str(name), known) for name in wanted])
+    return [known.index(name) for name in names]
 
 
 def _positions_of_images(known: Array, wanted: slice | int | Iterable[str] | None) -> range | Sequence[int]:
@@ -317,10 +356,8 @@ def _positions_of_images(known: Array, wanted: slice | int | Iterable[str] | Non
     if isinstance(wanted, slice):
         return everything[wanted]
     where = {name: position for position, name in enumerate(known)}
-    names = _distinct("image", [wanted] if isinstance(wanted, str) else wanted)
-    for name in names:
-        if name not in where:
-            raise UsageError(_unknown("image", name, known.tolist()))
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    names = _distinct("image", [_known("image", str(name), where) for name in wanted])
     return [where[name] for name in names]
 
 
@@ -384,7 +421,6 @@ def _complete(labelled: Labelled, metrics: Iterable[Metric], facts: Facts | None
             "store it first with salzarr.create, or load it into memory"
         )
     low, high, _ = facts
-    undefined = frozenset().union(*(metric.undefined for metric in metrics))
     usable = np.isfinite(low)
     if isinstance(labelled.maps, StoredMaps):
         status = store.facts(labelled.maps.url, allow_incomplete=True)[MAP_STATUS.name].values
@@ -392,10 +428,13 @@ def _complete(labelled: Labelled, metrics: Iterable[Metric], facts: Facts | None
         usable &= status[np.ix_(labelled.maps.models, labelled.maps.images)] & bad == 0
     else:
         usable &= np.isfinite(labelled.maps).all(axis=(2, 3))
-    if Reason.CONSTANT in undefined:
-        usable &= low < high
-    if Reason.ZERO_MASS in undefined:
-        usable &= (low != 0) | (high != 0)
+    for metric in metrics:
+        low, high = normalize.spans(metric.normalize, *facts[:2])
+        usable &= np.isfinite(low)
+        if Reason.CONSTANT in metric.undefined:
+            usable &= low < high
+        if Reason.ZERO_MASS in metric.undefined:
+            usable &= (low != 0) | (high != 0)
     kept = np.flatnonzero(usable.all(axis=0)).tolist()
     logger.info("%d of %d images are complete", len(kept), len(labelled.images))
     every = range(len(labelled.models))

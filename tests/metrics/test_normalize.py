@@ -96,3 +96,19 @@ def test_what_is_always_foreseen():
     for chain in ("none", "minmax", "max", "positive", "positive+max", "abs+minmax"):
         known = normalize.extremes(chain, low, high, total)
         assert (known is None) == chain.startswith("abs"), chain
+
+
+@given(
+    arrays(np.float64, (4, 2, 3), elements=st.sampled_from([-2.0, -1.0, 0.0, 1.0, 3.0])),
+    st.lists(st.sampled_from([*normalize.STEPS]), max_size=3),
+)
+def test_which_maps_become_undefined_zero_or_constant_is_foreseen(maps, steps):
+    maps[0] = maps[0, 0, 0]
+    chain, axes = "+".join(steps) or "none", (1, 2)
+    low, high = normalize.spans(chain, maps.min(axes), maps.max(axes))
+    got = normalize.apply(maps, chain)
+    for one, bottom, top in zip(got, low, high, strict=True):
+        assert np.isnan(one).any() == np.isnan(bottom)
+        assert one.any() != (bottom == 0 == top)
+        if "abs" not in steps:  # c and -c become one value
+            assert (one.min() == one.max()) == (bottom == top)

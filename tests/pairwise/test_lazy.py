@@ -189,6 +189,19 @@ def test_complete_cases_leave_out_images(maps, tmp_path):
         assert compare(given, "pearson", complete_cases=True).sizes["image"] == 10
 
 
+@pytest.mark.parametrize("metrics", ["mse,cosine", "mse,pearson", "mae,emd", "mae,kl,topk_iou"])
+@pytest.mark.parametrize("chain", ["positive", "minmax", "positive+sum", "abs+max"])
+def test_complete_cases_know_what_normalisation_makes_of_a_map(maps, metrics, chain, tmp_path):
+    maps["m0"][2] = -maps["m0"][2] - 1  # nothing is left of it by positive
+    maps["m1"][5] = 0.5
+    maps["m2"][7] = 0
+    for given in (maps, store_of(maps, tmp_path / "gaps.zarr")):
+        scores = compare(given, metrics, normalize=chain, complete_cases=True).compute()
+        assert 9 <= scores.sizes["image"] <= 12
+        for name in metrics.split(","):
+            assert np.isfinite(scores[name]).all(), name
+
+
 def test_missing_maps_have_a_reason(maps):
     maps["m1"][3] = np.nan
     maps["m2"][4, 0, 0] = np.inf
@@ -289,6 +302,47 @@ def test_maps_that_are_none(maps):
         compare(xr.DataArray(maps["m0"], dims=("image", "y", "x")), "mse")
     with pytest.raises(UsageError, match="coordinate 'model'"):
         compare(xr.DataArray(np.ones((2, 3, 4, 4)), dims=("model", "image", "y", "x")), "mse")
+
+
+def test_images_in_memory_are_joined_by_their_names(maps):
+    named = xr.DataArray(maps["m0"], dims=("image", "y", "x"), coords={"image": [*"lkjihgfedcba"]})
+    for other in (named[::-1], named[::-1].chunk(image=5), named[::-1].transpose("y", "x", "image")):
+        scores = compare({"a": named, "b": other}, "mse")
+        assert scores.image.values.tolist() == [*"lkjihgfedcba"]
+        assert not scores.mse.values.any()
+    for other in (named[:-1], named.assign_coords(image=[*"mkjihgfedcba"]), maps["m0"]):
+        for pair in ({"a": named, "b": other}, {"b": other, "a": named}):
+            with pytest.raises(UsageError, match=r"do not have the same names.*salzarr\.convert"):
+                compare(pair, "mse")
+
+
+def test_arrays_of_others_are_taken_in_memory(maps):
+    class Tensor:  # what matters of a torch.Tensor that requires its gradient
+        def __init__(self, values, detached=False):
+            self.values, self.detached, self.shape = values, detached, values.shape
+
+        def detach(self):
+            return Tensor(self.values, detached=True)
+
+        def __array__(self, dtype=None, copy=None):
+            assert self.detached, "torch refuses"
+            return self.values
+
+    class Foreign:
+        def __init__(self, values):
+            self.__dlpack__, self.__dlpack_device__ = values.__dlpack__, values.__dlpack_device__
+
+    for kind in (Tensor, Foreign, np.ndarray.tolist):
+        check(compare({name: kind(one) for name, one in maps.items()}, "mse"), maps, "mse")
+
+
+def test_names_may_be_typed_in_another_normal_form(maps, tmp_path):
+    named = {"m0": "caf\u00e9", "m1": "b", "m2": "c"}
+    images = {name: ["\u00f6l", *map(str, range(11))] for name in named.values()}
+    store = store_of({named[name]: one for name, one in maps.items()}, tmp_path / "n.zarr", names=images)
+    scores = compare(store, "mse", models=["b", "cafe\u0301"], reference="cafe\u0301", images=["o\u0308l"])
+    assert scores.image.values.tolist() == ["\u00f6l"]
+    np.testing.assert_array_equal(scores.mse, compare(store, "mse").mse[:1, :1])
 
 
 def test_image_order_does_not_matter(maps):
