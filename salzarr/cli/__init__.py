@@ -6,6 +6,7 @@ corrupt data, 130 interrupted. Heavy imports stand inside the commands, so that 
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from typing import Any
@@ -22,6 +23,9 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a terminal cannot show is escaped, as on stderr: it must not cost a run that is done.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -59,8 +59,8 @@ def _shown(value: object) -> str:
 
 
 def show_json(value: object) -> None:
-    """Print JSON, with NaN as null, so that every program can read it."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    """Print JSON, with NaN as null and in ASCII, so that every program can read it from every terminal."""
+    print(json.dumps(_plain(value), indent=2))
 
 
 def _plain(value: Any) -> Any:

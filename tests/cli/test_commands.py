@@ -156,6 +156,16 @@ def test_images_are_listed_in_a_file(compared, tmp_path, capsys):
     assert "save it as UTF-8" in capsys.readouterr().err
 
 
+def test_a_terminal_that_cannot_show_a_character_costs_nothing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert r"a\xb7b" in salzarr("metrics").stdout
+    convert({"\U0001f600": np.ones((1, 4, 4))}, tmp_path / "maps.zarr")
+    assert run(["info", str(tmp_path / "maps.zarr"), "--json"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.isascii()
+    assert list(json.loads(shown)["models"]) == ["\U0001f600"]
+
+
 @pytest.mark.parametrize("kind", ["matrix", "distributions", "models", "metrics", "gallery"])
 def test_plot_draws_every_kind(compared, kind):
     folder, *_ = compared
