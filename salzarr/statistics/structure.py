@@ -168,6 +168,10 @@ def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int
     """
     order = np.argsort(distances[MODEL_A].values.astype(str))  # so that the starts do not depend on the order
     kept, known = _scored(distances[order, order])
+    unit = np.ldexp(
+        1.0, int(np.frexp(np.nanmax(known))[1])
+    )  # a power of two: squares neither over- nor underflow
+    known /= unit
     weight = np.where(np.isnan(known), 0.0, 1.0)
     np.fill_diagonal(weight, 0)
     target = np.where(weight > 0, known, 0.0)
@@ -177,7 +181,7 @@ def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int
     _, best = min((_smacof(target, weight, start) for start in begin), key=lambda result: result[0])
     _, best = _smacof(target, weight, best, steps=5000)
     placed = np.full((len(order), dims), np.nan)
-    placed[order[kept]] = _upright(best)
+    placed[order[kept]] = _upright(best) * unit
     between = weight * squareform(pdist(best))
     scale = float((between**2).sum())
     stress = float(np.sqrt(((between - target) ** 2).sum() / scale)) if scale > 0 else 0.0

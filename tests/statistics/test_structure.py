@@ -144,6 +144,17 @@ def test_order_of_models_does_not_matter(plane, missing):
     assert a.order in (b.order, b.order[::-1])
 
 
+@pytest.mark.parametrize("unit", [2.0**-700, 2.0**700])
+def test_the_unit_of_the_scores_does_not_matter(unit):
+    rng = np.random.default_rng(0)
+    names = [*"abcde"]
+    apart = squareform(pdist(rng.normal(size=(5, 3))))
+    near = xr.DataArray(apart, {"model_a": names, "model_b": names}, ("model_a", "model_b"))
+    plain, scaled = embed(near), embed(near * unit)
+    np.testing.assert_allclose(scaled / unit, plain, rtol=1e-9)
+    assert scaled.attrs["stress"] == pytest.approx(plain.attrs["stress"])
+
+
 def test_identical_models_fall_together():
     found = embed(labelled(np.zeros((4, 4))))
     assert found.attrs["stress"] == 0
