@@ -68,6 +68,10 @@ def test_three_cnns_of_two_sizes(tmp_path):
 
     check(salzarr.open_maps(tmp_path / "maps.zarr"), one, 1.0)
 
+    wide = salzarr.open_maps(tmp_path / "maps.zarr").isel(image=slice(2)).compute()
+    scores = salzarr.compare(wide, "emd,emd:grid=full").compute()  # what the README says of blocks
+    np.testing.assert_allclose(scores.emd, scores.emd_grid_full, rtol=0.003)
+
 
 def test_the_photographs_of_the_demo():
     import importlib.util

@@ -295,6 +295,10 @@ def _label_store(url: str, allow_incomplete: bool) -> Labelled:
 
 def _label_dataarray(maps: xr.DataArray) -> Labelled:
     """Take a DataArray; the one that ``open_maps`` gave, untouched, is taken as its store."""
+    if hasattr(maps, "data_vars"):
+        raise UsageError(
+            "a Dataset is not one array of maps; give that, such as dataset.maps, or the store's path"
+        )
     missing = {MODEL, IMAGE, Y, X} - set(map(str, maps.dims))
     if missing or maps.ndim != 4:
         raise UsageError(f"maps have the dimensions model, image, y and x, not {tuple(maps.dims)}")

@@ -147,7 +147,9 @@ def _violin(ax: Axes, values: NDArray[np.float64], place: int, colour: NDArray[n
     grid = np.linspace(values[0], values[-1], 120)
     # A density of some thousand evenly spaced quantiles cannot be told from that of all scores.
     sample = values if len(values) <= 4000 else np.quantile(values, np.linspace(0, 1, 4000))
-    density = gaussian_kde(sample)(grid)
+    # On a scale of 0 to 1, for the variance of very large or small scores over- or underflows.
+    at, span = values[0], values[-1] - values[0]
+    density = gaussian_kde((sample - at) / span)((grid - at) / span)
     half = 0.42 * density / density.max()
     outline = np.concatenate([np.stack([grid, place - half], 1), np.stack([grid, place + half], 1)[::-1]])
     ax.add_collection(PolyCollection([outline], facecolor=[colour], edgecolor=MUTED, linewidth=0.6, zorder=2))

@@ -72,6 +72,14 @@ class TestWhatTheNumbersMean:
         want = wasserstein_distance(*(m.ravel().astype(float) for m in maps[:, 0]))
         assert scored(maps, wasserstein_values(), [(0, 1)]).values[0, 0] == pytest.approx(want, rel=1e-9)
 
+    def test_blocks_hide_little_of_smooth_maps_and_much_of_grain(self):
+        rng = np.random.default_rng(0)
+        y, x = np.mgrid[:224, :224]
+        smooth = np.exp(-((y - [[[100]], [[120]]]) ** 2 + (x - [[[90]], [[130]]]) ** 2) / 800)
+        for maps, least, most in ((smooth, 0, 0.005), (rng.random((2, 224, 224)), 0.1, 0.3)):
+            blocks, full = (scored(maps[:, None], spec, [(0, 1)]).values for spec in ("emd", "emd:grid=full"))
+            assert least <= abs(blocks / full - 1) <= most
+
 
 def by_gap(maps):
     return scored(maps, "emd:grid=full", [(0, 1)]).companions["gap"][0, 0]

@@ -300,6 +300,8 @@ def test_maps_that_are_none(maps):
         compare({"m0": maps["m0"], "m1": maps["m1"][:11]}, "mse")
     with pytest.raises(UsageError, match="model, image, y and x"):
         compare(xr.DataArray(maps["m0"], dims=("image", "y", "x")), "mse")
+    with pytest.raises(UsageError, match=r"such as dataset\.maps"):
+        compare(xr.Dataset({"maps": ("x", [1.0])}), "mse")
     with pytest.raises(UsageError, match="coordinate 'model'"):
         compare(xr.DataArray(np.ones((2, 3, 4, 4)), dims=("model", "image", "y", "x")), "mse")
 

@@ -68,6 +68,13 @@ def test_a_violin_covers_the_scores_of_its_pair(scores):
     assert labels(ax, "y") == ["VGG16 – $a_$"]
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_a_violin_of_very_small_or_large_scores(scores, unit):
+    scores["pearson"] = scores.pearson * unit
+    ax = score_distributions(scores, "pearson", pairs=[("VGG16", "$a_$")])
+    assert np.isfinite(ax.collections[0].get_paths()[0].vertices).all()
+
+
 def test_the_most_alike_pair_is_at_the_top(scores):
     for metric, sign in (("pearson", -1), ("mse", 1)):
         ax = score_distributions(scores, metric)
