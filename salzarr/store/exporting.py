@@ -17,7 +17,7 @@ import numpy as np
 from salzarr import schema
 from salzarr.errors import ChangedError, ShapeError, StoreExistsError, UsageError, near, storage_errors
 from salzarr.schema import IMAGE, MODEL, Status
-from salzarr.sources.names import spelled
+from salzarr.sources.names import STORED_NAME, spelled
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp, pick
 from salzarr.store import layout
@@ -161,7 +161,7 @@ def _export_stack(
             file.write(values.tobytes())
     with _new_file(os.path.join(base, "batch_maps.csv"), overwrite) as file:
         text = io.StringIO()
-        csv.writer(text).writerows([["id"], *([name] for name in names)])
+        csv.writer(text).writerows([[STORED_NAME], *([name] for name in names)])
         file.write(text.getvalue().encode())
     return path
 

@@ -45,6 +45,16 @@ def test_odd_values_come_back_bit_for_bit(dtype, tmp_path):
     assert np.load(tmp_path / "out/a/batch_maps.npy").tobytes() == maps.tobytes()
 
 
+def test_names_come_back_as_they_are(tmp_path):
+    names = ["cat.jpg", "b.npy", " lead", "trail ", "n01/cat", "a,b", '"', "caf\u00e9", "x" * 300]
+    salzarr.convert({"a": np.ones((len(names), *SHAPE))}, tmp_path / "maps.zarr", names=names)
+    salzarr.export(tmp_path / "maps.zarr", tmp_path / "out")
+    salzarr.convert(tmp_path / "out", tmp_path / "again.zarr")
+    assert open_dataset(tmp_path / "again.zarr").image.values.tolist() == names
+    files = salzarr.export(tmp_path / "maps.zarr", tmp_path / "one", images=["cafe\u0301"], stacked=False)
+    assert [path.rsplit("/", 1)[1] for path in files] == ["caf\u00e9.npy"]
+
+
 def test_only_some_models_and_images(store, tmp_path):
     files = salzarr.export(store, tmp_path / "out", models=["VGG"], images=["g", "a", "c"], stacked=False)
     assert [path.rsplit("/", 1)[1] for path in files] == ["g.npy", "a.npy"]
