@@ -1,3 +1,5 @@
+import base64
+import io
 import re
 import shutil
 import warnings
@@ -5,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import salzarr
 from salzarr.errors import InputError, StoreNotFoundError
@@ -253,3 +256,17 @@ def test_the_report_of_a_run_that_kept_no_scores_says_where_the_maps_are(tmp_pat
     text = (tmp_path / "r" / "report.html").read_text()
     assert f"salzarr compare {store} {tmp_path}/r --metrics mse --reference b --scores none" in text
     assert "salzarr report" not in text
+
+
+@pytest.mark.parametrize("shape", [(12, 60), (1, 40), (40, 1), (1, 1)])
+def test_maps_of_any_shape_keep_it(shape, tmp_path):
+    rng = np.random.default_rng(0)
+    maps = {name: rng.random((2, *shape)) for name in "ab"}
+    salzarr.convert(maps, tmp_path / "maps.zarr")
+    salzarr.compare(tmp_path / "maps.zarr", "cosine", out=tmp_path / "results")
+    page = salzarr.write_report(tmp_path / "results").read_text("utf-8")
+    pictures = re.findall(r"data:image/\w+;base64,([A-Za-z0-9+/=]+)", page)
+    sizes = {Image.open(io.BytesIO(base64.b64decode(one))).size for one in pictures}
+    assert sizes
+    for width, height in sizes:
+        assert abs(width * shape[0] - height * shape[1]) <= max(*shape, width, height)
