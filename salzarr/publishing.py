@@ -123,7 +123,10 @@ def publish(
             files += plot.save(plot.similarity_matrix(shown, slug), folder / f"matrix_{slug}")
         kept = () if summary is not None else ("groups", "corrected", "consensus", "reliability", "tests")
         parts = {name: getattr(found, name) for name in kept}
-        files.append(write_report(folder, summary=shown, photos=photos, memory=share, **parts))
+        named = {"--groups": groups, "--photos": photos}
+        asked = [word for option, path in named.items() if path is not None for word in (option, str(path))]
+        asked += ["--baseline"] * baseline
+        files.append(write_report(folder, summary=shown, photos=photos, asked=asked, memory=share, **parts))
     return Published(to_frame(shown), files)
 
 
@@ -148,8 +151,8 @@ def _maps(scores: xr.Dataset, results: Path) -> str:
 
 
 def with_status(url: str | Path) -> xr.DataArray:
-    """Open maps with their status beside them, which tells missing maps from those that are all NaN."""
-    return open_dataset(url).set_coords(MAP_STATUS.name)[MAPS.name]
+    """Open maps, all there are, with their status: that tells missing ones from those that are all NaN."""
+    return open_dataset(url, allow_incomplete=True).set_coords(MAP_STATUS.name)[MAPS.name]
 
 
 def draw(

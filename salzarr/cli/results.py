@@ -36,8 +36,8 @@ SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "
     "--images",
     multiple=True,
     metavar="WHICH",
-    help="Only these images: a number (the first so many), names between commas, or a file with one name a "
-    "line.",
+    help="Only these images: a number (the first so many; 0003, with its zeros, is a name), names between "
+    "commas, or a file with one name a line.",
 )
 @click.option("--reference", metavar="MODEL", help="Compare every model with this one only.")
 @click.option(
@@ -101,8 +101,11 @@ def compare(
     """
     import salzarr
     from salzarr import cluster
+    from salzarr.statistics.groups import read_groups
 
     given["images"] = _images(images)
+    if groups is not None:
+        read_groups(groups)  # a table that cannot be read is said before everything is scored
     with cluster.connect(
         scheduler,
         workers=workers,
@@ -140,7 +143,7 @@ def _images(given: tuple[str, ...]) -> int | list[str] | None:
     """Read --images: a number, a file of names, or names."""
     if not given:
         return None
-    if len(given) == 1 and given[0].isdigit():
+    if len(given) == 1 and given[0].isdigit() and not given[0].startswith("0"):
         return int(given[0])
     names: list[str] = []
     for part in given:
@@ -229,7 +232,7 @@ def plot(target: str, kind: str, **given: Any) -> None:
     \b
     matrix         how alike each pair of models is
     distributions  the scores of each pair over the images
-    models         a tree and a map of the models, alike ones side by side
+    models         a map of the models, alike ones side by side
     metrics        how far the metrics agree with each other
     gallery        the images on which models differ most, with their maps
     groups         how alike the models are per label (needs --groups)

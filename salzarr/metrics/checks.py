@@ -45,7 +45,7 @@ def check_size(metrics: Sequence[Metric], shape: tuple[int, int]) -> None:
 
 
 def check_maps(metrics: Sequence[Metric], low: ArrayLike, models: Sequence[str]) -> None:
-    """Refuse signed maps for metrics that need mass.
+    """Refuse signed maps, and normalisations that make them so, for metrics that need mass.
 
     Parameters
     ----------
@@ -60,11 +60,10 @@ def check_maps(metrics: Sequence[Metric], low: ArrayLike, models: Sequence[str])
     MetricError
         Naming the metrics, the models and the ``--metrics`` that would work.
     """
+    mass = [m for m in metrics if Reason.NEGATIVE in m.undefined]
     least: NDArray[np.float64] = np.asarray(low, np.float64)
     signed = [f"{name} ({value:g})" for name, value in zip(models, least, strict=True) if value < 0]
-    refused = [
-        m for m in metrics if Reason.NEGATIVE in m.undefined and normalize.may_be_negative(m.normalize)
-    ]
+    refused = [m for m in mass if normalize.may_be_negative(m.normalize)]
     if signed and refused:
         specs = ",".join(_unsigned(m).spec if m in refused else m.spec for m in metrics)
         shown = ", ".join(signed[:5]) + (f" and {len(signed) - 5} more" if len(signed) > 5 else "")
@@ -72,6 +71,13 @@ def check_maps(metrics: Sequence[Metric], low: ArrayLike, models: Sequence[str])
             f"{', '.join(m.spec for m in refused)} compare{'s' * (len(refused) == 1)} distributions of mass, "
             f"and there are negative values in the maps of {shown}; "
             f"use --metrics {specs} (or 'positive' or 'minmax' in place of 'abs')"
+        )
+    if made := [m for m in mass if normalize.may_be_negative(m.normalize, signed=False)]:
+        specs = ",".join(_unsigned(m).spec if m in made else m.spec for m in metrics)
+        raise MetricError(
+            f"{', '.join(m.spec for m in made)} compare{'s' * (len(made) == 1)} distributions of mass, and "
+            f"the normalisation {made[0].normalize} makes values negative; use --metrics {specs} (or "
+            "'positive' or 'minmax' in place of 'abs')"
         )
 
 

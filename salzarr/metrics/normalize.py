@@ -232,13 +232,14 @@ def apply(maps: Maps, chain: str | None) -> Maps:
     return flat.reshape(maps.shape)
 
 
-def may_be_negative(chain: str | None) -> bool:
-    """Whether maps that hold negative values may still hold some after this chain.
+def may_be_negative(chain: str | None, *, signed: bool = True) -> bool:
+    """Whether maps may hold negative values after this chain, ``signed`` or not before it.
 
     >>> may_be_negative("abs+sum"), may_be_negative("abs+zscore")
     (False, True)
+    >>> may_be_negative("sum", signed=False), may_be_negative("zscore", signed=False)
+    (False, True)
     """
-    signed = True
     for name in steps(chain):
         step = STEPS[name].signed
         signed = signed if step is None else step

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
     from salzarr.metrics.block import Block
 
+ALIASES = {
+    "cc": "pearson", "sim": "similarity", "kld": "kl", "jsd": "js", "nmi": "mutual_information",
+    "mi": "mutual_information", "l1": "mae", "l2": "rmse", "wasserstein": "emd", "iou": "topk_iou",
+}  # fmt: skip
+"""What the literature calls some of the metrics, for a hint."""
+
 Wanted = str | Metric | Callable[..., Any]
 
 
@@ -95,10 +101,10 @@ def parse_metrics(text: str) -> tuple[Metric, ...]:
     --------
     >>> [metric.spec for metric in parse_metrics("mse, ssim:window=11:precision=double")]
     ['mse', 'ssim:window=11:precision=double']
-    >>> parse_metrics("sim")
+    >>> parse_metrics("cc")
     Traceback (most recent call last):
     ...
-    salzarr.errors.MetricError: there is no metric 'sim'; did you mean 'ssim'? 'salzarr metrics' lists them
+    salzarr.errors.MetricError: there is no metric 'cc'; did you mean 'pearson'? 'salzarr metrics' lists them
     """
     return as_metrics(text)
 
@@ -127,7 +133,8 @@ def _parse(token: str) -> Metric:
     if own:
         return _load(name, rest[0], given)
     if known is None:
-        raise MetricError(f"there is no metric {name!r}; {near(name, METRICS)}'salzarr metrics' lists them")
+        meant = near(name, METRICS) if name not in ALIASES else f"did you mean {ALIASES[name]!r}? "
+        raise MetricError(f"there is no metric {name!r}; {meant}'salzarr metrics' lists them")
     assert known.factory is not None
     return known.factory(**given)
 

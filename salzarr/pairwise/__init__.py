@@ -12,7 +12,7 @@ from salzarr.errors import StoreExistsError, UsageError
 from salzarr.locks import local_path, lock
 from salzarr.pairwise import budget, measure
 from salzarr.pairwise.durable import bring_up
-from salzarr.pairwise.earlier import replaced
+from salzarr.pairwise.earlier import reconcile, replaced
 from salzarr.pairwise.lazy import lazy_scores
 from salzarr.pairwise.request import Request, StoredMaps, resolve
 from salzarr.pairwise.scores import (
@@ -208,10 +208,12 @@ def plan_comparison(
 
     request = resolve(maps, metrics, scan=anything, **options)
     _check_stored(request)
-    begun = (
-        None if out is None or overwrite or scores == "none" else attributes(place(os.fspath(out), scores))
-    )
-    kept = {} if begun is None else {key: begun[ATTR_PLAN][key] for key in ("block", "tile")}
+    kept = {}
+    if out is not None and not overwrite and scores != "none":
+        url = place(os.fspath(out), scores)
+        if (begun := attributes(url)) is not None:
+            request, _ = reconcile(request, url, begun)
+            kept = {key: begun[ATTR_PLAN][key] for key in ("block", "tile")}
     found = budget.fit(request, parse_size(memory), **kept)
     return measure.calibrate(request, found) if calibrated else found
 

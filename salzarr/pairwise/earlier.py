@@ -182,7 +182,11 @@ def _redefined(plan: dict[str, Any], wanted: dict[str, Any]) -> frozenset[str]:
     for slug, was in plan["metrics"].items():
         now = wanted["metrics"].get(slug)
         if now is None:
-            raise _changed(f"metric {was['spec']} is not asked for any more; name it too, to keep its scores")
+            specs = [attrs["spec"] for attrs in (plan["metrics"] | wanted["metrics"]).values()]
+            raise ChangedError(
+                f"these results hold {was['spec']}, too; give --metrics {','.join(specs)}, which computes "
+                "only what is new, or choose another results folder, or --overwrite"
+            )
         if now == was:
             continue
         keys = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))

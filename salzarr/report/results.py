@@ -38,6 +38,8 @@ from salzarr.statistics.summary import CONFIDENCE, COUNTS, TEXT, read_csv, summa
 from salzarr.store import facts, open_dataset
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ def write_report(
     maps: str | PathLike[str] | None = None,
     photos: str | PathLike[str] | None = None,
     title: str | None = None,
+    asked: Sequence[str] = (),
     memory: int = MEMORY,
 ) -> Path:
     """Write the report of a results folder: one HTML file, opened by a double click.
@@ -81,6 +84,9 @@ def write_report(
     photos : path, optional
         Folder of the photographs, which are named like the images.
     title : str, optional
+    asked : sequence of str
+        Options of ``salzarr compare`` beyond those of the scores, such as ``--baseline``: for the page to say
+        how it is made again.
     memory : int
         Bytes that may be used to look at the scores.
 
@@ -111,7 +117,7 @@ def write_report(
     url = maps_url(described) or "MAPS" if maps is None else fspath(maps)
     opened = None
     try:
-        opened = open_dataset(url)
+        opened = open_dataset(url, allow_incomplete=True)  # so much as was compared
     except SalzarrError as error:
         if maps is not None:
             raise
@@ -125,10 +131,10 @@ def write_report(
         reliability=reliability,
         tests=tests,
         maps=None if opened is None else opened.set_coords(MAP_STATUS.name)[MAPS.name],
-        facts=None if opened is None else facts(url),
+        facts=None if opened is None else facts(url, allow_incomplete=True),
         photos=photos,
         title=title or f"Saliency maps compared: {folder.resolve().name}",
-        commands=commands(described, opened, maps=url, results=fspath(results)),
+        commands=commands(described, opened, maps=url, results=fspath(results), asked=asked),
         provenance=json.loads(str(described.attrs.get(ATTR_PROVENANCE, "{}"))),
         memory=memory,
     )
@@ -177,7 +183,9 @@ def restored(frame: pd.DataFrame, scores: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(variables, coords, attrs)
 
 
-def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, results: str) -> list[str]:
+def commands(
+    scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, results: str, asked: Sequence[str] = ()
+) -> list[str]:
     """Spell the commands that make these results again.
 
     Parameters
@@ -188,6 +196,8 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
         The maps store.
     maps, results : str
         Where they are.
+    asked : sequence of str
+        What else was asked of the comparison, as options.
 
     Returns
     -------
@@ -209,30 +219,26 @@ def commands(scores: xr.Dataset, opened: xr.Dataset | None, *, maps: str, result
     compare += [word for chain in chains - {NONE} for word in ("--normalize", chain)]
     convert: list[list[str]] = []
     if opened is not None:
-        converted, *_ = opened.attrs.get(ATTR_PROVENANCE, {}).get("runs", ()) or [{}]
-        source = converted.get("source")  # arrays in memory, or a folder for each model, are no place
-        convert = [["convert", source if isinstance(source, str) else "SOURCE", maps]]
-        for option, given in converted.get("chosen", {}).items():
-            pairs = [f"{k}={v}" for k, v in given.items()] if isinstance(given, dict) else given
-            for value in pairs if isinstance(pairs, list) else [pairs]:
-                name = "model" if option == "models" and isinstance(given, dict) else option.replace("_", "-")
-                convert[0] += [f"--{name}", str(value)]
-        options = opened.attrs.get(ATTR_FINGERPRINT, {})
-        if options.get("size"):
-            convert[0] += ["--size", "x".join(map(str, options["size"]))]
-        if options.get("channel") is not None:
-            convert[0] += ["--channel", str(options["channel"])]
-        if options.get("dtype", "float32") != "float32":
-            convert[0] += ["--dtype", options["dtype"]]
+        made = opened.attrs.get(ATTR_FINGERPRINT, {})
+        how = ["--size", "x".join(map(str, made["size"]))] if made.get("size") else []
+        how += ["--channel", str(made["channel"])] if made.get("channel") is not None else []
+        how += ["--dtype", made["dtype"]] if made.get("dtype", "float32") != "float32" else []
+        for run in opened.attrs.get(ATTR_PROVENANCE, {}).get("runs", ()) or [{}]:
+            source = run.get("source")  # arrays in memory, or a folder for each model, are no place
+            words = ["convert", source if isinstance(source, str) else "SOURCE", maps]
+            for option, given in run.get("chosen", {}).items():
+                pairs = [f"{k}={v}" for k, v in given.items()] if isinstance(given, dict) else given
+                for value in pairs if isinstance(pairs, list) else [pairs]:
+                    named = option == "models" and isinstance(given, dict)
+                    words += [f"--{'model' if named else option.replace('_', '-')}", str(value)]
+            convert.append([*words, *how, *["--append"][: len(convert)]])
         chosen = model_names(scores)
         if chosen != [str(name) for name in opened[MODEL].values]:
             compare += ["--models", ",".join(chosen)]
         if IMAGE in scores.sizes and scores.sizes[IMAGE] < opened.sizes[IMAGE]:
             compare += ["--images", _some(scores[IMAGE].values.tolist(), opened[IMAGE].values.tolist())]
-    kept = IMAGE in scores.sizes
-    compare += [] if kept else ["--scores", "none"]
-    lines = [*convert, compare, *([["report", results]] if kept else [])]
-    return [shlex.join(["salzarr", *words]) for words in lines]
+    compare += [*([] if IMAGE in scores.sizes else ["--scores", "none"]), *asked]
+    return [shlex.join(["salzarr", *words]) for words in (*convert, compare)]
 
 
 def _some(images: list[str], known: list[str]) -> str:

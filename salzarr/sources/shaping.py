@@ -83,7 +83,8 @@ class Recipe:
         if len(axes) == 3:
             if self.channel is None:
                 raise ShapeError(
-                    f"{where} has channels, shape {raw}; reduce them with --channel mean, max, abs-max or 0"
+                    f"{where} has channels, shape {raw}; reduce them with --channel mean, max, abs-max or 0; "
+                    "or, if it is a stack of maps (image, H, W), say so with --stacked and its file's name"
                 )
             channels = raw[axes.pop(_channel_axis([raw[a] for a in axes], where))]
             if isinstance(self.channel, int) and not -channels <= self.channel < channels:

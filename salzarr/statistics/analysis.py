@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OPTIONAL = ("groups", "consensus", "corrected", "tests")
+"""Tables that are there only if they were asked for, or are not too large."""
+
 MOST_TESTS = 5_000
 """Comparisons per metric up to which all are tested without being asked for: those of 22 models."""
 
@@ -82,7 +85,7 @@ class Analysis:
             "reliability": self.reliability.to_dataframe().reset_index(),
             "agreement": self.agreement.to_dataframe().reset_index(),
         }
-        for name in ("groups", "consensus", "corrected"):
+        for name in OPTIONAL[:3]:
             part = getattr(self, name)
             if part is not None:
                 found[name] = to_frame(part)
@@ -96,7 +99,8 @@ class Analysis:
         Parameters
         ----------
         folder : path
-            Made if it does not exist; files of these names in it are replaced.
+            Made if it does not exist; files of these names in it are replaced, and those of tables that there
+            are not are removed, since they are of other scores or options.
 
         Returns
         -------
@@ -104,10 +108,14 @@ class Analysis:
         """
         where = Path(folder)
         where.mkdir(parents=True, exist_ok=True)
-        written = []
-        for name, table in self.tables().items():
+        tables, written = self.tables(), []
+        for name, table in tables.items():
             written.append(where / f"{name}.csv")
             write_table(table, written[-1])
+        stale = [where / f"{name}.csv" for name in OPTIONAL if name not in tables]
+        for path in (path for path in stale if path.exists()):
+            log.info("%s was of an earlier run with other options, and is removed", path)
+            path.unlink()
         return written
 
 

@@ -83,7 +83,10 @@ def group_images(scores: xr.Dataset, groups: Groups) -> dict[str, NDArray[np.int
     images = [spelled(image) for image in scores[IMAGE].values.astype(str).tolist()]
     labelled = [i for i, image in enumerate(images) if image in labels]
     if not labelled:
-        raise InputError(f"none of the {len(images)} images has a label; they are named like {images[:1]}")
+        raise InputError(
+            f"none of the {len(images)} images has a label; they are named like {images[0]}, and the groups "
+            "need a column of such names, called image"
+        )
     if len(labelled) < len(images):
         without = len(images) - len(labelled)
         log.warning("%d of %d images have no label and are in no group", without, len(images))

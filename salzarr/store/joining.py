@@ -83,7 +83,16 @@ def gather(
         If they cannot be joined by image.
     """
     entries = find(source, notices, glob=glob, models=models, stacked=stacked)
-    return label(entries, names, [strip_suffix] if isinstance(strip_suffix, str) else strip_suffix, rename)
+    labelled = label(
+        entries, names, [strip_suffix] if isinstance(strip_suffix, str) else strip_suffix, rename
+    )
+    unnamed = [item.model for item in labelled if not item.named]
+    if len(unnamed) > 1 and isinstance(source, (str, os.PathLike)):
+        notices.append(
+            f"the maps of {', '.join(unnamed)} have no names, and are joined by their positions; if their "
+            "orders differ, give names with --names FILE, or in a text file beside each stack"
+        )
+    return labelled
 
 
 def find(

@@ -86,8 +86,7 @@ def open_group(url: str, mode: Any = "r") -> zarr.Group:
             group = zarr.open_group(zarr_store(url), mode=mode, use_consolidated=False)
         except (FileNotFoundError, KeyError):
             raise StoreNotFoundError(
-                f"{url} is there, and is not a Zarr store; give a store that 'salzarr convert' wrote, or a "
-                "new place for one to be"
+                f"{url} is not a Zarr store; give one that 'salzarr convert' wrote or, to write, a new place"
                 if exists(url)
                 else f"{url} does not exist; make it with 'salzarr convert', or give the store that it wrote"
             ) from None

@@ -56,7 +56,8 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     complete = layout.open_group(url).attrs.get(schema.ATTR_COMPLETE) is True
     if not complete and not allow_incomplete:
         raise IncompleteError(
-            f"{url} is incomplete{_lacking(url)}; repeat the command that made it, which goes on from there"
+            f"{url} is incomplete{_lacking(url)}; repeat the command that made it, which goes on from there, "
+            "or take what there is (--allow-incomplete)"
         )
     try:
         with storage_errors(url):

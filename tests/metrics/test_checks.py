@@ -28,6 +28,13 @@ def test_the_smallest_sides_are_those_of_the_definitions():
     assert list(sides.values()) == [7, 11, 11, 48, 176]
 
 
+def test_a_normalisation_that_makes_values_negative_is_refused_for_mass():
+    with pytest.raises(
+        MetricError, match=r"kl compares .* zscore makes values negative; use --metrics mse,kl:"
+    ):
+        check_maps([m.with_normalize("zscore") for m in as_metrics("mse,kl")], [0.0], ["one"])
+
+
 def test_signed_maps_are_refused_with_the_metrics_that_would_work():
     chosen = as_metrics(
         "mse,kl,js:normalize=sum,hellinger:normalize=zscore+sum,similarity,center_distance:normalize=abs"

@@ -178,7 +178,7 @@ def test_lost_chunks_of_a_complete_store_are_noticed(store, tmp_path):
     ("options", "message"),
     [
         ({"normalize": "minmax"}, r"definition of mse changed: normalize was none and is now minmax"),
-        ({"metrics": "mse"}, "metric ssim is not asked for any more; name it too"),
+        ({"metrics": "mse"}, "these results hold ssim, too; give --metrics"),
         ({"models": ["m0", "m1"]}, "model m2 is not compared any more"),
         ({"images": 5}, r"image 0005, 0006, 0007 and 4 more are not compared any more"),
         ({"data_range": 3}, "definition of ssim changed: parameters was .* and is now"),

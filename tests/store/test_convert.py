@@ -288,3 +288,11 @@ def test_info_is_json(tree, tmp_path):
     assert [codec["name"] for codec in found["codecs"]] == ["bytes", "blosc", "crc32c"]
     assert found["bytes"] == 13 * 6 * 8 * 4
     assert found["stored_bytes"] > 0
+
+
+def test_stacks_without_names_that_are_joined_by_position_are_said(tmp_path):
+    for model in "ab":
+        (tmp_path / "Models" / model).mkdir(parents=True)
+        np.save(tmp_path / "Models" / model / "batch_maps.npy", np.zeros((3, 4, 4), np.float32))
+    report = salzarr.convert(tmp_path / "Models", tmp_path / "maps.zarr")
+    assert any("a, b have no names, and are joined by their positions" in text for text in report.notices)
