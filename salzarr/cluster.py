@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -402,7 +403,8 @@ def _joined(address: str) -> Iterator[Client]:
 
     limit = dask.config.get("salzarr.answer", ANSWER)
     try:
-        asyncio.run(asyncio.wait_for(_knock(address), limit))
+        with ThreadPoolExecutor(1) as apart:  # this thread may have an event loop of its own
+            apart.submit(asyncio.run, asyncio.wait_for(_knock(address), limit)).result()
         client = Client(address)
     except (OSError, TimeoutError):
         raise RunError(

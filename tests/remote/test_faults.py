@@ -28,7 +28,7 @@ def refused(words, *arguments, **environment):
     [error] = [line for line in done.stderr.splitlines() if line.startswith("Error")]
     assert words in error
     assert SAID in error
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60  # the machine may be busy; obstore alone tries for three minutes
 
 
 @pytest.mark.parametrize("fault", ["bucket", "dead", "unknown", "503", "403"])
