@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from salzarr import convert
+from salzarr import convert, open_scores
 from salzarr.cli import cli, run
 from salzarr.cli.terminal import as_typed
 from salzarr.plot import KINDS
@@ -371,3 +371,14 @@ def test_every_option_is_explained():
         for parameter in command.params:
             assert isinstance(parameter, click.Argument) or parameter.help, (name, parameter.name)
     assert all(f"{kind} " in cli.commands["plot"].help for kind in KINDS)
+
+
+def test_a_number_with_zeros_in_front_is_the_name_of_an_image(tmp_path):
+    store = tmp_path / "numbered.zarr"
+    rng = np.random.default_rng(0)
+    convert({name: rng.random((12, 8, 8)) for name in "ab"}, store)
+    for which, count in (("0003", 1), ("3", 3)):
+        out = tmp_path / which
+        rest = ["--metrics", "mse", "--bootstrap", "0", "--images", which]
+        assert run(["-q", "compare", str(store), str(out), *rest]) == 0
+        assert open_scores(out).sizes["image"] == count
