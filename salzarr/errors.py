@@ -156,6 +156,16 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"did you mean {folded[found[0]]!r}? " if found else ""
 
 
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Name the first few of many, and count the others, for a message.
+
+    >>> listed(["cat", "dog", "owl", "yak"], 3)
+    'cat, dog, owl and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 @contextmanager
 def storage_errors(url: str) -> Iterator[None]:
     """Turn what a disk or an endpoint may answer into one error that names the store."""

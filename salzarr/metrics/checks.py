@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from salzarr.errors import MetricError
+from salzarr.errors import MetricError, listed
 from salzarr.metrics import normalize
 from salzarr.schema import Reason
 
@@ -65,20 +65,18 @@ def check_maps(metrics: Sequence[Metric], low: ArrayLike, models: Sequence[str])
     signed = [f"{name} ({value:g})" for name, value in zip(models, least, strict=True) if value < 0]
     refused = [m for m in mass if normalize.may_be_negative(m.normalize)]
     if signed and refused:
-        specs = ",".join(_unsigned(m).spec if m in refused else m.spec for m in metrics)
-        shown = ", ".join(signed[:5]) + (f" and {len(signed) - 5} more" if len(signed) > 5 else "")
-        raise MetricError(
-            f"{', '.join(m.spec for m in refused)} compare{'s' * (len(refused) == 1)} distributions of mass, "
-            f"and there are negative values in the maps of {shown}; "
-            f"use --metrics {specs} (or 'positive' or 'minmax' in place of 'abs')"
-        )
+        raise _no_mass(metrics, refused, f"there are negative values in the maps of {listed(signed, 5)}")
     if made := [m for m in mass if normalize.may_be_negative(m.normalize, signed=False)]:
-        specs = ",".join(_unsigned(m).spec if m in made else m.spec for m in metrics)
-        raise MetricError(
-            f"{', '.join(m.spec for m in made)} compare{'s' * (len(made) == 1)} distributions of mass, and "
-            f"the normalisation {made[0].normalize} makes values negative; use --metrics {specs} (or "
-            "'positive' or 'minmax' in place of 'abs')"
-        )
+        raise _no_mass(metrics, made, f"the normalisation {made[0].normalize} makes values negative")
+
+
+def _no_mass(metrics: Sequence[Metric], refused: Sequence[Metric], why: str) -> MetricError:
+    """Name the metrics that are refused, why, and those that would work in place of all."""
+    specs = ",".join(_unsigned(m).spec if m in refused else m.spec for m in metrics)
+    return MetricError(
+        f"{', '.join(m.spec for m in refused)} compare{'s' * (len(refused) == 1)} distributions of mass, "
+        f"and {why}; use --metrics {specs} (or 'positive' or 'minmax' in place of 'abs')"
+    )
 
 
 def _unsigned(metric: Metric) -> Metric:

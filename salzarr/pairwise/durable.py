@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salzarr import cluster, plan, schema
-from salzarr.errors import RunError
+from salzarr.errors import RunError, listed
 from salzarr.pairwise import scores
 from salzarr.pairwise.budget import fit
-from salzarr.pairwise.earlier import Earlier, few, input_crc, is_same, reconcile, record, settle, swap
+from salzarr.pairwise.earlier import Earlier, input_crc, is_same, reconcile, record, settle, swap
 from salzarr.pairwise.request import Request, StoredMaps, runs_of
 from salzarr.pairwise.scoring import Arrays, Scoring
 from salzarr.schema import Reason
@@ -279,9 +279,9 @@ def failure(request: Request, failed: dict[int, str]) -> str:
     told: dict[str, list[str]] = {}
     for image, why in sorted(failed.items()):
         told.setdefault(why, []).append(str(request.images[image]))
-    listed = [f"{few(images)} ({why})" for why, images in list(told.items())[:5]]
+    reasons = [f"{listed(images, 3)} ({why})" for why, images in list(told.items())[:5]]
     more = f"; {len(told) - 5} more reasons" if len(told) > 5 else ""
     rest = "; all others are done" if len(failed) < len(request.images) else ""
     return (
-        f"{len(failed)} of {len(request.images)} images could not be scored: {'; '.join(listed)}{more}{rest}"
+        f"{len(failed)} of {len(request.images)} images could not be scored: {'; '.join(reasons)}{more}{rest}"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from salzarr import schema, store
-from salzarr.errors import ChangedError
+from salzarr.errors import ChangedError, listed
 from salzarr.locks import local_path
 from salzarr.pairwise import scores
 from salzarr.pairwise.request import Request, StoredMaps, compact
@@ -132,7 +132,7 @@ def reconcile(request: Request, url: str, attrs: dict[str, Any]) -> tuple[Reques
     if changed.any():
         who = [models[i] for i in np.flatnonzero(changed.any(axis=1))]
         where = [images[i] for i in np.flatnonzero(changed.any(axis=0))]
-        raise _changed(f"the maps of {few(who)} changed, on image {few(where)}")
+        raise _changed(f"the maps of {listed(who, 3)} changed, on image {listed(where, 3)}")
     stale = frozenset(np.flatnonzero((then != common).any(axis=0)).tolist())
     kept = frozenset(plan["metrics"]) - widened
     new = (
@@ -162,7 +162,9 @@ def _in_order(request: Request, models: list[str], images: list[str]) -> Request
         where = {name: position for position, name in enumerate(have)}
         gone = [name for name in had if name not in where]
         if gone:
-            raise _changed(f"{what} {few(gone)} {'is' if len(gone) == 1 else 'are'} not compared any more")
+            raise _changed(
+                f"{what} {listed(gone, 3)} {'is' if len(gone) == 1 else 'are'} not compared any more"
+            )
         known = set(had)
         positions.append([where[n] for n in had] + [where[n] for n in have if n not in known])
     rows, columns = positions
@@ -211,15 +213,6 @@ def _changed(what: str) -> ChangedError:
     return ChangedError(
         f"these results were made from something else: {what}; choose another results folder, or --overwrite"
     )
-
-
-def few(names: list[str]) -> str:
-    """Name some, and count the others.
-
-    >>> few(["cat", "dog", "owl", "yak"])
-    'cat, dog, owl and 1 more'
-    """
-    return ", ".join(map(str, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def is_same(request: Request, earlier: Earlier, url: str, attrs: dict[str, Any]) -> bool:

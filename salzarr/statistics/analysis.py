@@ -85,12 +85,10 @@ class Analysis:
             "reliability": self.reliability.to_dataframe().reset_index(),
             "agreement": self.agreement.to_dataframe().reset_index(),
         }
-        for name in OPTIONAL[:3]:
+        for name in OPTIONAL:
             part = getattr(self, name)
             if part is not None:
-                found[name] = to_frame(part)
-        if self.tests is not None:
-            found["tests"] = self.tests
+                found[name] = part if name == "tests" else to_frame(part)
         return found
 
     def write(self, folder: str | PathLike[str]) -> list[Path]:

@@ -10,7 +10,7 @@ import dask
 import numpy as np
 
 from salzarr import schema
-from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError
+from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError, listed
 from salzarr.locks import lock
 from salzarr.plan import CHUNK_BYTES
 from salzarr.schema import IMAGE, MODEL, Status
@@ -19,7 +19,7 @@ from salzarr.sources.shaping import Recipe
 from salzarr.store import layout
 from salzarr.store.filling import Piece, Plan, fill
 from salzarr.store.joining import Labelled, check_joins, common_size, gather, union
-from salzarr.store.outcome import SHOWN, ConvertReport, listed, make_report, provenance, spelled
+from salzarr.store.outcome import ConvertReport, make_report, provenance, remembered
 from salzarr.store.records import add_records, blank, checksum
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from salzarr.store.layout import MapsStore
 
     Progress = Callable[[int, int], None]
+
+SHOWN = 10
+"""Inputs that cannot be read which a message lists at most."""
 
 BATCH = 32
 """Chunks that are handed to Dask at a time: enough to keep workers busy, and what a kill loses at most."""
@@ -134,7 +137,7 @@ def convert(
     )  # fmt: skip
     chosen = {"glob": glob, "models": models, "names": names, "rename": rename, "strip_suffix": strip_suffix}
     chosen |= {"stacked": None if stacked == STACKED else stacked}
-    origin = {"source": spelled(source), "chosen": {k: spelled(v) for k, v in chosen.items() if v}}
+    origin = {"source": remembered(source), "chosen": {k: remembered(v) for k, v in chosen.items() if v}}
     return write_store(
         labelled, layout.url_of(store), recipe, origin, notices,
         append=append, overwrite=overwrite, chunk_bytes=chunk_bytes, progress=progress,

@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from salzarr._version import __version__
+from salzarr.errors import listed
 from salzarr.schema import Status
 from salzarr.store.records import degenerate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from salzarr.store.filling import Plan
     from salzarr.store.layout import MapsStore
-
-SHOWN = 10
-"""Files or images that a message lists at most."""
 
 
 @dataclass(frozen=True)
@@ -131,25 +127,15 @@ def provenance(origin: dict[str, Any], report: ConvertReport, earlier: Any) -> d
     return {"runs": [*(earlier or {}).get("runs", []), run]}
 
 
-def spelled(given: Any) -> Any:
+def remembered(given: Any) -> Any:
     """Return an argument as a store can remember it: paths, names and choices; of anything else its type.
 
     >>> from pathlib import Path
-    >>> spelled({"VGG16": Path("maps/vgg")}), spelled([1.5])
+    >>> remembered({"VGG16": Path("maps/vgg")}), remembered([1.5])
     ({'VGG16': 'maps/vgg'}, ['float'])
     """
     if isinstance(given, (str, os.PathLike)):
         return str(os.fspath(given))
     if isinstance(given, Mapping):
-        return {str(name): spelled(value) for name, value in given.items()}
-    return [spelled(item) for item in given] if isinstance(given, (list, tuple)) else type(given).__name__
-
-
-def listed(items: Sequence[str]) -> str:
-    """Return the first few of many.
-
-    >>> listed([str(n) for n in range(12)])
-    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more'
-    """
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more
+        return {str(name): remembered(value) for name, value in given.items()}
+    return [remembered(item) for item in given] if isinstance(given, (list, tuple)) else type(given).__name__

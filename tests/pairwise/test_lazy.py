@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from foreign import OnlyDlpack
 from pairwise.faults import counting, counts, random_maps, store_of
 
 from salzarr import compare, open_maps
@@ -330,17 +331,7 @@ def test_arrays_of_others_are_taken_in_memory(maps):
             assert self.detached, "torch refuses"
             return self.values
 
-    class Foreign:
-        def __init__(self, values):
-            self.values = values
-
-        def __dlpack__(self, **options):
-            return self.values.__dlpack__(**options)
-
-        def __dlpack_device__(self):
-            return self.values.__dlpack_device__()
-
-    for kind in (Tensor, Foreign, np.ndarray.tolist):
+    for kind in (Tensor, OnlyDlpack, np.ndarray.tolist):
         check(compare({name: kind(one) for name, one in maps.items()}, "mse"), maps, "mse")
 
 

@@ -6,6 +6,7 @@ import pytest
 import tifffile
 import xarray as xr
 import zarr
+from foreign import OnlyDlpack
 from PIL import Image
 from sources.contract import IMAGES, SourceContract, four_maps
 
@@ -304,17 +305,7 @@ def test_a_tensor_of_torch_is_detached_and_brought_to_the_cpu():
 
 
 def test_what_has_only_dlpack_is_taken():
-    class Foreign:
-        def __init__(self, values):
-            self.values = values
-
-        def __dlpack__(self, **options):
-            return self.values.__dlpack__(**options)
-
-        def __dlpack_device__(self):
-            return self.values.__dlpack_device__()
-
-    np.testing.assert_array_equal(to_numpy(Foreign(np.arange(6.0))), np.arange(6.0))
+    np.testing.assert_array_equal(to_numpy(OnlyDlpack(np.arange(6.0))), np.arange(6.0))
 
 
 def test_ragged_lists_are_refused():
