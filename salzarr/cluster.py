@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,9 +21,8 @@ import dask
 from salzarr.errors import RunError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from distributed import Client
+
 
 logger = logging.getLogger(__name__)
 

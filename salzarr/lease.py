@@ -15,16 +15,14 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from socket import gethostname
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from salzarr import objects
 from salzarr.errors import LockedError, storage_errors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 log = logging.getLogger(__name__)
 

@@ -10,15 +10,12 @@ import fcntl
 import logging
 import os
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
 from salzarr.errors import LockedError, StoreError, storage_errors
 from salzarr.lease import UnconditionalError, lease
 from salzarr.objects import is_object_store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
 

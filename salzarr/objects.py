@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from zarr.abc.store import Store
+
 from salzarr.errors import UsageError, storage_errors
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
-    from zarr.abc.store import Store
+
 
 WEB = ("http", "https")
 """Of plain web servers, from which a store can be read: they list nothing, and take nothing."""

@@ -8,14 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.errors import BudgetError, UsageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CHUNK_BYTES = 4 * 2**20
 """A stored chunk: one-image chunks of 0.2 MB read at half the speed of chunks of 4 MB."""

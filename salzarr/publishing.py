@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import xarray as xr
 
 from salzarr import plan, plot
 from salzarr.errors import InputNotFoundError, StoreNotFoundError, UsageError
@@ -17,14 +22,6 @@ from salzarr.statistics.groups import read_groups
 from salzarr.statistics.rows import MEMORY, metric_names, metric_slug
 from salzarr.statistics.summary import summarize, to_frame, write_csv
 from salzarr.store import open_dataset
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from os import PathLike
-
-    import pandas as pd
-    import xarray as xr
-
 
 BASE_BYTES = 480 * 2**20
 """A process that has scored, and has imported and compiled what reduces scores and draws pictures."""

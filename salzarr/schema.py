@@ -8,16 +8,13 @@ Two stores, both Zarr v3 and both readable by a plain :func:`xarray.open_zarr`:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING
+
+import xarray as xr
 
 from salzarr.errors import StoreError, VersionError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import xarray as xr
 
 FORMAT_VERSION = 1
 

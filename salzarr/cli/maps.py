@@ -14,6 +14,7 @@ from salzarr.errors import CorruptError
 if TYPE_CHECKING:
     from salzarr.store.outcome import ConvertReport
 
+
 logger = logging.getLogger(__name__)
 
 

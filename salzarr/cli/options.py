@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from salzarr.errors import UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Command = Callable[..., Any]
+Command = Callable[..., Any]
 
 
 def path(name: str, **options: Any) -> Callable[[Command], Command]:

@@ -14,6 +14,7 @@ from salzarr.errors import InputError, RunError
 if TYPE_CHECKING:
     from salzarr.publishing import Published
 
+
 MOST_ROWS = 100
 """Rows of a summary that a terminal is shown, spread over its metrics."""
 

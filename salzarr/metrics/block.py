@@ -6,22 +6,18 @@ metrics and pairs of the block: of N models that is work of order N instead of N
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.errors import MetricError, ShapeError
 from salzarr.metrics import normalize
+from salzarr.metrics.metric import Metric, Pairs, Scores
 from salzarr.schema import Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.metric import Metric, Pairs, Scores
 
 T = TypeVar("T")
 

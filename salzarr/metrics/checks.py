@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from salzarr.errors import MetricError, listed
 from salzarr.metrics import normalize
+from salzarr.metrics.metric import Metric
 from salzarr.schema import Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from salzarr.metrics.metric import Metric
 
 TENFOLD = 10.0
 """Ratio of two models' ranges from which a metric that depends on scale compares scales."""

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.compiled import jit
-from salzarr.metrics.metric import Metric, check_parameter, is_whole, register
+from salzarr.metrics.block import Block
+from salzarr.metrics.metric import Metric, Pairs, Scores, check_parameter, is_whole, register
 from salzarr.schema import Reason
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.block import Block
-    from salzarr.metrics.metric import Pairs, Scores
 
 
 def _binned(block: Block, bins: int) -> NDArray[np.uint16]:

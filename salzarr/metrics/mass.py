@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.compiled import jit
-from salzarr.metrics.metric import DIAGONAL, NEEDS_MASS, Metric, check_parameter, register
+from salzarr.metrics.block import Block
+from salzarr.metrics.metric import DIAGONAL, NEEDS_MASS, Metric, Pairs, Scores, check_parameter, register
 from salzarr.metrics.pixelwise import sum_of_distances, sum_of_squares
 from salzarr.schema import Reason
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.block import Block
-    from salzarr.metrics.metric import Pairs, Scores
 
 MASS = "mass"
 """Name of the feature: the maps (model, image, pixel) float64, each with a sum of 1."""

@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,9 +17,7 @@ from salzarr.errors import MetricError, near
 from salzarr.metrics import normalize as chains
 from salzarr.schema import Reason
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
+if TYPE_CHECKING:  # block.py needs Metric
     from salzarr.metrics.block import Block
 
 Scores = NDArray[np.float64]

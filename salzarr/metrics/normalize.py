@@ -5,17 +5,15 @@ A chain names its steps in order: ``"abs+sum"`` takes absolute values, then divi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from salzarr.errors import MetricError, near
 from salzarr.schema import Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Maps = NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.compiled import jit
+from salzarr.metrics.block import Block
 from salzarr.metrics.metric import Metric, Pairs, Scores, register
 from salzarr.schema import Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.block import Block
 
 REORDER = {"reassoc", "contract", "nsz"}
 """What a sum needs to be vectorised: its order is then fixed by the number of pixels alone."""

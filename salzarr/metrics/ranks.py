@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.compiled import jit
-from salzarr.metrics.metric import Metric, check_parameter, is_number, register
+from salzarr.metrics.block import Block
+from salzarr.metrics.metric import Metric, Pairs, Scores, check_parameter, is_number, register
 from salzarr.metrics.pixelwise import products_of
 from salzarr.schema import Reason
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Integers = NDArray[np.int32]
 
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.block import Block
-    from salzarr.metrics.metric import Pairs, Scores
-
-    Integers = NDArray[np.int32]
 
 CONSTANT = frozenset({Reason.CONSTANT})
 

@@ -10,19 +10,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr import schema
 from salzarr.errors import MetricError, PairError, near
 from salzarr.metrics import normalize as chains
+from salzarr.metrics.block import Block
 from salzarr.metrics.metric import METRICS, Metric, Pairs, Scores, Value, check_keywords, check_parameter
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.block import Block
 
 ALIASES = {
     "cc": "pearson", "sim": "similarity", "kld": "kl", "jsd": "js", "nmi": "mutual_information",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from salzarr.metrics.metric import Metric, check_parameter, is_number, is_whole, register
+from salzarr.metrics.block import Block
+from salzarr.metrics.metric import (
+    Metric,
+    Pairs,
+    ScoreFunction,
+    Scores,
+    check_parameter,
+    is_number,
+    is_whole,
+    register,
+)
 from salzarr.metrics.pixelwise import power_of_two
 from salzarr.metrics.ranks import CONSTANT, spearman_of
 from salzarr.metrics.windows import halve, similarities
 from salzarr.schema import Reason
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.block import Block
-    from salzarr.metrics.metric import Pairs, ScoreFunction, Scores
 
 K1, K2 = 0.01, 0.03
 _BELL = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)

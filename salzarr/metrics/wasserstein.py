@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from salzarr.metrics.block import Block
 from salzarr.metrics.metric import (
     DIAGONAL,
     NEEDS_MASS,
@@ -22,15 +25,8 @@ from salzarr.schema import Reason
 from salzarr.transport import bracket, cityblock, euclidean, pot, sliced, values
 from salzarr.transport.masses import block_factor
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.block import Block
-
-    Prepare = Callable[[NDArray[Any]], Any]
-    Distance = Callable[[Any, Any], float | tuple[float, ...]]
+Prepare = Callable[[NDArray[Any]], Any]
+Distance = Callable[[Any, Any], float | tuple[float, ...]]
 
 
 def _scorer(

@@ -8,19 +8,17 @@ that too, as the mere check for a division by zero keeps a loop scalar.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.compiled import jit
+from salzarr.metrics.metric import Pairs
 from salzarr.metrics.pixelwise import REORDER, centre
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    from salzarr.metrics.metric import Pairs
-
-    Floats = NDArray[np.float64]
 
 SIMD: dict[str, Any] = {"fastmath": REORDER, "error_model": "numpy"}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from salzarr.errors import StoreExistsError, UsageError
 from salzarr.locks import local_path, lock
@@ -27,14 +29,7 @@ from salzarr.pairwise.scores import (
     remove,
 )
 from salzarr.pairwise.streaming import stream
-from salzarr.plan import parse_size
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    import xarray as xr
-
-    from salzarr.plan import Plan
+from salzarr.plan import Plan, parse_size
 
 __all__ = ["compare", "open_scores", "plan_comparison"]
 

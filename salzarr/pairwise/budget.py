@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from salzarr import cluster, plan
-from salzarr.metrics import normalize
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from salzarr.metrics import Metric
-    from salzarr.pairwise.request import Request, StoredMaps
+from salzarr.metrics import Metric, normalize
+from salzarr.pairwise.request import Request, StoredMaps
 
 COPY_BYTES = 24.0
 """Per pixel of a map that is normalised: its float64 copy, and two more while that is made."""

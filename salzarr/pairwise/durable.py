@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr import cluster, plan, schema
 from salzarr.errors import RunError, listed
+from salzarr.metrics import Metric
 from salzarr.pairwise import scores
 from salzarr.pairwise.budget import fit
 from salzarr.pairwise.earlier import Earlier, input_crc, is_same, reconcile, record, settle, swap
 from salzarr.pairwise.request import Request, StoredMaps, runs_of
 from salzarr.pairwise.scoring import Arrays, Scoring
 from salzarr.schema import Reason
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from salzarr.metrics import Metric
 
 logger = logging.getLogger(__name__)
 

@@ -8,23 +8,20 @@ import os
 import shutil
 import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr import schema, store
 from salzarr.errors import ChangedError, listed
 from salzarr.locks import local_path
+from salzarr.metrics import Metric
 from salzarr.pairwise import scores
 from salzarr.pairwise.request import Request, StoredMaps, compact
 from salzarr.pairwise.scores import growing
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
 from salzarr.store import storage_errors
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from salzarr.metrics import Metric
 
 logger = logging.getLogger(__name__)
 

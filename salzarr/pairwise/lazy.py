@@ -6,10 +6,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from salzarr import plan
 from salzarr.pairwise.request import Request, StoredMaps
-from salzarr.pairwise.scoring import Scoring, families, fields
+from salzarr.pairwise.scoring import Arrays, Scoring, families, fields
 from salzarr.schema import (
     ATTR_FORMAT,
     ATTR_KIND,
@@ -25,9 +26,6 @@ from salzarr.schema import (
 
 if TYPE_CHECKING:
     import dask.array as da
-    import xarray as xr
-
-    from salzarr.pairwise.scoring import Arrays
 
 
 def lazy_scores(request: Request) -> xr.Dataset:

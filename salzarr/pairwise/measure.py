@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr import cluster, plan
 from salzarr.errors import RunError
 from salzarr.metrics import normalize, score_block
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from salzarr.pairwise.request import Request, StoredMaps
+from salzarr.pairwise.request import Request, StoredMaps
 
 SAMPLE_MODELS, SAMPLE_IMAGES = 4, 4
 """Maps that a calibration times."""

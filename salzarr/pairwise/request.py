@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr import metrics as measures
 from salzarr import plan, store
@@ -22,14 +24,11 @@ from salzarr.sources.memory import to_numpy
 from salzarr.sources.names import spelled
 from salzarr.sources.source import numbered
 
-if TYPE_CHECKING:
-    import xarray as xr
-    from numpy.typing import NDArray
+Array = NDArray[Any]
+Facts = tuple[NDArray[np.float64], ...]
+Floats = NDArray[np.float64]
+Scan = Callable[["StoredMaps", str | None], tuple[Floats, Floats]]
 
-    Array = NDArray[Any]
-    Facts = tuple[NDArray[np.float64], ...]
-    Floats = NDArray[np.float64]
-    Scan = Callable[["StoredMaps", str | None], tuple[Floats, Floats]]
 
 logger = logging.getLogger(__name__)
 

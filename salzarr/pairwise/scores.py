@@ -12,13 +12,16 @@ import os
 import shutil
 import uuid
 import warnings
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 import zarr
 from numcodecs import Zstd  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import collect_aiterator, sync
@@ -27,22 +30,14 @@ from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, StoreNotFoundError
 from salzarr.locks import local_path
+from salzarr.metrics import Metric
 from salzarr.objects import check_bucket, is_object_store, names_in, zarr_store
 from salzarr.pairwise.lazy import coordinates
-from salzarr.pairwise.scoring import fields
+from salzarr.pairwise.request import Request
+from salzarr.pairwise.scoring import Arrays, fields
 from salzarr.schema import IMAGE, MODEL, REASON_DTYPE, Reason, reason_name
 from salzarr.store import storage_errors
 from salzarr.store.chunks import put, seal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    import xarray as xr
-    from numpy.typing import NDArray
-
-    from salzarr.metrics import Metric
-    from salzarr.pairwise.request import Request
-    from salzarr.pairwise.scoring import Arrays
 
 SCORES = "scores.zarr"
 ROOT = "zarr.json"

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr import plan
 from salzarr.errors import PairError, UnreachableError
-from salzarr.metrics import Metric, score_block
+from salzarr.metrics import Block, Metric, score_block
+from salzarr.pairwise.request import StoredMaps
 from salzarr.schema import DIRECTION, IMAGE, PAIR, REASON_DTYPE, SCORE_DTYPE, Reason, reason_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from salzarr.metrics import Block
-    from salzarr.pairwise.request import StoredMaps
 
 Arrays = dict[str, "NDArray[Any]"]
 """Scores, companions and reasons by variable: (..., pair, image) each."""

@@ -8,16 +8,15 @@ them. One merge moves a rank by at most half the distance between two points.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.compiled import jit
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    Floats = NDArray[np.float64]
 
 STATISTICS = ("n", "mean", "std", "se", "min", "q25", "median", "q75", "max")
 """What :meth:`Sketch.statistics` gives: those of :func:`salzarr.summarize`."""

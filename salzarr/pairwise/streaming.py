@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr import cluster, plan
 from salzarr.bootstrap import PoissonMeans
@@ -17,6 +20,7 @@ from salzarr.pairwise.budget import fit
 from salzarr.pairwise.durable import failure
 from salzarr.pairwise.earlier import record
 from salzarr.pairwise.lazy import attributes, coordinates
+from salzarr.pairwise.request import Request, StoredMaps
 from salzarr.pairwise.scores import ATTR_PLAN, provenance
 from salzarr.pairwise.scoring import Scoring
 from salzarr.pairwise.sketch import STATISTICS, Sketch
@@ -31,14 +35,6 @@ from salzarr.schema import (
     Reason,
     reason_name,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import xarray as xr
-    from numpy.typing import NDArray
-
-    from salzarr.pairwise.request import Request, StoredMaps
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ figure it makes is unknown to pyplot: show it as ``ax.figure``, write it by :fun
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,8 @@ from salzarr.plot.structure import metric_agreement, model_map
 from salzarr.plot.style import save
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from matplotlib.axes import Axes
+
 
 __all__ = [
     "KINDS",

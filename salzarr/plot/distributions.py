@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
 from salzarr.descriptive import STATISTICS, describe
 from salzarr.errors import UsageError
+from salzarr.metrics.metric import Metric
 from salzarr.plot.style import (
     INK,
     MUTED,
@@ -25,15 +29,6 @@ from salzarr.plot.style import (
 )
 from salzarr.schema import DIRECTION, MODEL_A, MODEL_B
 from salzarr.statistics.rows import model_names, rows_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import xarray as xr
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.metric import Metric
 
 SHOWN = 30
 """How many pairs are drawn unless they are named."""

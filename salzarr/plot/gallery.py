@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr.errors import UsageError
-from salzarr.plot.maps import brightest, draw_tiles, flaws, photograph, tile
+from salzarr.metrics.metric import Metric
+from salzarr.plot.maps import RGB, brightest, draw_tiles, flaws, photograph, tile
 from salzarr.plot.style import INK, any_script, metric_variable, short
 from salzarr.schema import DIRECTION, IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, X, Y
 from salzarr.statistics import ranking
 from salzarr.statistics.rows import model_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from os import PathLike
-
-    import xarray as xr
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
-    from salzarr.metrics.metric import Metric
-    from salzarr.plot.maps import RGB
 
 MODELS = 10
 """How many models' maps are drawn unless they are named."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr.errors import UsageError
-from salzarr.plot.matrix import Cells, arrange, draw_legend, legend_label, require_statistics
+from salzarr.metrics.metric import Metric
+from salzarr.plot.matrix import Cells, Order, arrange, draw_legend, legend_label, require_statistics
 from salzarr.plot.style import (
     COUNT,
     any_script,
@@ -26,14 +30,8 @@ from salzarr.statistics.structure import cluster, distances
 from salzarr.statistics.summary import to_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import xarray as xr
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
-    from salzarr.metrics.metric import Metric
-    from salzarr.plot.matrix import Order
 
 COLUMNS = 4
 PANELS = 24

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from PIL import Image
 from skimage.transform import resize
@@ -14,13 +18,6 @@ from skimage.transform import resize
 from salzarr.errors import UsageError
 from salzarr.plot.style import INK, MISSING, any_script, ensure_axes, heading, name_ticks, short
 from salzarr.schema import IMAGE, MAP_STATUS, MODEL, Status, X, Y
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from os import PathLike
-
-    import xarray as xr
-    from matplotlib.axes import Axes
 
 RGB = NDArray[np.uint8]
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")

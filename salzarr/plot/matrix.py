@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PatchCollection
 from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 from scipy.cluster.hierarchy import dendrogram as dendrogram_layout
 
 from salzarr.errors import UsageError
+from salzarr.metrics.metric import Metric
 from salzarr.plot.style import (
     COUNT,
     INK,
@@ -31,18 +36,8 @@ from salzarr.plot.style import (
 )
 from salzarr.schema import DIRECTION, MODEL_A, MODEL_B, PAIR, STATISTIC
 from salzarr.statistics.rows import model_names, require_summary
-from salzarr.statistics.structure import cluster, distances
+from salzarr.statistics.structure import Clustering, cluster, distances
 from salzarr.statistics.summary import to_matrix
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import xarray as xr
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-
-    from salzarr.metrics.metric import Metric
-    from salzarr.statistics.structure import Clustering
 
 ANNOTATED = 15
 """Up to how many models the cells of a matrix carry their numbers."""

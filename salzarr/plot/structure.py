@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
+from salzarr.metrics.metric import Metric
 from salzarr.plot.matrix import Cells
 from salzarr.plot.style import (
     ACCENT,
@@ -25,13 +29,8 @@ from salzarr.statistics import structure
 from salzarr.statistics.rows import model_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import xarray as xr
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
-    from salzarr.metrics.metric import Metric
 
 POOR_STRESS = 0.2
 """Above, the plane does not show the distances."""

@@ -10,15 +10,17 @@ import logging
 import math
 import unicodedata
 import warnings
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from itertools import chain, count
 from os.path import commonprefix
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
+import xarray as xr
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -26,19 +28,12 @@ from matplotlib.colors import Colormap, Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
+from numpy.typing import ArrayLike, NDArray
 
 from salzarr.errors import UsageError
-from salzarr.metrics.metric import DIAGONAL, SIDES
+from salzarr.metrics.metric import DIAGONAL, SIDES, Metric
 from salzarr.statistics.rows import metric_names, metric_slug
 from salzarr.statistics.summary import NO_SELF
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-
-    import xarray as xr
-    from numpy.typing import ArrayLike, NDArray
-
-    from salzarr.metrics.metric import Metric
 
 logger = logging.getLogger(__name__)
 

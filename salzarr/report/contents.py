@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import Any
+
+import pandas as pd
+import xarray as xr
 
 from salzarr.statistics.rows import MEMORY
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from os import PathLike
-
-    import pandas as pd
-    import xarray as xr
 
 
 @dataclass(frozen=True)

@@ -5,28 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Hashable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
 from salzarr.errors import UsageError
 from salzarr.plot.matrix import arrange, reference_model, tree_lines
-from salzarr.plot.style import colour_scale
+from salzarr.plot.style import Scale, colour_scale
 from salzarr.schema import MODEL, PAIR, REASON, STATISTIC, reason_name
 from salzarr.statistics.groups import GROUP
 from salzarr.statistics.rows import model_names
 from salzarr.statistics.structure import cluster, distances, embed, metric_agreement
 from salzarr.statistics.summary import NO_SELF
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
-    import xarray as xr
-    from numpy.typing import ArrayLike, NDArray
-
-    from salzarr.plot.style import Scale
 
 logger = logging.getLogger(__name__)
 

@@ -7,25 +7,21 @@ import io
 import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 from PIL import Image, features
 
 from salzarr.plot.maps import flaws, photograph, tile
+from salzarr.report.contents import Contents
 from salzarr.report.data import Numbering, as_json, by_row, numbers
 from salzarr.schema import IMAGE, MODEL, X, Y
 from salzarr.statistics import ranking
 from salzarr.statistics.rows import model_names
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import xarray as xr
-    from numpy.typing import NDArray
-
-    from salzarr.report.contents import Contents
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import numpy as np
+import xarray as xr
 from markupsafe import Markup
 
 from salzarr._version import __version__
@@ -19,6 +20,7 @@ from salzarr.metrics.metric import DIAGONAL, SIDES
 from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange, reference_model
 from salzarr.plot.style import plain, short
+from salzarr.report.contents import Contents
 from salzarr.report.data import Numbering, agreement, as_json, by_row, numbers, statistics, structure, tests
 from salzarr.report.images import add_images
 from salzarr.schema import (
@@ -39,11 +41,6 @@ from salzarr.schema import (
 )
 from salzarr.statistics.groups import GROUP
 from salzarr.statistics.rows import metric_names, model_names
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from salzarr.report.contents import Contents
 
 SHORT = 24
 """Characters of a model's name where there is little room."""

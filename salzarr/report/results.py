@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import shlex
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from salzarr.errors import InputError, SalzarrError, StoreNotFoundError
@@ -36,11 +38,6 @@ from salzarr.schema import (
 from salzarr.statistics.rows import MEMORY, metric_names, model_names
 from salzarr.statistics.summary import CONFIDENCE, COUNTS, TEXT, read_csv, summarize
 from salzarr.store import facts, open_dataset
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
 
 logger = logging.getLogger(__name__)
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import fnmatch
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from salzarr.errors import InputError, InputNotFoundError, UsageError, near
 from salzarr.sources.names import NUMBER, names_beside, spelled
 from salzarr.sources.npy import NPY, NpyStack
-from salzarr.sources.source import Files
+from salzarr.sources.source import Files, Format, Source
 from salzarr.sources.tree import Folder, format_of, is_zarr, natural, scan
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from salzarr.sources.source import Format, Source
 
 log = logging.getLogger(__name__)
 

@@ -7,18 +7,14 @@ followed: a file from elsewhere shall not make salzarr read what its sender coul
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from salzarr.errors import InputError
-from salzarr.sources.source import NAME_ARRAYS, Format, Inside, arrange, check_numbers, runs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from salzarr.sources.source import Array, Source
+from salzarr.sources.source import NAME_ARRAYS, Array, Format, Inside, Source, arrange, check_numbers, runs
 
 
 @contextmanager

@@ -8,18 +8,13 @@ read like any other, but a float map that was once saved so is no longer the sam
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from salzarr.errors import InputError
-from salzarr.sources.source import Format, check_numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from salzarr.sources.source import Array
+from salzarr.sources.source import Array, Format, check_numbers
 
 MOST_COMPRESSED = 5000
 """A TIFF that claims more bytes per byte of file than this is not believed: no codec of it gets there."""

@@ -7,22 +7,16 @@ The array of maps is the one called ``maps``, or whatever has three dimensions o
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
 from salzarr.errors import InputError
 from salzarr.schema import IMAGE, MAP_STATUS, MAPS, MODEL, Status
 from salzarr.sources.memory import Arrays
-from salzarr.sources.source import Format, Inside, check_numbers, numbered, runs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import xarray as xr
-
-    from salzarr.sources.source import Array, Source
+from salzarr.sources.source import Array, Format, Inside, Source, check_numbers, numbered, runs
 
 
 @contextmanager

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from salzarr.errors import ShapeError
-from salzarr.sources.source import Stamp, check_numbers, numbered, pick
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from salzarr.sources.source import Array
+from salzarr.sources.source import Array, Stamp, check_numbers, numbered, pick
 
 UNKNOWN = Stamp(-1, -1)
 

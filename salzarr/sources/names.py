@@ -12,13 +12,9 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from salzarr.errors import InputError, InputNotFoundError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 Rename = str | os.PathLike[str] | Mapping[str, str] | Callable[[str], str]
 

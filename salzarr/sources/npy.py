@@ -11,19 +11,15 @@ import ast
 import math
 import os
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from salzarr.errors import InputError, ShapeError
-from salzarr.sources.source import Format, Stamp, check_numbers, file_stamp, numbered, pick
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from salzarr.sources.source import Array
+from salzarr.sources.source import Array, Format, Stamp, check_numbers, file_stamp, numbered, pick
 
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 10_000  # what numpy.load allows, too: more is an attack on the parser

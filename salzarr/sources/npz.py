@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from salzarr.errors import InputError
 from salzarr.sources.npy import HEADER_BYTES, Header, check_size, parse_header
-from salzarr.sources.source import NAME_ARRAYS, Format, Inside, arrange, check_numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from salzarr.sources.source import Array, Source
+from salzarr.sources.source import NAME_ARRAYS, Array, Format, Inside, Source, arrange, check_numbers
 
 MOST_DEFLATED = 1032
 """No byte of a deflated stream makes more bytes than this."""

@@ -18,14 +18,12 @@ NaN, inf                          kept, and flagged as non-finite
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from salzarr.errors import InputError, ShapeError, UsageError
-
-if TYPE_CHECKING:
-    from salzarr.sources.source import Array
+from salzarr.sources.source import Array
 
 CHANNEL_RULES = ("mean", "max", "abs-max")
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.errors import InputError, InputNotFoundError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import Self
+Array = NDArray[Any]
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 NUMBERS = "buif"
 """Kinds of dtype that a map can have: bool, unsigned, signed, float. Everything else is refused."""

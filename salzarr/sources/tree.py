@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from salzarr.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from salzarr.sources.source import Format
+from salzarr.sources.source import Format
 
 ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
 

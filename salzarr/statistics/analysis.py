@@ -17,28 +17,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import xarray as xr
 
 from salzarr.bootstrap import warning_once
 from salzarr.errors import UsageError
 from salzarr.statistics import baseline, consensus
+from salzarr.statistics.groups import Groups
 from salzarr.statistics.inference import closer, split_half
 from salzarr.statistics.ranking import rank_images
 from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, model_names
 from salzarr.statistics.structure import Clustering, cluster, distances, embed, metric_agreement
 from salzarr.statistics.summary import summarize, to_frame, write_table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from os import PathLike
-
-    import pandas as pd
-    import xarray as xr
-
-    from salzarr.statistics.groups import Groups
 
 log = logging.getLogger(__name__)
 

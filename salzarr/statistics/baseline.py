@@ -7,17 +7,20 @@ then agree as well; what agreement remains beyond that is about the images.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr import plan
 from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew, warn_if_few
-from salzarr.descriptive import mean
+from salzarr.descriptive import Floats, mean
 from salzarr.errors import UsageError
-from salzarr.pairwise.scoring import Scoring, fields
+from salzarr.pairwise.request import StoredMaps
+from salzarr.pairwise.scoring import Arrays, Scoring, fields
 from salzarr.schema import (
     DIRECTION,
     IMAGE,
@@ -31,16 +34,8 @@ from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, rows_of
 from salzarr.statistics.second_read import ArrayPart, SecondRead
 from salzarr.statistics.summary import summarize
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Part = StoredMaps | ArrayPart
 
-    from numpy.typing import NDArray
-
-    from salzarr.descriptive import Floats
-    from salzarr.pairwise.request import StoredMaps
-    from salzarr.pairwise.scoring import Arrays
-
-    Part = StoredMaps | ArrayPart
 
 PARTNER = "partner"
 STATISTICS = ("n", "score", "baseline", "corrected", "corrected_low", "corrected_high")

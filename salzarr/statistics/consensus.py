@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr import plan
+from salzarr.descriptive import Floats
 from salzarr.errors import MetricError
-from salzarr.metrics import Block
-from salzarr.pairwise.scoring import Scoring, fields
+from salzarr.metrics import Block, Metric
+from salzarr.pairwise.request import StoredMaps
+from salzarr.pairwise.scoring import Arrays, Scoring, fields
 from salzarr.schema import IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, Reason, X, Y
 from salzarr.statistics.rows import MEMORY, with_directions
 from salzarr.statistics.second_read import ArrayPart, SecondRead
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+Part = StoredMaps | ArrayPart
+Range = tuple[float, float]
 
-    from numpy.typing import NDArray
-
-    from salzarr.descriptive import Floats
-    from salzarr.metrics import Metric
-    from salzarr.pairwise.request import StoredMaps
-    from salzarr.pairwise.scoring import Arrays
-
-    Part = StoredMaps | ArrayPart
-    Range = tuple[float, float]
 
 CONSENSUS = "consensus of the others"
 SUM = "sum"

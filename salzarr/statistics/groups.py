@@ -7,17 +7,14 @@ import logging
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr.errors import InputError
 from salzarr.schema import IMAGE
 from salzarr.sources.names import spelled
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 

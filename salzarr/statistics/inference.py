@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 from scipy import stats
 
 from salzarr.bootstrap import resampled_means
 from salzarr.compiled import jit
-from salzarr.descriptive import mean
+from salzarr.descriptive import Floats, mean
 from salzarr.errors import UsageError
+from salzarr.metrics.metric import Metric
 from salzarr.schema import DIRECTION, IMAGE, PAIR
 from salzarr.statistics.rows import (
     MEMORY,
@@ -25,14 +28,6 @@ from salzarr.statistics.rows import (
     name_order,
     rows_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from numpy.typing import NDArray
-
-    from salzarr.descriptive import Floats
-    from salzarr.metrics.metric import Metric
 
 _BATCH_BYTES = 2**24
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from salzarr.descriptive import mean
 from salzarr.schema import DIRECTION, IMAGE, MODEL_A, MODEL_B, PAIR
 from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, model_names, rows_of, with_directions
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Variables = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
 
-    Variables = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
 
 END, PLACE = "end", "place"
 ENDS = ("least_alike", "most_alike")

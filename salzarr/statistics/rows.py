@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr import plan
-from salzarr.descriptive import DESCRIBE_BYTES
+from salzarr.descriptive import DESCRIBE_BYTES, Floats
 from salzarr.errors import BudgetError, UsageError
+from salzarr.metrics.metric import Metric
 from salzarr.schema import DIRECTION, DIRECTIONS, IMAGE, MODEL_A, MODEL_B, PAIR, STATISTIC, reason_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import xarray as xr
-    from numpy.typing import NDArray
-
-    from salzarr.descriptive import Floats
-    from salzarr.metrics.metric import Metric
 
 MEMORY = 2**30
 """Bytes that a reduction of scores may use unless told otherwise."""

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr import cluster, plan
 from salzarr.errors import BudgetError, ChangedError, MetricError, RunError, UsageError
-from salzarr.metrics import as_metrics, parse_metrics
+from salzarr.metrics import Metric, as_metrics, parse_metrics
 from salzarr.pairwise.request import StoredMaps, compact, label
 from salzarr.schema import IMAGE, MODEL_A, MODEL_B
 from salzarr.statistics.rows import metric_names, model_names
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    import xarray as xr
-    from numpy.typing import NDArray
-
-    from salzarr.metrics import Metric
 
 FEW = 16
 """Images of a task, if they are not stored many together."""

@@ -6,24 +6,21 @@ Everything here starts from a summary, by way of :func:`distances`, and survives
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
+from salzarr.descriptive import Floats
 from salzarr.errors import UsageError
+from salzarr.metrics.metric import Metric
 from salzarr.schema import MODEL, MODEL_A
 from salzarr.statistics.rows import metric_names
 from salzarr.statistics.summary import to_matrix
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from salzarr.descriptive import Floats
-    from salzarr.metrics.metric import Metric
 
 
 def distances(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean") -> xr.DataArray:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
-from salzarr.bootstrap import INTERVALS, intervals, warn_if_few
-from salzarr.descriptive import STATISTICS, describe
+from salzarr.bootstrap import INTERVALS, Method, intervals, warn_if_few
+from salzarr.descriptive import STATISTICS, Floats, describe
 from salzarr.errors import InputError, UsageError
+from salzarr.metrics.metric import Metric
 from salzarr.schema import (
     ATTR_KIND,
     DIRECTION,
@@ -46,15 +49,6 @@ from salzarr.statistics.rows import (
     rows_of,
     with_directions,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from salzarr.bootstrap import Method
-    from salzarr.descriptive import Floats
-    from salzarr.metrics.metric import Metric
 
 UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
 NO_SELF = {"n", "std", "se", "median_se", "score", "baseline"}

@@ -12,11 +12,14 @@ import os
 import threading
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import google_crc32c
 import numpy as np
+import zarr
 from numcodecs import blosc  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
@@ -24,12 +27,8 @@ from zarr.core.sync import sync
 from salzarr import schema
 from salzarr.locks import local_path
 
-if TYPE_CHECKING:
-    import zarr
-    from numpy.typing import NDArray
-    from zarr.abc.store import Store
+Array = NDArray[Any]
 
-    Array = NDArray[Any]
 
 CNAME: Literal["lz4"] = "lz4"
 LEVEL = 5

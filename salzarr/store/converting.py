@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr import schema
 from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError, listed
@@ -15,25 +18,18 @@ from salzarr.locks import lock
 from salzarr.plan import CHUNK_BYTES
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
+from salzarr.sources.names import Rename
 from salzarr.sources.shaping import Recipe
+from salzarr.sources.source import Stamp
 from salzarr.store import layout
 from salzarr.store.filling import Piece, Plan, fill
-from salzarr.store.joining import Labelled, check_joins, common_size, gather, union
+from salzarr.store.joining import Labelled, Models, Names, check_joins, common_size, gather, union
+from salzarr.store.layout import MapsStore
 from salzarr.store.outcome import ConvertReport, make_report, provenance, remembered
 from salzarr.store.records import add_records, blank, checksum
 
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Sequence
+Progress = Callable[[int, int], None]
 
-    from numpy.typing import NDArray
-
-    from salzarr.sources.names import Rename
-    from salzarr.sources.source import Stamp
-    from salzarr.store.joining import Models, Names
-    from salzarr.store.layout import MapsStore
-
-    Progress = Callable[[int, int], None]
 
 SHOWN = 10
 """Inputs that cannot be read which a message lists at most."""

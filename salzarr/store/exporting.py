@@ -7,12 +7,15 @@ import hashlib
 import io
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from salzarr import schema
 from salzarr.errors import ChangedError, ShapeError, StoreExistsError, UsageError, near, storage_errors
@@ -23,19 +26,13 @@ from salzarr.sources.source import Stamp, pick
 from salzarr.store import layout
 from salzarr.store.converting import write_store
 from salzarr.store.joining import Labelled
+from salzarr.store.outcome import ConvertReport
 from salzarr.store.reading import open_dataset, read_block
 from salzarr.store.records import FACT
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+Path = str | os.PathLike[str]
+Progress = Callable[[int, int], None]
 
-    import xarray as xr
-    from numpy.typing import NDArray
-
-    from salzarr.store.outcome import ConvertReport
-
-    Path = str | os.PathLike[str]
-    Progress = Callable[[int, int], None]
 
 LONGEST_NAME = 200
 """Bytes of a file's name: most systems allow 255, and a suffix is to follow."""

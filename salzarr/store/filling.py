@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.errors import CorruptError, InputError, storage_errors
 from salzarr.schema import Status
-from salzarr.store.chunks import BadChunkError, chunk_key
+from salzarr.sources.shaping import Recipe
+from salzarr.sources.source import Source, Stamp
+from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
 from salzarr.store.records import FACT_NAMES, RECORD, blank, checksum, note
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from salzarr.sources.shaping import Recipe
-    from salzarr.sources.source import Source, Stamp
-    from salzarr.store.chunks import Chunks
-
-    Array = NDArray[Any]
+Array = NDArray[Any]
 
 
 def write_chunk(

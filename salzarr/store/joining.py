@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from salzarr.errors import InputError, ShapeError
 from salzarr.sources import FORMATS
@@ -15,13 +18,8 @@ from salzarr.sources.discover import STACKED, Entry, Finder, select_models, with
 from salzarr.sources.labelled import in_memory
 from salzarr.sources.memory import Arrays
 from salzarr.sources.names import Rename, clean, duplicates, read_names, relabel, renamer
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from salzarr.sources.shaping import Recipe
-    from salzarr.sources.source import Source
+from salzarr.sources.shaping import Recipe
+from salzarr.sources.source import Source
 
 Path = str | os.PathLike[str]
 Models = Mapping[str, Path] | Sequence[str]

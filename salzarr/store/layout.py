@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.sync import sync
 
@@ -30,11 +32,6 @@ from salzarr.objects import check_bucket, zarr_store
 from salzarr.plan import CHUNK_BYTES, chunk_images
 from salzarr.store.chunks import Chunks, codecs
 from salzarr.store.records import FACT_NAMES, Journal, add_records, blank, missing_value
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
 
 ROW = 16_384
 """Least length of a chunk of facts and names, so that a store that grows does not fray into small files."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr._version import __version__
 from salzarr.errors import listed
 from salzarr.schema import Status
+from salzarr.store.filling import Plan
+from salzarr.store.layout import MapsStore
 from salzarr.store.records import degenerate
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from salzarr.store.filling import Plan
-    from salzarr.store.layout import MapsStore
 
 
 @dataclass(frozen=True)

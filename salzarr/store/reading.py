@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from zarr.core.sync import sync
 
 from salzarr import objects, schema
@@ -17,17 +19,11 @@ from salzarr.objects import zarr_store
 from salzarr.schema import Status
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, chunk_key
+from salzarr.store.layout import MapsStore
 from salzarr.store.records import FACT_NAMES, degenerate
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from salzarr.store.layout import MapsStore
-
-    Array = NDArray[Any]
-    Path = str | os.PathLike[str]
+Array = NDArray[Any]
+Path = str | os.PathLike[str]
 
 
 def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:

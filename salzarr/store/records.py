@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import google_crc32c
 import numpy as np
+from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
@@ -16,13 +17,10 @@ from salzarr import schema
 from salzarr.errors import storage_errors
 from salzarr.objects import names_in
 from salzarr.schema import Status
+from salzarr.sources.source import Stamp
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Array = NDArray[Any]
 
-    from salzarr.sources.source import Stamp
-
-    Array = NDArray[Any]
 
 FACT = np.dtype([(variable.name, variable.dtype) for variable in (*schema.FACTS, *schema.MANIFEST)])
 """What is known of one map besides its values."""

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr import schema
 from salzarr.errors import InputError
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
 from salzarr.sources.memory import UNKNOWN
+from salzarr.sources.names import Rename
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
-from salzarr.store.joining import gather
+from salzarr.store.joining import Labelled, Models, Names, gather
+from salzarr.store.layout import MapsStore
 from salzarr.store.records import blank, checksum, note
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from salzarr.sources.names import Rename
-    from salzarr.store.joining import Labelled, Models, Names
-    from salzarr.store.layout import MapsStore
 
 BATCH = 64
 """Chunks, or maps of the source, that are handed to Dask at a time."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from salzarr import schema
 from salzarr._version import __version__
@@ -23,16 +26,8 @@ from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import check_numbers
 from salzarr.store import layout
 from salzarr.store.filling import write_chunk
+from salzarr.store.layout import MapsStore
 from salzarr.store.records import RECORD, Journal, add_records, checksum, note
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
-
-    from numpy.typing import NDArray
-
-    from salzarr.store.layout import MapsStore
 
 log = logging.getLogger(__name__)
 

@@ -7,19 +7,18 @@ flow costs mostly less than 2 % more than the best one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.compiled import jit
 from salzarr.transport.plane import FAR, LANES, Nodes, best, length
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int32]
+Masses = npt.NDArray[np.int64]
 
-    Floats = npt.NDArray[np.float64]
-    Integers = npt.NDArray[np.int32]
-    Masses = npt.NDArray[np.int64]
 
 ROOT = 0  # the first sink
 NOBODY = -1

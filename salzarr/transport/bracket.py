@@ -21,9 +21,10 @@ Where a and b differ in few pixels, the distance at full resolution is simply so
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.compiled import jit
 from salzarr.transport import masses
@@ -32,11 +33,9 @@ from salzarr.transport.euclidean import Blocks, stack, swapped, transport
 from salzarr.transport.euclidean import distance as exact
 from salzarr.transport.plane import Nodes, conjugate
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
-    Floats = npt.NDArray[np.float64]
-    Integers = npt.NDArray[np.int64]
 
 COARSE = 56  # blocks along the longer side of the grid that is solved exactly
 FEW = COARSE * COARSE  # pixels in which the maps differ: so many are as fast to solve exactly

@@ -44,18 +44,15 @@ Ling and Okada, "An efficient earth mover's distance algorithm for robust histog
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.compiled import announced, jit
 from salzarr.transport import gridflow, masses
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from salzarr.transport.gridflow import Level, Nodes, Shape
-    from salzarr.transport.masses import Masses
+from salzarr.transport.gridflow import Level, Nodes, Shape
+from salzarr.transport.masses import Masses
 
 
 class Feature(NamedTuple):

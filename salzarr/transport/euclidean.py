@@ -26,9 +26,10 @@ Rubner, Tomasi and Guibas, "The earth mover's distance as a metric for image ret
 from __future__ import annotations
 
 from math import floor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.compiled import announced, jit
 from salzarr.errors import RunError
@@ -37,11 +38,9 @@ from salzarr.transport.basis import Tree, plant, rows
 from salzarr.transport.plane import FAR, GRAIN, Nodes, conjugate, gather
 from salzarr.transport.simplex import certified, cost, lowered, sweep
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
-    Floats = npt.NDArray[np.float64]
-    Integers = npt.NDArray[np.int64]
 
 FIRST_THRESHOLD = 1.0  # pixel
 

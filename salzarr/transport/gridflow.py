@@ -6,21 +6,19 @@ certificate.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.compiled import jit
 from salzarr.errors import RunError
+from salzarr.transport.masses import Masses
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+Shape = tuple[int, int]
+Nodes = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
 
-    from salzarr.transport.masses import Masses
-
-    Shape = tuple[int, int]
-    Nodes = npt.NDArray[np.int32]
-    Bytes = npt.NDArray[np.uint8]
 
 FAR = 1 << 30
 """The label of a pixel that has not been reached; as a distance, more than any grid's."""

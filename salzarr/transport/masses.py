@@ -8,19 +8,15 @@ views from which the solvers start, :func:`block_sums` the reduced grid that ``g
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.errors import InputError, ShapeError, UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
-
-    Floats = npt.NDArray[np.float64]
-    Masses = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Masses = npt.NDArray[np.int64]
 
 
 def unit(shape: Sequence[int]) -> int:

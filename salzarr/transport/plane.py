@@ -14,17 +14,16 @@ below 2**16 are exact in float64, hence so are the potentials of a solver: what 
 from __future__ import annotations
 
 from math import floor, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.compiled import jit
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+Floats = npt.NDArray[np.float64]
+Masses = npt.NDArray[np.int64]
 
-    Floats = npt.NDArray[np.float64]
-    Masses = npt.NDArray[np.int64]
 
 LANES = 32  # points per row: a whole number of vector registers, so that no loop has a remainder
 GRAIN = 2.0**-36  # pixel

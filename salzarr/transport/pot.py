@@ -7,16 +7,14 @@ quarter of the cost matrix.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
 from salzarr.errors import MetricError, RunError
 from salzarr.transport import masses
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 Ground = Literal["euclidean", "cityblock"]
 

@@ -33,18 +33,15 @@ References
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.compiled import jit
 from salzarr.transport.basis import NOBODY, ROOT, Tree, rows, span
 from salzarr.transport.plane import Nodes, best
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+Integers = npt.NDArray[np.int32]
 
-    Integers = npt.NDArray[np.int32]
 
 FINEST_THRESHOLD = 1e-5  # pixel; below it, every violation counts
 

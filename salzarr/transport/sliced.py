@@ -8,18 +8,15 @@ No bins, no interpolation. The 32 directions lie within 0.7° of equally spaced 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.compiled import jit
 from salzarr.errors import ShapeError
 from salzarr.transport import masses
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+Floats = npt.NDArray[np.float64]
 
-    Floats = npt.NDArray[np.float64]
 
 _OCTANT = ((10, 1), (5, 1), (10, 3), (5, 2), (11, 6), (3, 2), (5, 4))
 """Between 0° and 45°: near the multiples of 180°/32 = 5.625°, and small, for few lattice points."""

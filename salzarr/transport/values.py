@@ -5,17 +5,15 @@ Equally many values on both sides are matched in sorted order, so that sorting o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from salzarr.compiled import jit
 from salzarr.errors import ShapeError
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Sorted = npt.NDArray[np.floating[Any]]
+Sorted = npt.NDArray[np.floating[Any]]
 
 
 def prepare(map2d: npt.NDArray[np.floating[Any]]) -> Sorted:
