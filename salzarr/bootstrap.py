@@ -6,12 +6,10 @@ gives the means of all pairs in many resamples at once.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -92,94 +90,6 @@ def resamples(
             placed[:, order] = counts
             counts = placed
         yield counts
-
-
-def poisson_weights(image_ids: Sequence[str], repeats: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Weights of a bootstrap that needs no list of the images: each one's are drawn from its own id.
-
-    Every image is given a Poisson(1) number of copies in each resample, from a hash of its id, so that
-    blocks of images can be reduced apart, in any order and on any machine, and then be added up.
-
-    Parameters
-    ----------
-    image_ids : sequence of str
-    repeats : int
-        Number of resamples.
-    seed : int
-
-    Returns
-    -------
-    (repeat, image) uint8
-        The more repeats are asked for, the more rows there are; the first ones stay as they are.
-
-    References
-    ----------
-    Chamandy, Muralidharan, Najmi, Naidu: Estimating uncertainty for massive data streams, Google, 2012.
-
-    Examples
-    --------
-    >>> both = poisson_weights(["cat", "dog"], 1000)
-    >>> bool((both[:, 1:] == poisson_weights(["dog"], 1000)).all())
-    True
-    """
-    key = int(seed).to_bytes(16, "little", signed=True)
-    state = np.array(
-        [
-            int.from_bytes(
-                hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest(),
-                "little",
-            )
-            for name in image_ids
-        ],
-        np.uint64,
-    )
-    # SplitMix64 (Steele, Lea, Flood 2014) as a counter: number r of an image's stream needs none before it.
-    z = state[None, :] + np.arange(1, repeats + 1, dtype=np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    below = np.cumsum([np.exp(-1.0) / np.prod(np.arange(1.0, k + 1)) for k in range(18)])
-    weights: NDArray[np.intp] = np.searchsorted(below, uniform, side="right")
-    return weights.astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class PoissonMeans:
-    """Means of rows in Poisson resamples, of images that are reduced block by block and then forgotten.
-
-    Attributes
-    ----------
-    sums, totals : (repeat, row) float64
-        Sum of the weighted values, and of the weights of those that are not NaN.
-
-    Examples
-    --------
-    >>> values = np.random.default_rng(0).normal(5, 1, (2, 100))
-    >>> names = [str(i) for i in range(100)]
-    >>> first = PoissonMeans.of(values[:, :60], names[:60], repeats=500)
-    >>> low, high = first.merge(PoissonMeans.of(values[:, 60:], names[60:], repeats=500)).interval()
-    >>> low.round(1), high.round(1)
-    (array([4.9, 4.7]), array([5.2, 5.1]))
-    """
-
-    sums: Floats
-    totals: Floats
-
-    @classmethod
-    def of(cls, values: Floats, image_ids: Sequence[str], repeats: int = 1000, seed: int = 0) -> PoissonMeans:
-        """Reduce the (row, image) values of some images."""
-        weights = poisson_weights(image_ids, repeats, seed).astype(np.float64)
-        known = ~np.isnan(values)
-        return cls(weights @ np.where(known, values, 0.0).T, weights @ known.T.astype(np.float64))
-
-    def merge(self, other: PoissonMeans) -> PoissonMeans:
-        """Add the same rows on other images."""
-        return PoissonMeans(self.sums + other.sums, self.totals + other.totals)
-
-    def interval(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
-        """Percentile interval of each row's mean; NaN for a row without values."""
-        with np.errstate(invalid="ignore"):
-            return interval(self.sums / self.totals, confidence)
 
 
 def resampled_means(values: Floats, weights: NDArray[Any]) -> Floats:

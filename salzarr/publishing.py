@@ -20,7 +20,7 @@ from salzarr.schema import MAP_STATUS, MAPS
 from salzarr.statistics.analysis import analyse
 from salzarr.statistics.groups import read_groups
 from salzarr.statistics.rows import MEMORY, metric_names, metric_slug
-from salzarr.statistics.summary import summarize, to_frame, write_csv
+from salzarr.statistics.summary import summarize, to_frame
 from salzarr.store import open_dataset
 
 BASE_BYTES = 480 * 2**20
@@ -47,7 +47,6 @@ class Published:
 def publish(
     results: str | PathLike[str],
     *,
-    summary: xr.Dataset | None = None,
     bootstrap: int = 2000,
     groups: str | PathLike[str] | None = None,
     baseline: bool = False,
@@ -62,8 +61,6 @@ def publish(
     ----------
     results : path
         The folder that :func:`salzarr.compare` wrote to.
-    summary : Dataset, optional
-        Of a comparison that kept no scores; what needs scores is left out then.
     bootstrap : int, default 2000
         Resamples of the images, for the intervals; 0 for none.
     groups : path, optional
@@ -92,39 +89,29 @@ def publish(
         If there are no scores, or not all of them.
     BudgetError
         If the scores of one pair do not fit the memory.
-    UsageError
-        If what needs scores is asked of a summary.
     """
     folder, share = Path(results), _beside_the_process(memory)
     _check_photos(photos)
-    if summary is not None:
-        if groups is not None or baseline:
-            raise UsageError("groups and the baseline need the scores; keep them, or leave these out")
-        folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / "summary.csv"]
-        write_csv(summary, files[0])
-    else:
-        scores = open_scores(folder)
-        found = analyse(
-            scores,
-            maps=_maps(scores, folder) if baseline else None,
-            groups=None if groups is None else read_groups(groups),
-            bootstrap=bootstrap,
-            memory=share,
-            progress=progress,
-        )
-        files = found.write(folder)
-    shown = found.summary if summary is None else summary
+    scores = open_scores(folder)
+    found = analyse(
+        scores,
+        maps=_maps(scores, folder) if baseline else None,
+        groups=None if groups is None else read_groups(groups),
+        bootstrap=bootstrap,
+        memory=share,
+        progress=progress,
+    )
+    files = found.write(folder)
     if pictures:
-        for slug in metric_names(shown):
-            files += plot.save(plot.similarity_matrix(shown, slug), folder / f"matrix_{slug}")
-        kept = () if summary is not None else ("groups", "corrected", "consensus", "reliability", "tests")
+        for slug in metric_names(found.summary):
+            files += plot.save(plot.similarity_matrix(found.summary, slug), folder / f"matrix_{slug}")
+        kept = ("summary", "groups", "corrected", "consensus", "reliability", "tests")
         parts = {name: getattr(found, name) for name in kept}
         named = {"--groups": groups, "--photos": photos}
         asked = [word for option, path in named.items() if path is not None for word in (option, str(path))]
         asked += ["--baseline"] * baseline
-        files.append(write_report(folder, summary=shown, photos=photos, asked=asked, memory=share, **parts))
-    return Published(to_frame(shown), files)
+        files.append(write_report(folder, photos=photos, asked=asked, memory=share, **parts))
+    return Published(to_frame(found.summary), files)
 
 
 def _beside_the_process(memory: str | int | None) -> int:

@@ -9,7 +9,7 @@ import click
 
 from salzarr.cli import options
 from salzarr.cli.terminal import progress, show_json, show_table
-from salzarr.errors import InputError, RunError
+from salzarr.errors import InputError
 
 if TYPE_CHECKING:
     from salzarr.publishing import Published
@@ -55,9 +55,8 @@ SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "
 @click.option("--complete-cases", is_flag=True, help="Only images of which every model has a usable map.")
 @click.option(
     "--scores",
-    metavar="URL|none",
-    help="Keep the scores at this path or URL in place of RESULTS/scores.zarr, or with 'none' not at all: "
-    "such a run, if it is interrupted, begins anew.",
+    metavar="URL",
+    help="Keep the scores at this path or URL in place of RESULTS/scores.zarr.",
 )
 @options.memory
 @click.option(
@@ -122,11 +121,10 @@ def compare(
                 click.echo(str(plan))
             return
         with progress("Comparing", context.obj) as bar:
-            found = salzarr.compare(store, out=results, progress=bar, **given)
+            salzarr.compare(store, out=results, progress=bar, **given)
         with progress("Reading maps again", context.obj or not baseline) as bar:
             published = salzarr.publish(
                 results,
-                summary=found if given["scores"] == "none" else None,
                 bootstrap=bootstrap,
                 groups=groups,
                 baseline=baseline,
@@ -136,8 +134,6 @@ def compare(
                 progress=bar,
             )
     _show(published, as_json)
-    if failed := found.attrs.get("failed"):
-        raise RunError(f"{len(failed)} images could not be scored: {', '.join(list(failed)[:10])}")
 
 
 def _images(given: tuple[str, ...]) -> int | list[str] | None:

@@ -28,7 +28,6 @@ from salzarr.pairwise.scores import (
     remember_place,
     remove,
 )
-from salzarr.pairwise.streaming import stream
 from salzarr.plan import Plan, parse_size
 
 __all__ = ["compare", "open_scores", "plan_comparison"]
@@ -92,7 +91,7 @@ def compare(
     out : path, optional
         Results folder; the scores go to ``scores.zarr`` in it. The maps are then those of a store.
     scores : str, optional
-        With ``out``: where the scores go instead, a path or URL; or ``"none"`` to keep only statistics.
+        With ``out``: where the scores go instead, a path or URL.
     memory : int or str, optional
         With ``out``: bytes that one process may take, such as ``"2GiB"``; what there is, if not given.
     overwrite : bool, default False
@@ -105,8 +104,7 @@ def compare(
     xarray.Dataset
         Per metric its scores, float64 (pair, image), or (direction, pair, image) if directed; and
         ``<metric>_reason``, uint8 (pair, image), see :class:`salzarr.schema.Reason`: a score is NaN where it
-        is not 0. Coordinates ``model_a`` and ``model_b`` (pair), and ``image``. With ``scores="none"``, the
-        statistics that :func:`salzarr.summarize` would give, quartiles approximate.
+        is not 0. Coordinates ``model_a`` and ``model_b`` (pair), and ``image``.
 
     Raises
     ------
@@ -148,8 +146,6 @@ def compare(
     _check_stored(request)
     folder = os.fspath(out)
     with _results(folder):
-        if scores == "none":
-            return stream(request, memory=parse_size(memory), progress=progress)
         url = place(folder, scores)
         with lock(url) if local_path(url) is None else nullcontext():
             if overwrite:
@@ -204,7 +200,7 @@ def plan_comparison(
     request = resolve(maps, metrics, scan=anything, **options)
     _check_stored(request)
     kept = {}
-    if out is not None and not overwrite and scores != "none":
+    if out is not None and not overwrite:
         url = place(os.fspath(out), scores)
         if (begun := attributes(url)) is not None:
             request, _ = reconcile(request, url, begun)
@@ -238,17 +234,8 @@ def _check_ours(folder: str) -> None:
     if not os.path.isdir(folder):
         return
     names = sorted(name for name in os.listdir(folder) if not (name.startswith(".") or name.endswith(LOGS)))
-    if names and not any(name.startswith((SCORES, ELSEWHERE)) for name in names) and not _summarised(folder):
+    if names and not any(name.startswith((SCORES, ELSEWHERE)) for name in names):
         raise StoreExistsError(
             f"{folder} holds other files, such as {names[0]}, and no results of salzarr; choose another "
             f"folder, such as {os.path.join(folder, 'results')}"
         )
-
-
-def _summarised(folder: str) -> bool:
-    """Whether there is a summary of ours, which is all that is left of a run that kept no scores."""
-    try:
-        with open(os.path.join(folder, "summary.csv"), encoding="utf-8", errors="replace") as file:
-            return file.readline().startswith("metric,model_a,model_b,")
-    except OSError:
-        return False

@@ -1,4 +1,4 @@
-"""Scoring the maps of one task: what the lazy graph, the durable run and the streaming one have in common."""
+"""Scoring the maps of one task: what the lazy graph and the durable run have in common."""
 
 from __future__ import annotations
 

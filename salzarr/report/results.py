@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from salzarr.errors import InputError, SalzarrError, StoreNotFoundError
+from salzarr.errors import InputError, SalzarrError
 from salzarr.metrics.normalize import NONE
 from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report.contents import Contents
@@ -71,8 +71,7 @@ def write_report(
         By default ``report.html`` in that folder; replaced if it exists.
     summary : Dataset, optional
         Of :func:`salzarr.summarize`. By default what ``summary.csv`` of the folder holds; if there is no such
-        file, the scores are summarized. Given a summary, the folder needs no scores; the page then says
-        nothing of single images.
+        file, the scores are summarized.
     groups, corrected, consensus, reliability : Dataset, optional
     tests : DataFrame, optional
         The parts of these names of a :class:`salzarr.statistics.analysis.Analysis`.
@@ -95,30 +94,23 @@ def write_report(
     Raises
     ------
     StoreNotFoundError
-        If there is neither a summary nor scores in the folder, or no maps at the path given.
+        If there are no scores in the folder, or no maps at the path given.
     InputError
         If ``summary.csv`` does not belong to the scores.
     """
     folder = Path(results)
-    scores = None
-    try:
-        scores = open_scores(folder)
-    except StoreNotFoundError:
-        if summary is None:
-            raise
+    scores = open_scores(folder)
     table = folder / "summary.csv"
     if summary is None:
-        assert scores is not None
         summary = restored(read_csv(table), scores) if table.is_file() else summarize(scores)
-    described = summary if scores is None else scores
-    url = maps_url(described) or "MAPS" if maps is None else fspath(maps)
+    url = maps_url(scores) or "MAPS" if maps is None else fspath(maps)
     opened = None
     try:
         opened = open_dataset(url, allow_incomplete=True)  # so much as was compared
     except SalzarrError as error:
         if maps is not None:
             raise
-        logger.warning("the report shows no maps: %s", error if maps_url(described) else "none were stored")
+        logger.warning("the report shows no maps: %s", error if maps_url(scores) else "none were stored")
     contents = Contents(
         summary=summary,
         scores=scores,
@@ -131,8 +123,8 @@ def write_report(
         facts=None if opened is None else facts(url, allow_incomplete=True),
         photos=photos,
         title=title or f"Saliency maps compared: {folder.resolve().name}",
-        commands=commands(described, opened, maps=url, results=fspath(results), asked=asked),
-        provenance=json.loads(str(described.attrs.get(ATTR_PROVENANCE, "{}"))),
+        commands=commands(scores, opened, maps=url, results=fspath(results), asked=asked),
+        provenance=json.loads(str(scores.attrs.get(ATTR_PROVENANCE, "{}"))),
         memory=memory,
     )
     target = folder / "report.html" if out is None else Path(out)
@@ -188,7 +180,6 @@ def commands(
     Parameters
     ----------
     scores : Dataset
-        Or their summary.
     opened : Dataset, optional
         The maps store.
     maps, results : str
@@ -232,10 +223,9 @@ def commands(
         chosen = model_names(scores)
         if chosen != [str(name) for name in opened[MODEL].values]:
             compare += ["--models", ",".join(chosen)]
-        if IMAGE in scores.sizes and scores.sizes[IMAGE] < opened.sizes[IMAGE]:
+        if scores.sizes[IMAGE] < opened.sizes[IMAGE]:
             compare += ["--images", _some(scores[IMAGE].values.tolist(), opened[IMAGE].values.tolist())]
-    compare += [*([] if IMAGE in scores.sizes else ["--scores", "none"]), *asked]
-    return [shlex.join(["salzarr", *words]) for words in (*convert, compare)]
+    return [shlex.join(["salzarr", *words]) for words in (*convert, [*compare, *asked])]
 
 
 def _some(images: list[str], known: list[str]) -> str:

@@ -345,14 +345,6 @@ def test_a_note_is_said_once_and_not_at_all_if_quiet(untidy, tmp_path):
     assert salzarr("-q", *command).stderr == ""
 
 
-def test_results_without_scores_are_made_twice(compared, tmp_path):
-    folder, *_ = compared
-    options = ("--metrics", "mse", "--scores", "none", "--no-report")
-    for _ in range(2):
-        salzarr("compare", folder / "maps.zarr", tmp_path / "results", *options)
-    assert (tmp_path / "results" / "summary.csv").exists()
-
-
 def test_paths_are_shown_as_they_were_typed(compared, tmp_path, monkeypatch, capsys):
     folder, *_ = compared
     shutil.copytree(folder / "maps.zarr", tmp_path / "maps.zarr")

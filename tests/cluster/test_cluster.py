@@ -161,15 +161,6 @@ def test_an_image_that_kills_workers_is_isolated(brittle, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_image_that_kills_is_isolated_from_streamed_statistics(brittle, tmp_path):
-    store = poisoned_store(tmp_path)
-    with pytest.warns(UserWarning, match=r"1 of 6 images could not be scored: 0003"):
-        summary = compare(store, [metric(killing)], out=tmp_path / "r", scores="none")
-    assert summary.killing.sel(statistic="n").values.tolist() == [5, 5, 5]
-    assert summary.killing_reason.sel(reason="failed").values.tolist() == [1, 1, 1]
-
-
-@pytest.mark.slow
 def test_an_image_that_kills_a_pool_of_processes_is_isolated(tmp_path):
     store = poisoned_store(tmp_path)
     with (

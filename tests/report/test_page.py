@@ -152,15 +152,6 @@ def test_without_its_maps_a_report_lists_images_by_name(made, tmp_path, caplog, 
     assert not list(tmp_path.glob(".*partial"))
 
 
-def test_without_scores_a_summary_is_enough(made, tmp_path, read_page):
-    summary = summarize(salzarr.open_scores(made.results))
-    path = write_report(tmp_path, summary=summary)
-    _, metrics = read_page(path.read_text("utf-8"))
-    assert "extremes" not in metrics["mse"]
-    with pytest.raises(StoreNotFoundError):
-        write_report(tmp_path)
-
-
 def test_without_a_table_the_scores_are_summarized(made, tmp_path, read_page):
     results = tmp_path / "results"
     shutil.copytree(made.results, results)
@@ -236,24 +227,6 @@ def test_a_users_own_metric_has_a_page(read_page):
     assert page["metrics"][0]["self"] is None
     assert metrics["brightest"]["looks"]["mean"]["own"] is None
     assert metrics["brightest"]["tree"] is not None
-
-
-def test_a_summary_without_scores_is_published_into_a_new_folder(tmp_path):
-    maps = {name: np.random.default_rng(k).random((4, 8, 8)) for k, name in enumerate("abc")}
-    published = salzarr.publish(tmp_path / "new", summary=summarize(salzarr.compare(maps, "mse")))
-    assert {file.name for file in published.files} == {
-        "summary.csv", "matrix_mse.png", "matrix_mse.svg", "report.html",
-    }  # fmt: skip
-
-
-def test_the_report_of_a_run_that_kept_no_scores_says_where_the_maps_are(tmp_path):
-    store = str(tmp_path / "maps.zarr")
-    rng = np.random.default_rng(0)
-    salzarr.convert({name: rng.random((30, 8, 8)) for name in "abc"}, store)
-    summary = salzarr.compare(store, "mse", reference="b", out=tmp_path / "r", scores="none")
-    salzarr.publish(tmp_path / "r", summary=summary)
-    text = (tmp_path / "r" / "report.html").read_text()
-    assert f"salzarr compare {store} {tmp_path}/r --metrics mse --reference b --scores none" in text
 
 
 @pytest.mark.filterwarnings("ignore::salzarr.bootstrap.SmallSampleWarning")

@@ -5,10 +5,8 @@ from scipy import stats
 from salzarr.bootstrap import (
     INTERVALS,
     Medians,
-    PoissonMeans,
     SmallSampleWarning,
     intervals,
-    poisson_weights,
     resampled_means,
     resamples,
 )
@@ -126,49 +124,6 @@ def test_seed_decides(scores):
     first, again = summarize(scores, bootstrap=50, seed=1), summarize(scores, bootstrap=50, seed=1)
     assert first.identical(again)
     assert not first.equals(summarize(scores, bootstrap=50, seed=2))
-
-
-# -- Poisson ------------------------------------------------------------------------------------------------
-
-
-def test_poisson_weights_are_poisson_and_independent():
-    weights = poisson_weights([f"img{i}" for i in range(2000)], 300, seed=1)
-    observed = np.bincount(weights.ravel(), minlength=8)[:8]
-    expected = stats.poisson(1).pmf(np.arange(8))
-    assert stats.chisquare(
-        np.append(observed, weights.size - observed.sum()),
-        weights.size * np.append(expected, 1 - expected.sum()),
-    ).pvalue > 1e-3  # fmt: skip
-    across = np.corrcoef(weights[:, :100].T)[np.triu_indices(100, 1)]
-    assert abs(across.mean()) < 3 / np.sqrt(300 * len(across))
-    assert abs(np.corrcoef(weights[:-1].ravel(), weights[1:].ravel())[0, 1]) < 0.005
-
-
-def test_poisson_weights_follow_the_image_alone():
-    names = ["a", "ü", "\udcff", "", "x" * 300]
-    all_at_once = poisson_weights(names, 40, seed=-7)
-    for i, name in enumerate(names):
-        np.testing.assert_array_equal(all_at_once[:30, i], poisson_weights([name], 30, seed=-7)[:, 0])
-    assert (all_at_once != poisson_weights(names, 40, seed=0)).any()
-
-
-def test_poisson_bootstrap_in_pieces_is_that_of_the_whole_and_near_the_bootstrap():
-    values = np.random.default_rng(3).gamma(2, size=(3, 500))
-    values[1, ::3] = np.nan
-    values[2] = np.nan
-    names = [f"{i:04d}" for i in range(500)]
-    whole = PoissonMeans.of(values, names, repeats=4000)
-    cuts = (slice(300, 500), slice(0, 100), slice(100, 300))
-    pieces = [PoissonMeans.of(values[:, cut], names[cut], repeats=4000) for cut in cuts]
-    merged = pieces[0].merge(pieces[1]).merge(pieces[2])
-    np.testing.assert_allclose(merged.sums, whole.sums)
-    np.testing.assert_array_equal(merged.totals, whole.totals)
-    expected = by_name(intervals(values, repeats=4000, method="percentile"))
-    low, high = merged.interval()
-    width = high - low
-    np.testing.assert_allclose((low / width)[:2], (expected["mean_low"] / width)[:2], atol=0.08)
-    np.testing.assert_allclose((high / width)[:2], (expected["mean_high"] / width)[:2], atol=0.08)
-    assert np.isnan([low[2], high[2]]).all()
 
 
 # -- Coverage -----------------------------------------------------------------------------------------------
