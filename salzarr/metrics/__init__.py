@@ -3,13 +3,14 @@
 from salzarr.metrics import normalize
 from salzarr.metrics.block import Block, Scored, score_block
 from salzarr.metrics.checks import check_maps, check_size, warnings_for
+from salzarr.metrics.gradients import hog
 from salzarr.metrics.information import mutual_information
 from salzarr.metrics.mass import center_distance, hellinger, js, kl, similarity
 from salzarr.metrics.metric import METRICS, Metric, register
 from salzarr.metrics.pixelwise import cosine, mae, mse, pearson, rmse
 from salzarr.metrics.ranks import kendall, spearman, topk_intersection, topk_iou
 from salzarr.metrics.specs import as_metrics, custom, describe, parse_metrics
-from salzarr.metrics.structure import hog, ms_ssim, ssim, ssim_gaussian
+from salzarr.metrics.structural import ms_ssim, ssim, ssim_gaussian
 from salzarr.metrics.wasserstein import emd, emd_l1, sliced_wasserstein, wasserstein_values
 
 __all__ = [

@@ -50,7 +50,7 @@ def mutual_information(bins: int = 100) -> Metric:
 
     References
     ----------
-    Studholme, Hill & Hawkes 1999. Equals :func:`skimage.metrics.normalized_mutual_information` - 1.
+    Studholme et al. 1999; equals :func:`skimage.metrics.normalized_mutual_information` - 1
     """
     check_parameter("bins", bins, is_whole(bins, 2, 4096), "a whole number of 2 to 4096")
     name = f"bins {bins}"
@@ -75,7 +75,6 @@ def mutual_information(bins: int = 100) -> Metric:
         features=(name,),
         advised_pixels=10 * bins,
         cost="medium",
-        reference="Studholme et al. 1999; equals skimage.metrics.normalized_mutual_information - 1",
         map_bytes=2,
         pair_bytes=20,
     )

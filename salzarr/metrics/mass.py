@@ -53,7 +53,7 @@ def kl() -> Metric:
 
     References
     ----------
-    The MIT saliency benchmark's KLD with its regularisation; its KLD(map1, map2) is KL(map2 ‖ map1).
+    MIT saliency benchmark, whose KLD(map1, map2) is KL(map2 ‖ map1)
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
@@ -72,7 +72,6 @@ def kl() -> Metric:
         features=(MASS,),
         unit="nat",
         cost="medium",
-        reference="MIT saliency benchmark, KLD",
         map_bytes=8,
     )
 
@@ -104,7 +103,7 @@ def js() -> Metric:
 
     References
     ----------
-    Equals the square of :func:`scipy.spatial.distance.jensenshannon`.
+    Lin 1991; equals :func:`scipy.spatial.distance.jensenshannon` squared
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
@@ -122,7 +121,6 @@ def js() -> Metric:
         features=(MASS,),
         unit="nat",
         cost="medium",
-        reference="Lin 1991; equals scipy.spatial.distance.jensenshannon squared",
         map_bytes=8,
     )
 
@@ -139,7 +137,7 @@ def similarity(shift: Literal["always", "if_negative"] = "always") -> Metric:
 
     References
     ----------
-    The MIT saliency benchmark's SIM.
+    MIT saliency benchmark, SIM; with shift=if_negative pysaliency's
     """
     check_parameter("similarity: shift", shift, shift in ("always", "if_negative"), "always or if_negative")
     always = shift == "always"
@@ -163,7 +161,6 @@ def similarity(shift: Literal["always", "if_negative"] = "always") -> Metric:
         undefined=frozenset({Reason.CONSTANT if always else Reason.ZERO_MASS}),
         nan_reason=Reason.ZERO_MASS,
         features=(name,),
-        reference="MIT saliency benchmark, SIM" if always else "pysaliency, SIM",
         map_bytes=8,
     )
 
@@ -175,6 +172,10 @@ def hellinger() -> Metric:
     Notes
     -----
     Summed from differences of roots: √(1 - Σ√(ab)) loses small distances.
+
+    References
+    ----------
+    Hellinger 1909
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
@@ -190,7 +191,6 @@ def hellinger() -> Metric:
         bounds=(0.0, 1.0),
         undefined=NEEDS_MASS,
         features=(MASS,),
-        reference="the formula",
         map_bytes=16,
     )
 
@@ -201,7 +201,7 @@ def center_distance() -> Metric:
 
     References
     ----------
-    Equals the distance between the results of :func:`scipy.ndimage.center_of_mass`.
+    equals the distance of :func:`scipy.ndimage.center_of_mass`
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
@@ -221,6 +221,5 @@ def center_distance() -> Metric:
         undefined=NEEDS_MASS,
         features=(MASS,),
         unit="pixels",
-        reference="equals the distance of scipy.ndimage.center_of_mass",
         map_bytes=8,
     )

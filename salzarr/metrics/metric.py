@@ -78,7 +78,8 @@ class Metric:
     cost : {"low", "medium", "high"}
         Its class: about a sum over the map, about a sort, or an optimisation per pair.
     reference : str
-        The source of the definition, and the public function that it equals.
+        The source of the definition, and the public function that it equals. :func:`register` takes it from
+        the factory's docstring.
     map_bytes, image_bytes, pair_bytes : float
         Memory per pixel: of its features for every map of a block, of its scratch for every model while one
         image is scored, and while one pair is scored.
@@ -252,10 +253,17 @@ def register(factory: Callable[..., Metric]) -> Callable[..., Metric]:
             given=tuple(given.items()),
             normalize=normalize,
             factory=make,
+            reference=_reference(factory),
         )
 
     METRICS[name] = make()
     return make
+
+
+def _reference(factory: Callable[..., Metric]) -> str:
+    """Text of the section References of a docstring, without its markup."""
+    section = (inspect.getdoc(factory) or "").partition("References\n----------\n")[2].partition("\n\n")[0]
+    return re.sub(r":\w+:`([^`]*)`", r"\1", " ".join(section.split()))
 
 
 def check_keywords(name: str, given: Iterable[str], known: Sequence[str]) -> None:

@@ -166,12 +166,11 @@ def mse() -> Metric:
 
     References
     ----------
-    Equals :func:`sklearn.metrics.mean_squared_error`.
+    equals :func:`sklearn.metrics.mean_squared_error`
     """
     return _difference(
         _mean_squared,
         definition="mean((a - b)²)",
-        reference="equals sklearn.metrics.mean_squared_error",
         features=("products",),
         image_bytes=8,
     )
@@ -183,12 +182,11 @@ def rmse() -> Metric:
 
     References
     ----------
-    Equals :func:`sklearn.metrics.root_mean_squared_error`.
+    equals :func:`sklearn.metrics.root_mean_squared_error`
     """
     return _difference(
         lambda block, pairs, ok: np.sqrt(_mean_squared(block, pairs, ok)),
         definition="√mean((a - b)²)",
-        reference="equals sklearn.metrics.root_mean_squared_error",
         features=("products",),
         image_bytes=8,
     )
@@ -200,16 +198,14 @@ def mae() -> Metric:
 
     References
     ----------
-    Equals :func:`sklearn.metrics.mean_absolute_error`.
+    equals :func:`sklearn.metrics.mean_absolute_error`
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
         mean: Scores = sum_of_distances(block.flat, pairs, ok) / block.flat.shape[2]
         return mean
 
-    return _difference(
-        score, definition="mean(abs(a - b))", reference="equals sklearn.metrics.mean_absolute_error"
-    )
+    return _difference(score, definition="mean(abs(a - b))")
 
 
 def _angle(*, centred: bool, **fields: Any) -> Metric:
@@ -233,13 +229,12 @@ def cosine() -> Metric:
 
     References
     ----------
-    Equals 1 - :func:`scipy.spatial.distance.cosine`.
+    equals 1 - :func:`scipy.spatial.distance.cosine`
     """
     return _angle(
         centred=False,
         definition="a·b / (‖a‖ ‖b‖)",
         undefined=frozenset({Reason.ZERO_MASS}),
-        reference="equals 1 - scipy.spatial.distance.cosine",
     )
 
 
@@ -249,11 +244,10 @@ def pearson() -> Metric:
 
     References
     ----------
-    Equals :func:`scipy.stats.pearsonr`.
+    equals :func:`scipy.stats.pearsonr`
     """
     return _angle(
         centred=True,
         definition="linear correlation over all pixels (CC)",
         undefined=frozenset({Reason.CONSTANT}),
-        reference="equals scipy.stats.pearsonr",
     )

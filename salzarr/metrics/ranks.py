@@ -99,7 +99,7 @@ def spearman() -> Metric:
 
     References
     ----------
-    Equals :func:`scipy.stats.spearmanr`.
+    equals :func:`scipy.stats.spearmanr`
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
@@ -113,7 +113,6 @@ def spearman() -> Metric:
         bounds=(-1.0, 1.0),
         undefined=CONSTANT,
         cost="medium",
-        reference="equals scipy.stats.spearmanr",
         image_bytes=16,
         pair_bytes=20,
     )
@@ -173,7 +172,7 @@ def kendall() -> Metric:
 
     References
     ----------
-    Knight 1966. Equals :func:`scipy.stats.kendalltau`.
+    Knight 1966; equals :func:`scipy.stats.kendalltau`
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
@@ -200,7 +199,6 @@ def kendall() -> Metric:
         bounds=(-1.0, 1.0),
         undefined=CONSTANT,
         cost="medium",
-        reference="Knight 1966; equals scipy.stats.kendalltau",
         image_bytes=12,
         pair_bytes=100,
     )
@@ -258,12 +256,15 @@ def topk_iou(fraction: float = 0.1) -> Metric:
     fraction : float
         Of the pixels of a map; k = max(1, round(fraction * n)). Of pixels that tie, the first in reading
         order belong; a pixel at the map's minimum never does.
+
+    References
+    ----------
+    Jaccard 1901
     """
     return _overlap(
         fraction,
         lambda common, a, b: common / (a + b - common),
         definition=f"intersection over union of the largest pixels, a fraction of {fraction}",
-        reference="the formula",
     )
 
 
@@ -278,11 +279,10 @@ def topk_intersection(fraction: float = 0.1) -> Metric:
 
     References
     ----------
-    Krishna et al. 2022, The Disagreement Problem in Explainable Machine Learning.
+    Krishna et al. 2022, feature agreement
     """
     return _overlap(
         fraction,
         lambda common, a, b: common / np.maximum(a, b),
         definition=f"share of the largest pixels, a fraction of {fraction}, that both maps have",
-        reference="Krishna et al. 2022, feature agreement",
     )

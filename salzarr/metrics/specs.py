@@ -96,8 +96,8 @@ def parse_metrics(text: str) -> tuple[Metric, ...]:
 
     Examples
     --------
-    >>> [metric.spec for metric in parse_metrics("mse, ssim:window=11:precision=double")]
-    ['mse', 'ssim:window=11:precision=double']
+    >>> [metric.spec for metric in parse_metrics("mse, ssim:window=11:data_range=1")]
+    ['mse', 'ssim:window=11:data_range=1']
     >>> parse_metrics("cc")
     Traceback (most recent call last):
     ...

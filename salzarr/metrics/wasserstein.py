@@ -18,6 +18,7 @@ from salzarr.metrics.metric import (
     Pairs,
     Scores,
     check_parameter,
+    is_number,
     is_whole,
     register,
 )
@@ -66,25 +67,21 @@ def _metric(feature: str, score: Callable[..., Any], **fields: Any) -> Metric:
     return Metric(score, kind="dissimilarity", self_value=0.0, features=(feature,), **{**mass, **fields})
 
 
-def _emd(name: str, grid: Any, ground: pot.Ground, rtol: float, engine: str, bound: bool) -> Metric:
+def _emd(name: str, grid: Any, ground: pot.Ground, rtol: float, engine: str) -> Metric:
     """Check the parameters and choose the solver."""
-    check_parameter(f"{name}: ground", ground, ground in GROUNDS, " or ".join(GROUNDS))
     check_parameter(f"{name}: engine", engine, engine in ("salzarr", "pot"), "salzarr or pot")
-    if grid is None:
-        grid = 32 if ground == "euclidean" else "full"
     check_parameter(
         f"{name}: grid", grid, grid == "full" or is_whole(grid, 1), "a whole number from 1, or full"
     )
     simplex = ground == "euclidean" and engine == "salzarr" and grid != "full"
-    number = isinstance(rtol, int | float) and not isinstance(rtol, bool) and 0 <= rtol < 1
-    only = "unless on a Euclidean grid=N of engine=salzarr"
     check_parameter(
-        f"{name}: rtol", rtol, number and (simplex or rtol == 0), f"from 0 to below 1, and 0 {only}"
+        f"{name}: rtol",
+        rtol,
+        is_number(rtol, 0) and rtol < (1 if simplex else np.nextafter(0, 1)),
+        "from 0 to below 1, and 0 unless on a grid=N of engine=salzarr",
     )
-    check_parameter(f"{name}: bound", bound, (simplex and bound is True) or bound is False, f"false {only}")
-
-    feature, prepare, distance, companions = _solver(grid, ground, rtol, engine, bound)
-    exactly = "within a certified gap" if "gap" in companions else "exact"
+    feature, prepare, distance, companions = _solver(grid, ground, rtol, engine)
+    exactly = "within a certified gap" if companions else "exact"
     place = "all pixels" if grid == "full" else f"block sums, at most {grid} along the longer side"
     return _metric(
         feature,
@@ -93,14 +90,13 @@ def _emd(name: str, grid: Any, ground: pot.Ground, rtol: float, engine: str, bou
         bounds=(0.0, DIAGONAL if ground == "euclidean" else SIDES),
         resolution=None if grid == "full" else partial(block_factor, grid=grid),
         companions=companions,
-        reference="Rubner et al. 2000; equals ot.emd2 on the same grid",
         map_bytes=12,
         pair_bytes=128,
     )
 
 
 def _solver(
-    grid: Any, ground: pot.Ground, rtol: float, engine: str, bound: bool
+    grid: Any, ground: pot.Ground, rtol: float, engine: str
 ) -> tuple[str, Prepare, Distance, tuple[str, ...]]:
     """Name of the feature, what makes it of a map, what scores two of them, and its further results."""
     if engine == "pot":
@@ -109,28 +105,18 @@ def _solver(
         return f"cityblock_{grid}", partial(cityblock.prepare, grid=grid), cityblock.distance, ()
     if grid == "full":
         return "bracket", bracket.prepare, bracket.distance, ("gap",)
-    score = partial(_euclidean, grid=grid, rtol=rtol, bound=bound)
-    companions = ("gap",) * (rtol > 0) + ("bound",) * bound
-    return f"euclidean_{grid}", partial(_with_map, grid=grid), score, companions
+    prepare, score = partial(euclidean.prepare, grid=grid), partial(_euclidean, rtol=rtol)
+    return f"euclidean_{grid}", prepare, score, ("gap",) * (rtol > 0)
 
 
-def _with_map(map2d: NDArray[Any], grid: int) -> tuple[Any, NDArray[Any]]:
-    return euclidean.prepare(map2d, grid), map2d
-
-
-def _euclidean(a: Any, b: Any, grid: int, rtol: float, bound: bool) -> tuple[float, ...]:
-    value, gap = euclidean.distance(a[0], b[0], rtol)
-    further = (gap,) * (rtol > 0)
-    return (value, *further, euclidean.resolution_bound(a[1], b[1], grid)) if bound else (value, *further)
+def _euclidean(a: euclidean.Blocks, b: euclidean.Blocks, rtol: float) -> tuple[float, ...]:
+    """Distance, and the gap if it was asked for."""
+    return euclidean.distance(a, b, rtol)[: 1 + (rtol > 0)]
 
 
 @register
 def emd(
-    grid: int | Literal["full"] | None = None,
-    ground: pot.Ground = "euclidean",
-    rtol: float = 0.0,
-    engine: Literal["salzarr", "pot"] = "salzarr",
-    bound: bool = False,
+    grid: int | Literal["full"] = 32, rtol: float = 0.0, engine: Literal["salzarr", "pot"] = "salzarr"
 ) -> Metric:
     """Earth Mover's Distance: how far, in pixels, mass has to move on average to turn one map into the other.
 
@@ -141,18 +127,13 @@ def emd(
 
     Parameters
     ----------
-    grid : int, "full" or None
-        At most this many square blocks along the longer side, or every pixel. None is 32 for the Euclidean
-        ground distance and full for city block. Full is exact for city block; for Euclidean the score is the
-        middle of a certified bracket and its companion ``gap`` the half-width.
-    ground : {"euclidean", "cityblock"}
-        Distance between two pixels. City block is 1 to √2 times Euclidean, and so are the scores.
+    grid : int or "full"
+        At most this many square blocks along the longer side, or every pixel: then the score is the middle of
+        a certified bracket, and its companion ``gap`` the half-width.
     rtol : float
         Stop when the score is certain to this fraction; the companion ``gap`` says how certain. 0: exact.
     engine : {"salzarr", "pot"}
-        POT's network simplex gives the same numbers, slowly: it is the reference.
-    bound : bool
-        Add the companion ``bound``: how far the pair's score can be from full resolution, at worst.
+        POT's network simplex gives the same numbers, slowly: the number to check ours with.
 
     Returns
     -------
@@ -161,7 +142,7 @@ def emd(
     Raises
     ------
     MetricError
-        On a parameter that cannot be.
+        On an invalid parameter.
 
     See Also
     --------
@@ -169,30 +150,39 @@ def emd(
 
     References
     ----------
-    Rubner, Tomasi and Guibas, "The earth mover's distance as a metric for image retrieval", IJCV 40 (2000).
-    Equals :func:`ot.emd2` on the same grid.
+    Rubner et al. 2000; equals :func:`ot.emd2` on the same grid
     """
-    return _emd("emd", grid, ground, rtol, engine, bound)
+    return _emd("emd", grid, "euclidean", rtol, engine)
 
 
 @register
 def emd_l1(grid: int | Literal["full"] = "full", engine: Literal["salzarr", "pot"] = "salzarr") -> Metric:
-    """Earth Mover's Distance with city-block ground distance: another name for ``emd(ground="cityblock")``.
+    """Earth Mover's Distance with city-block ground distance, exact at full resolution.
 
     Parameters
     ----------
-    grid, engine
+    grid : int or "full"
+        At most this many square blocks along the longer side, or every pixel.
+    engine : {"salzarr", "pot"}
         As for :func:`emd`.
 
     Returns
     -------
     Metric
 
+    Notes
+    -----
+    City block is 1 to √2 times the Euclidean distance, and so are the scores.
+
     See Also
     --------
     emd
+
+    References
+    ----------
+    Rubner et al. 2000; equals :func:`ot.emd2` on the same grid
     """
-    return _emd("emd_l1", grid, "cityblock", 0.0, engine, False)
+    return _emd("emd_l1", grid, "cityblock", 0.0, engine)
 
 
 @register
@@ -207,14 +197,12 @@ def sliced_wasserstein() -> Metric:
 
     References
     ----------
-    Bonneel et al., "Sliced and Radon Wasserstein barycenters of measures", J. Math. Imaging Vis. 51 (2015).
-    Equals :func:`ot.sliced_wasserstein_distance` with p=1 and :data:`salzarr.transport.sliced.DIRECTIONS`.
+    Bonneel et al. 2015; equals :func:`ot.sliced_wasserstein_distance`, p=1, same projections
     """
     return _metric(
         "sliced",
         _scorer("sliced", sliced.prepare, sliced.distance),
         definition="mean over 32 directions of the 1-D Wasserstein distance of the projected mass",
-        reference="Bonneel et al. 2015; equals ot.sliced_wasserstein_distance, p=1, same projections",
         cost="medium",
         map_bytes=20,
     )
@@ -233,13 +221,12 @@ def wasserstein_values() -> Metric:
 
     References
     ----------
-    Equals :func:`scipy.stats.wasserstein_distance` on the flattened maps.
+    equals :func:`scipy.stats.wasserstein_distance` on the flattened maps
     """
     return _metric(
         "sorted",
         _scorer("sorted", values.prepare, values.distance, undefined=frozenset()),
         definition="1-D Wasserstein distance of the pixel values, wherever they are (not the EMD)",
-        reference="equals scipy.stats.wasserstein_distance on the flattened maps",
         bounds=(0.0, np.inf),
         undefined=frozenset(),
         unit="",

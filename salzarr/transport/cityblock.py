@@ -55,7 +55,7 @@ from salzarr.transport.gridflow import Level, Nodes, Shape
 from salzarr.transport.masses import Masses
 
 
-class Feature(NamedTuple):
+class Pyramid(NamedTuple):
     """What a map contributes to all its pairs.
 
     Attributes
@@ -73,7 +73,7 @@ class Feature(NamedTuple):
     shape: Shape
 
 
-def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Feature:
+def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Pyramid:
     """Compute what a map contributes to the distances of all its pairs.
 
     Parameters
@@ -84,7 +84,7 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Featu
 
     Returns
     -------
-    Feature
+    Pyramid
 
     Raises
     ------
@@ -98,15 +98,15 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Featu
     """
     blocks, side = (map2d, 1) if grid == "full" else masses.block_sums(map2d, grid)
     fine = masses.quantise(blocks)
-    return Feature(masses.pyramid(fine), side, np.shape(map2d))
+    return Pyramid(masses.pyramid(fine), side, np.shape(map2d))
 
 
-def distance(a: Feature, b: Feature) -> float:
+def distance(a: Pyramid, b: Pyramid) -> float:
     """Return the exact Earth Mover's Distance of two prepared maps, city-block ground distance, in pixels.
 
     Parameters
     ----------
-    a, b : Feature
+    a, b : Pyramid
         From :func:`prepare`, of maps of the same shape and with the same grid.
 
     Returns
@@ -137,7 +137,7 @@ def distance(a: Feature, b: Feature) -> float:
     return gridflow.certify(*solve(a, b)) * (a.side / masses.unit(a.levels[-1].shape))
 
 
-def solve(a: Feature, b: Feature) -> tuple[Masses, Level]:
+def solve(a: Pyramid, b: Pyramid) -> tuple[Masses, Level]:
     """Return the finest level's supply and its solved problem, whose arrays the thread's next call reuses."""
     shapes = tuple(level.shape for level in a.levels)
     if getattr(_reused, "shapes", None) != shapes:

@@ -273,7 +273,6 @@ def distance(a: Blocks, b: Blocks, rtol: float = 0.0) -> tuple[float, float]:
     See Also
     --------
     salzarr.transport.bracket.distance : at full resolution, between bounds.
-    resolution_bound : what the block sums may hide.
 
     Examples
     --------
@@ -290,31 +289,3 @@ def distance(a: Blocks, b: Blocks, rtol: float = 0.0) -> tuple[float, float]:
     scale = a.side / a.unit
     half = 0.5 * (solution.upper - solution.lower)
     return (solution.lower + half) * scale, max(half, 0.0) * scale
-
-
-def resolution_bound(map_a: npt.ArrayLike, map_b: npt.ArrayLike, grid: int) -> float:
-    """Bound how far the distance on block sums is from the one at full resolution, for one pair.
-
-    Moving all of ``a - b`` to the centres of its blocks costs the sum of |a - b| times the distance to
-    the centre, and the distance cannot change by more. Always valid, and always loose.
-
-    Parameters
-    ----------
-    map_a, map_b : (height, width) non-negative finite values with a positive sum.
-    grid : int
-        As for :func:`prepare`.
-
-    Returns
-    -------
-    float
-        In pixels.
-
-    Examples
-    --------
-    >>> resolution_bound([[1.0, 0.0]], [[0.0, 1.0]], grid=1)
-    1.0
-    """
-    a, b = np.asarray(map_a, dtype=np.float64), np.asarray(map_b, dtype=np.float64)
-    side = masses.block_factor(a.shape, grid)
-    y, x = (np.arange(n) % side - 0.5 * (min(side, n) - 1) for n in a.shape)
-    return float(np.sum(np.abs(a / a.sum() - b / b.sum()) * np.hypot(y[:, None], x)))

@@ -25,7 +25,7 @@ MAX_COSTS = 1 << 28
 """Largest cost matrix that is built: 2 GiB in float64."""
 
 
-class Feature(NamedTuple):
+class Relative(NamedTuple):
     """A map as POT takes it.
 
     Attributes
@@ -43,7 +43,7 @@ class Feature(NamedTuple):
     shape: tuple[int, ...]
 
 
-def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Feature:
+def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Relative:
     """Normalise a map to unit mass on a grid.
 
     Parameters
@@ -54,7 +54,7 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Featu
 
     Returns
     -------
-    Feature
+    Relative
 
     Raises
     ------
@@ -63,15 +63,15 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Featu
     """
     values = masses.relative(map2d)
     blocks, side = masses.block_sums(values, max(values.shape) if grid == "full" else grid)
-    return Feature(blocks / blocks.sum(), side, values.shape)
+    return Relative(blocks / blocks.sum(), side, values.shape)
 
 
-def distance(a: Feature, b: Feature, ground: Ground = "euclidean") -> float:
+def distance(a: Relative, b: Relative, ground: Ground = "euclidean") -> float:
     """Return the Earth Mover's Distance of two prepared maps, in pixels.
 
     Parameters
     ----------
-    a, b : Feature
+    a, b : Relative
         From :func:`prepare`, of maps of the same shape and with the same grid.
     ground : {"euclidean", "cityblock"}
         The distance between two pixels.

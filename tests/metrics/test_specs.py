@@ -24,12 +24,12 @@ def largest_difference(a, b):
 
 
 def test_parameters_are_values_in_the_api_and_text_on_the_command_line():
-    by_call = metrics.ssim(window=11, precision="double")
-    [by_text] = parse_metrics("ssim:window=11:precision=double")
+    by_call = metrics.ssim(window=11, data_range=2)
+    [by_text] = parse_metrics("ssim:window=11:data_range=2")
     assert by_call == by_text
-    assert by_text.spec == "ssim:window=11:precision=double"
-    assert by_text.slug == "ssim_window_11_precision_double"
-    assert dict(by_text.params) == {"window": 11, "data_range": None, "precision": "double"}
+    assert by_text.spec == "ssim:window=11:data_range=2"
+    assert by_text.slug == "ssim_window_11_data_range_2"
+    assert dict(by_text.params) == {"window": 11, "data_range": 2}
 
 
 def test_a_default_that_is_spelt_out_changes_nothing():
@@ -39,7 +39,7 @@ def test_a_default_that_is_spelt_out_changes_nothing():
 
 
 def test_order_of_parameters_does_not_matter():
-    assert parse_metrics("ssim:precision=double:window=9") == parse_metrics("ssim:window=9:precision=double")
+    assert parse_metrics("ssim:data_range=1:window=9") == parse_metrics("ssim:window=9:data_range=1")
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,10 @@ def test_order_of_parameters_does_not_matter():
         ("ssim:=3", "'=3' is no parameter"),
         ("ssim:window=", "'window=' is no parameter"),
         ("ssim:window=9:window=11", "gives window twice"),
-        ("ssim:size=9", "its parameters are window, data_range, precision, normalize"),
+        ("ssim:size=9", "its parameters are window, data_range, normalize"),
         ("ssim:window=8", "window must be an odd number from 3, not 8"),
         ("ssim:window=9.0", "not 9.0"),
         ("ssim:window=true", "not True"),
-        ("ssim:precision=half", "single or double, not 'half'"),
         ("ssim:data_range=-1", "data_range must be a finite number"),
         ("ssim:data_range=nan", "data_range must be a finite number"),
         ("ssim:data_range=wide", "data_range must be a finite number"),
@@ -251,7 +250,7 @@ def test_the_listing():
     listed = {entry["name"]: entry for entry in metrics.describe()}
     assert set(listed) == set(metrics.METRICS)
     assert listed["kl"]["directed"]
-    assert listed["ssim"]["parameters"] == {"window": 7, "data_range": None, "precision": "single"}
+    assert listed["ssim"]["parameters"] == {"window": 7, "data_range": None}
     assert listed["similarity"]["undefined"] == ["constant"]
     assert all(
         entry["definition"] and entry["cost"] in ("low", "medium", "high") for entry in listed.values()

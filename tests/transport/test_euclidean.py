@@ -141,9 +141,8 @@ def test_grids_of_one_map_agree_in_pixels():
     y, x = np.mgrid[:300, :300]
     a, b = (np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 1800) for cy, cx in ((110, 90), (190, 170)))
     values = {grid: emd(a, b, grid) for grid in (16, 32, 56)}
-    for grid, value in values.items():
+    for value in values.values():
         assert value == pytest.approx(hypot(80, 80), rel=0.01)
-        assert abs(value - hypot(80, 80)) <= euclidean.resolution_bound(a, b, grid)
 
 
 def test_nothing_overflows():

@@ -1,8 +1,8 @@
-"""Structural similarity: SSIM, its Gaussian and multi-scale kin, and orientations of gradients."""
+"""Structural similarity: SSIM and its Gaussian and multi-scale variants."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from salzarr.metrics.metric import (
     register,
 )
 from salzarr.metrics.pixelwise import power_of_two
-from salzarr.metrics.ranks import CONSTANT, spearman_of
 from salzarr.metrics.windows import halve, similarities
 from salzarr.schema import Reason
 
@@ -60,9 +59,7 @@ def _structural(score: ScoreFunction, data_range: float | None, **fields: Any) -
     )
 
 
-def _single_scale(
-    weights: Scores, data_range: float | None, *, uniform: bool, definition: str, reference: str
-) -> Metric:
+def _single_scale(weights: Scores, data_range: float | None, *, uniform: bool, definition: str) -> Metric:
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
         assert data_range is not None, "with_data_range comes first"
         scores, scratch = np.empty(ok.shape), np.empty((len(block.maps), *block.shape))
@@ -76,7 +73,6 @@ def _single_scale(
         score,
         data_range,
         definition=definition,
-        reference=reference,
         bounds=(-1.0, 1.0),
         smallest=weights.size,
         image_bytes=10,
@@ -84,9 +80,7 @@ def _single_scale(
 
 
 @register
-def ssim(
-    window: int = 7, data_range: float | None = None, precision: Literal["single", "double"] = "single"
-) -> Metric:
+def ssim(window: int = 7, data_range: float | None = None) -> Metric:
     """Structural similarity, as scikit-image computes it by default.
 
     Parameters
@@ -95,24 +89,17 @@ def ssim(
         Side of the uniform window in pixels, odd.
     data_range : float, optional
         The range of the data, one number for a whole comparison; ``compare`` finds it if it is not given.
-    precision : {"single", "double"}
-        What is promised: an error below 1e-5, or below 1e-9. Both are computed in float64 as long as that is
-        fast enough: at 0.04 ms a pair of 224 x 224, a float32 kernel gained a factor of 1.3 to 1.9, and its
-        error on maps with plateaus could be bounded by 1e-4 only.
 
     References
     ----------
-    Wang, Bovik, Sheikh & Simoncelli 2004, eq. 13, with a sample covariance and borders left out. Equals
-    :func:`skimage.metrics.structural_similarity`.
+    Wang et al. 2004; equals :func:`skimage.metrics.structural_similarity`
     """
     check_parameter("ssim: window", window, is_whole(window, 3) and window % 2 == 1, "an odd number from 3")
-    check_parameter("ssim: precision", precision, precision in ("single", "double"), "single or double")
     return _single_scale(
         np.full(window, 1.0 / window),
         data_range,
         uniform=True,
         definition=f"structural similarity, uniform {window} x {window} window, sample covariance",
-        reference="Wang et al. 2004; equals skimage.metrics.structural_similarity",
     )
 
 
@@ -127,15 +114,13 @@ def ssim_gaussian(data_range: float | None = None) -> Metric:
 
     References
     ----------
-    Wang, Bovik, Sheikh & Simoncelli 2004. Equals :func:`skimage.metrics.structural_similarity` with
-    ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False``.
+    Wang et al. 2004; equals :func:`skimage.metrics.structural_similarity`, gaussian_weights=True
     """
     return _single_scale(
         GAUSSIAN,
         data_range,
         uniform=False,
         definition="structural similarity, Gaussian window (sigma 1.5), population covariance",
-        reference="Wang et al. 2004; equals skimage.metrics.structural_similarity, gaussian_weights=True",
     )
 
 
@@ -157,7 +142,7 @@ def ms_ssim(data_range: float | None = None) -> Metric:
 
     References
     ----------
-    Wang, Simoncelli & Bovik 2003, eq. 7, with the weights given there.
+    Wang, Simoncelli & Bovik 2003
     """
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
@@ -177,49 +162,7 @@ def ms_ssim(data_range: float | None = None) -> Metric:
         score,
         data_range,
         definition="multi-scale structural similarity, five scales",
-        reference="Wang, Simoncelli & Bovik 2003",
         bounds=(0.0, 1.0),
         smallest=176,
         image_bytes=22,
-    )
-
-
-@register
-def hog(cells: int = 16) -> Metric:
-    """Rank correlation of histograms of oriented gradients; undefined for a constant descriptor.
-
-    Parameters
-    ----------
-    cells : int
-        Side of a cell in pixels.
-
-    References
-    ----------
-    Dalal & Triggs 2005; Adebayo et al. 2018. Equals :func:`skimage.feature.hog` with cells of this size,
-    compared by :func:`scipy.stats.spearmanr`.
-    """
-    check_parameter("hog: cells", cells, is_whole(cells, 2), "a whole number of at least 2")
-
-    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
-        from skimage.feature import hog as descriptor
-
-        first = descriptor(np.zeros(block.shape), pixels_per_cell=(cells, cells))
-        described = np.zeros((*block.maps.shape[:2], first.size))  # zeros where no pair is asked for
-        for model, image in np.argwhere(block.unusable == Reason.SCORED):
-            described[model, image] = descriptor(block.maps[model, image], pixels_per_cell=(cells, cells))
-        return spearman_of(described, pairs)
-
-    return Metric(
-        score,
-        definition="Spearman's correlation of HOG descriptors",
-        kind="similarity",
-        self_value=1.0,
-        bounds=(-1.0, 1.0),
-        undefined=CONSTANT,
-        nan_reason=Reason.CONSTANT,
-        smallest=3 * cells,
-        cost="medium",
-        reference="Adebayo et al. 2018; equals skimage.feature.hog and scipy.stats.spearmanr",
-        map_bytes=81 * 8 / cells**2,
-        image_bytes=40,
     )
