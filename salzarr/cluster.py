@@ -1,4 +1,4 @@
-"""Where tasks run: whatever Dask scheduler the user has, asked for its size, checked, and handed jobs."""
+"""Dask schedulers: which one there is, what its workers have, and how to start or join one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import functools
 import importlib
 import logging
 import os
-import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import dask
 
@@ -26,20 +24,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-
 PATIENCE = 120.0
 """Seconds to wait for a worker when there is none; Dask's configuration ``salzarr.patience`` changes it."""
 
 ANSWER = 5.0
 """Seconds for a scheduler to answer at its address, where Dask waits 30; ``salzarr.answer`` changes it."""
-
-CHECK = 2.0
-"""Seconds without news after which it is asked whether anybody is still there."""
-
-IN_FLIGHT, AT_LEAST = 4, 500
-"""Jobs handed to a scheduler for each thread it has, and in all: an adaptive cluster grows with its queue."""
 
 SAME = ("salzarr", "zarr", "numpy")
 """Packages whose versions must be the same everywhere, or the numbers need not be."""
@@ -91,14 +80,16 @@ def capacity() -> Capacity:
         # The smallest worker decides: any task may be sent to it.
         memory = int(min(limits) * MEMORY_SHARE) if limits else None
         return Capacity(len(workers), max(w["nthreads"] for w in workers), memory)
-    kind = _local_kind()
-    count = 1 if kind == "sync" else dask.config.get("num_workers", None) or dask.system.CPU_COUNT
+    kind = local_kind()
+    pool = dask.config.get("scheduler", None)  # may be an executor
+    wanted = getattr(pool, "_max_workers", None) or dask.config.get("num_workers", None)
+    count = 1 if kind == "sync" else wanted or dask.system.CPU_COUNT
     share = int(MEMORY_LIMIT * MEMORY_SHARE)
     return Capacity(count, 1, share // count) if kind == "processes" else Capacity(1, count, share)
 
 
-def _local_kind() -> str:
-    """Say whether Dask's own scheduler runs tasks in processes, threads or here."""
+def local_kind() -> str:
+    """Return whether Dask's own scheduler runs tasks in ``processes``, ``threads`` or here (``sync``)."""
     import dask.local
     import dask.multiprocessing
 
@@ -109,212 +100,30 @@ def _local_kind() -> str:
 
 
 def await_workers(client: Client) -> None:
-    """Wait until a cluster has a worker.
+    """Wait until a cluster has a worker, with a task at hand: an adaptive cluster starts workers for tasks.
 
     Raises
     ------
     RunError
         If none comes.
     """
+    if client.nthreads():
+        return
     limit = dask.config.get("salzarr.patience", PATIENCE)
     until = time.monotonic() + limit
-    while not client.nthreads():
-        if time.monotonic() > until:
-            address = getattr(client.scheduler, "address", "")
-            raise RunError(
-                f"the scheduler {address} has had no worker for {limit:.0f} s; start one, as in "
-                f"'dask worker {address}', and give the same command again"
-            )
-        time.sleep(min(0.2, limit))
-
-
-def run(
-    function: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]
-) -> list[tuple[Job, str]]:
-    """Run a function on many jobs, wherever Dask runs tasks.
-
-    Parameters
-    ----------
-    function : callable
-        Returns something small; an exception that it raises ends the run.
-    jobs : sequence
-    done : callable
-        Is told each result, in the caller's process, as it comes.
-
-    Returns
-    -------
-    list of (job, str)
-        The jobs that took their worker processes down with them, and what is known of it.
-
-    Raises
-    ------
-    RunError
-        If the scheduler, or all workers, are gone for good.
-    """
-    if not jobs:
-        return []
-    client = current_client()
-    if client is not None:
-        return _run_distributed(client, function, jobs, done)
-    return _run_local(function, jobs, done)
-
-
-def run_apart(
-    function: Callable[[Any], Result],
-    job: Any,
-    images: int,
-    blank: Callable[[Any, str], Result],
-    join: Callable[[Result, Result], Result],
-) -> Result:
-    """Run a job that took its worker down by itself, then its halves, until the images that do it are alone.
-
-    Nothing else runs meanwhile, so that no other job is blamed for the same death.
-
-    Parameters
-    ----------
-    function : callable
-        As for :func:`run`; it must not write.
-    job
-        Of so many images; ``job.part(slice)`` is the same for some of them.
-    images : int
-    blank : callable
-        Makes the result of a job of one image that cannot be done, given why.
-    join : callable
-        Makes one result of two.
-    """
-    found: list[Result] = []
-    died = run(function, [job], found.append)
-    if not died:
-        return found[0]
-    if images == 1:
-        return blank(job, died[0][1])
-    half = images // 2
-    first = run_apart(function, job.part(slice(0, half)), half, blank, join)
-    return join(first, run_apart(function, job.part(slice(half, images)), images - half, blank, join))
-
-
-def _run_local(
-    function: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]
-) -> list[tuple[Job, str]]:
-    from concurrent.futures.process import BrokenProcessPool
-
-    from dask.callbacks import Callback
-
-    told: set[int] = set()
-    # Without arguments, since Dask looks for graphs in each field of each of them.
-    tasks = [
-        dask.delayed(functools.partial(_numbered, function, job, i), pure=False)()
-        for i, job in enumerate(jobs)
-    ]
-
-    def tell(_key: object, value: Any, *_: object) -> None:
-        if isinstance(value, _Numbered) and value.number not in told:
-            told.add(value.number)
-            done(value.result)
-
+    task = client.submit(os.getpid, pure=False)
     try:
-        with Callback(posttask=tell), _one_blas_thread():
-            results = dask.compute(*tasks)
-    except BrokenProcessPool:
-        # All processes of the pool are gone, and nobody says which job it was: it is in one of the halves.
-        left = [job for i, job in enumerate(jobs) if i not in told]
-        if len(jobs) == 1:
-            return [(job, "its process died, perhaps for lack of memory") for job in left]
-        half = -(-len(left) // 2)
-        return [dead for part in (left[:half], left[half:]) for dead in run(function, part, done)]
-    for result in results:  # a scheduler of the user's may know no callbacks
-        tell(None, result)
-    return []
-
-
-@dataclass(frozen=True)
-class _Numbered:
-    number: int
-    result: Any
-
-
-def _numbered(function: Callable[[Any], Any], job: Any, number: int) -> _Numbered:
-    return _Numbered(number, function(job))
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread in this process and in those it starts: tasks are the parallelism."""
-    from threadpoolctl import threadpool_limits
-
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
+        while not client.nthreads():
+            if time.monotonic() > until:
+                address = getattr(client.scheduler, "address", "")
+                raise RunError(
+                    f"the scheduler {address} has had no worker for {limit:.0f} s; start one, as in "
+                    f"'dask worker {address}', and give the same command again"
+                )
+            time.sleep(min(0.2, limit))
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _run_distributed(
-    client: Client, function: Callable[[Job], Result], jobs: Sequence[Job], done: Callable[[Result], None]
-) -> list[tuple[Job, str]]:
-    from concurrent.futures import CancelledError
-
-    from distributed import KilledWorker
-
-    finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    waiting = iter(jobs)
-    running: dict[Any, Job] = {}
-    died: list[tuple[Job, str]] = []
-    width, asked = AT_LEAST, 0.0
-    try:
-        while True:
-            if client.status in ("closing", "closed"):
-                raise _scheduler_gone()
-            if time.monotonic() > asked + CHECK:  # a cluster may grow while it works
-                with suppress(OSError, ValueError):
-                    width = max(AT_LEAST, IN_FLIGHT * sum(client.nthreads().values()))
-                asked = time.monotonic()
-            for job in islice(waiting, max(0, width - len(running))):
-                future = client.submit(function, job, pure=False)
-                running[future] = job
-                future.add_done_callback(finished.put)
-            if not running:
-                return died
-            future = _wait(client, lambda: finished.get(timeout=CHECK))
-            job = running.pop(future)
-            try:
-                # Its worker may die before the result is fetched: it is then computed again, or fails.
-                result = _wait(client, functools.partial(future.result, timeout=CHECK))
-            except KilledWorker:
-                died.append((job, "its workers died, perhaps for lack of memory"))
-            except CancelledError:
-                raise _scheduler_gone() from None
-            else:
-                done(result)
-    finally:
-        if running and client.status == "running":
-            client.cancel(list(running), force=True)
-
-
-def _wait(client: Client, attempt: Callable[[], Any]) -> Any:
-    """Try until it comes; give up when there is nobody left from whom it could."""
-    while True:
-        try:
-            return attempt()
-        except (queue.Empty, TimeoutError):
-            if client.status in ("closing", "closed"):
-                raise _scheduler_gone() from None
-            with suppress(OSError, ValueError):  # the connection is gone, and the client tries to get it back
-                await_workers(client)
-
-
-def _scheduler_gone() -> RunError:
-    return RunError(
-        "the Dask scheduler is gone; every block that was finished is kept, unless no scores are: start a "
-        "cluster, and give the same command again"
-    )
+        if client.status == "running":
+            task.cancel()
 
 
 @contextmanager
@@ -427,22 +236,20 @@ async def _knock(address: str) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what must be the same on every worker."""
+    """Return the versions of what must be the same on every worker."""
     return {name: str(importlib.import_module(name).__version__) for name in SAME}
 
 
-def _look(url: str) -> tuple[dict[str, str], str | None]:
-    """On a worker: which versions it has, and whether it can read the store."""
-    from salzarr import store
-
+def _look(read: Callable[[], object]) -> tuple[dict[str, str], str | None]:
+    """On a worker: return which versions it has, and why it cannot read the store, if so."""
     try:
-        store.open_dataset(url, allow_incomplete=True)
+        read()
     except StoreError as error:
         return versions(), str(error)
     return versions(), None
 
 
-def check_workers(client: Client | None, url: str) -> None:
+def check_workers(client: Client | None, url: str, read: Callable[[], object]) -> None:
     """Refuse to start on workers that cannot do the work.
 
     Parameters
@@ -450,7 +257,9 @@ def check_workers(client: Client | None, url: str) -> None:
     client : Client or None
         Without one, tasks run here, and there is nothing to check.
     url : str
-        The maps store, as the tasks will open it.
+        Of the maps store.
+    read : callable
+        Opens it as the tasks will; raises StoreError where that fails.
 
     Raises
     ------
@@ -462,7 +271,7 @@ def check_workers(client: Client | None, url: str) -> None:
         return
     await_workers(client)
     here = versions()
-    answers = client.run(functools.partial(_look, url), on_error="return")
+    answers = client.run(functools.partial(_look, read), on_error="return")
     for worker, answer in answers.items():
         if isinstance(answer, BaseException):
             raise RunError(

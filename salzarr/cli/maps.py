@@ -12,7 +12,7 @@ from salzarr.cli.terminal import progress, show_json, show_table
 from salzarr.errors import CorruptError
 
 if TYPE_CHECKING:
-    from salzarr.store.outcome import ConvertReport
+    from salzarr.store.convert_report import ConvertReport
 
 
 logger = logging.getLogger(__name__)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from salzarr import cluster, plan, schema
+from salzarr import plan, schema, store
+from salzarr.cluster import check_workers, current_client
 from salzarr.errors import RunError, listed
 from salzarr.metrics import Metric
 from salzarr.pairwise import scores
@@ -17,104 +18,118 @@ from salzarr.pairwise.budget import fit
 from salzarr.pairwise.earlier import Earlier, input_crc, is_same, reconcile, record, settle, swap
 from salzarr.pairwise.request import Request, StoredMaps, runs_of
 from salzarr.pairwise.scoring import Arrays, Scoring
+from salzarr.run import Progress, run
 from salzarr.schema import Reason
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
-    """One task: the maps of a block of images, read, scored, and written as one chunk of each metric.
+class ScoreJob:
+    """Read the maps of a block of images, score them, and write one chunk of each metric.
+
+    A part of a block does not write, since a chunk has one writer: its scores come back.
 
     Attributes
     ----------
     maps : StoredMaps
-        Of the block only.
-    block : slice
+        Of the block, or the part of it.
+    images : slice
         Its images, in the scores.
+    block : slice
+        The images of the whole block.
     scoring : Scoring
         With the metrics that are not done on this block.
     url, run : str
         The store of the scores.
     earlier : Earlier or None
+        Scores that can be copied.
     """
 
     maps: StoredMaps
+    images: slice
     block: slice
     scoring: Scoring
     url: str
     run: str
     earlier: Earlier | None = None
 
-    def part(self, images: slice) -> Job:
-        """Give the same for a part of the block's images."""
-        block = slice(self.block.start + images.start, self.block.start + images.stop)
-        return replace(self, maps=self.maps.part(range(len(self.maps.models)), images), block=block)
+    def __len__(self) -> int:
+        return int(self.images.stop - self.images.start)
+
+    def part(self, images: slice) -> ScoreJob:
+        """Return the job for some of its images."""
+        where = slice(self.images.start + images.start, self.images.start + images.stop)
+        return replace(self, maps=self.maps.part(range(len(self.maps.models)), images), images=where)
+
+    def __call__(self) -> Scored:
+        """Score all metrics; an image that cannot be scored is FAILED."""
+        groups: dict[bytes, tuple[list[Metric], NDArray[np.bool_]]] = {}
+        for metric in self.scoring.metrics:
+            none = np.zeros(len(self), np.bool_)
+            known = none if self.earlier is None else self.earlier.known(metric, self.images)
+            groups.setdefault(known.tobytes(), ([], known))[0].append(metric)
+        arrays: Arrays = {}
+        failed: dict[int, str] = {}
+        scored = 0
+        for metrics, known in groups.values():
+            scoring = replace(self.scoring, metrics=tuple(metrics))
+            more, count = self._score_unknown(scoring, known, failed)
+            arrays |= more
+            scored += count
+        if self.images != self.block:
+            return Scored(self, scored, failed, arrays)
+        scores.write(self.url, self.run, self.block, arrays)
+        return Scored(None, scored, failed)
+
+    def failed(self, why: str) -> Scored:
+        """Return the result for an image that cannot be scored."""
+        arrays = self.scoring.empty(len(self.scoring.pairs), 1, Reason.FAILED)
+        return Scored(self, 0, {self.images.start: why}, arrays)
+
+    def _score_unknown(
+        self, scoring: Scoring, known: NDArray[np.bool_], failed: dict[int, str]
+    ) -> tuple[Arrays, int]:
+        """Copy the known scores and compute the others: new pairs of known images, all pairs of the rest."""
+        pairs, old = scoring.pairs, 0
+        arrays = scoring.empty(len(pairs), len(known), Reason.FAILED)
+        if self.earlier is not None and known.any():
+            old = self.earlier.pairs
+            there = slice(self.images.start, min(self.images.stop, self.earlier.images))
+            for name, values in scores.read(self.earlier.url, self.earlier.run, arrays, there).items():
+                arrays[name][..., :old, : values.shape[-1]] = values
+        scored = 0
+        for new, images in ((pairs[old:], np.flatnonzero(known)), (pairs, np.flatnonzero(~known))):
+            if len(new) and images.size:
+                for some in runs_of(images.tolist()):
+                    part = self.part(some)
+                    values_of = scoring.score_isolated(part.maps, new, failed, part.images.start)
+                    for name, values in values_of.items():
+                        arrays[name][..., len(pairs) - len(new) :, some] = values
+                scored += len(new) * images.size * len(scoring.metrics)
+        return arrays, scored
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a job.
+class Scored:
+    """The result of a job.
 
     Attributes
     ----------
-    block : slice
+    part : ScoreJob or None
+        Of what part of a block the arrays are; None for a whole block, which is written.
     scored : int
         Scores that were computed: pairs times images times metrics; any others were copied.
     failed : dict of int to str
         Images that could not be scored, by position in the scores, and why.
+    arrays : dict of str to ndarray
+        The scores of a part.
     """
 
-    block: slice
+    part: ScoreJob | None
     scored: int
     failed: dict[int, str]
-
-
-def work(job: Job) -> Outcome:
-    """Do one job, on a worker: read, score all metrics, write. An image that cannot be scored is FAILED."""
-    found, outcome = attempt(job)
-    scores.write(job.url, job.run, job.block, found)
-    return outcome
-
-
-def attempt(job: Job) -> tuple[Arrays, Outcome]:
-    """Score one job without writing."""
-    groups: dict[bytes, tuple[list[Metric], NDArray[np.bool_]]] = {}
-    for metric in job.scoring.metrics:
-        none = np.zeros(job.maps.shape[1], np.bool_)
-        known = none if job.earlier is None else job.earlier.known(metric, job.block)
-        groups.setdefault(known.tobytes(), ([], known))[0].append(metric)
-    found: Arrays = {}
-    outcome = Outcome(job.block, 0, {})
-    for metrics, known in groups.values():
-        result, scored = _score_unknown(
-            job, replace(job.scoring, metrics=tuple(metrics)), known, outcome.failed
-        )
-        found |= result
-        outcome = replace(outcome, scored=outcome.scored + scored)
-    return found, outcome
-
-
-def _score_unknown(
-    job: Job, scoring: Scoring, known: NDArray[np.bool_], failed: dict[int, str]
-) -> tuple[Arrays, int]:
-    """Copy the scores that are known, and compute the others: new pairs of known images, all of the rest."""
-    pairs, old = scoring.pairs, 0
-    found = scoring.empty(len(pairs), len(known), Reason.FAILED)
-    if job.earlier is not None and known.any():
-        old = job.earlier.pairs
-        block = slice(job.block.start, min(job.block.stop, job.earlier.images))
-        for name, values in scores.read(job.earlier.url, job.earlier.run, found, block).items():
-            found[name][..., :old, : values.shape[-1]] = values
-    scored = 0
-    for new, images in ((pairs[old:], np.flatnonzero(known)), (pairs, np.flatnonzero(~known))):
-        if len(new) and images.size:
-            for run in runs_of(images.tolist()):
-                part = job.part(run)
-                for name, values in scoring.score_isolated(part.maps, new, failed, part.block.start).items():
-                    found[name][..., len(pairs) - len(new) :, run] = values
-            scored += len(new) * images.size * len(scoring.metrics)
-    return found, scored
+    arrays: Arrays | None = None
 
 
 def bring_up(
@@ -122,9 +137,9 @@ def bring_up(
     url: str,
     *,
     memory: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
-    """Bring the scores at a URL to where the request is: from nothing, from where a run stopped, or grown.
+    """Compute whatever scores are missing at a URL.
 
     Parameters
     ----------
@@ -142,7 +157,8 @@ def bring_up(
     ChangedError, BudgetError, RunError, StoreError
         See :func:`salzarr.compare`.
     """
-    cluster.check_workers(cluster.current_client(), request.maps.url)
+    read = partial(store.open_dataset, request.maps.url, allow_incomplete=True)
+    check_workers(current_client(), request.maps.url, read)
     settle(url)
     request, begun = _begin(request, url, memory)
     pairs, images, metrics = len(request.pairs), len(request.images), len(request.metrics)
@@ -156,12 +172,12 @@ def bring_up(
     jobs = _jobs(request, begun)
     if kept := images - sum(job.maps.shape[1] for job in jobs):
         logger.info("continued: %s of %s images were scored already", f"{kept:,}", f"{images:,}")
-    outcomes = _run(jobs, progress)
-    failed = {image: why for outcome in outcomes for image, why in outcome.failed.items()}
+    results = _run(jobs, progress)
+    failed = {image: why for result in results for image, why in result.failed.items()}
     done = {
-        "tasks": len(outcomes),
-        "computing": sum(outcome.scored > 0 for outcome in outcomes),
-        "scores": sum(outcome.scored for outcome in outcomes),
+        "tasks": len(results),
+        "computing": sum(result.scored > 0 for result in results),
+        "scores": sum(result.scored for result in results),
     }
     there = pairs * images * metrics - done["scores"]
     rest = f", {there:,} were there already" if there else ""
@@ -222,7 +238,7 @@ def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Beg
     return request, Begun(target, recorded["run"], block, tile, earlier, finished and earlier is None)
 
 
-def _jobs(request: Request, begun: Begun) -> list[Job]:
+def _jobs(request: Request, begun: Begun) -> list[ScoreJob]:
     """Make a job of every block and the metrics that are not done on it."""
     done = scores.done(begun.url, begun.run, request.metrics)
     scoring = Scoring(len(request.models), request.reference, request.metrics, begun.tile, request.models)
@@ -232,41 +248,31 @@ def _jobs(request: Request, begun: Begun) -> list[Job]:
         if metrics:
             maps = request.maps.part(range(len(request.models)), images)
             left = replace(scoring, metrics=metrics)
-            jobs.append(Job(maps, images, left, begun.url, begun.run, begun.earlier))
+            jobs.append(ScoreJob(maps, images, images, left, begun.url, begun.run, begun.earlier))
     return jobs
 
 
-def _run(jobs: list[Job], progress: Callable[[int, int], None] | None) -> list[Outcome]:
-    """Run the jobs; those that kill their workers are taken apart until the images that do it are alone."""
-    outcomes: list[Outcome] = []
+def _run(jobs: list[ScoreJob], progress: Progress | None) -> list[Scored]:
+    """Run the jobs, and write the blocks that had to be taken apart; return one result for each block."""
+    results: list[Scored] = []
+    parts: list[Scored] = []
 
-    def done(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        if progress is not None:
-            progress(len(outcomes), len(jobs))
+    def done(result: Scored) -> None:
+        if result.part is None:
+            results.append(result)
+            return
+        parts.append(result)
+        job = result.part
+        if job.images.stop == job.block.stop:  # the last of its block
+            arrays = [part.arrays or {} for part in parts]
+            joined = {name: np.concatenate([of[name] for of in arrays], axis=-1) for name in arrays[0]}
+            scores.write(job.url, job.run, job.block, joined)
+            failed = {image: why for part in parts for image, why in part.failed.items()}
+            results.append(Scored(None, sum(part.scored for part in parts), failed))
+            parts.clear()
 
-    if progress is not None:
-        progress(0, len(jobs))
-    for job, why in cluster.run(work, jobs, done):
-        logger.warning("images %d to %d: %s; trying them apart", job.block.start, job.block.stop - 1, why)
-        images = job.block.stop - job.block.start
-        found, outcome = cluster.run_apart(attempt, job, images, _blank, _join)
-        scores.write(job.url, job.run, job.block, found)
-        done(outcome)
-    return outcomes
-
-
-def _blank(job: Job, why: str) -> tuple[Arrays, Outcome]:
-    """Give the scores of an image that cannot be scored."""
-    arrays = job.scoring.empty(len(job.scoring.pairs), 1, Reason.FAILED)
-    return arrays, Outcome(job.block, 0, {job.block.start: why})
-
-
-def _join(a: tuple[Arrays, Outcome], b: tuple[Arrays, Outcome]) -> tuple[Arrays, Outcome]:
-    """Put neighbouring parts of a block together."""
-    arrays = {name: np.concatenate([a[0][name], b[0][name]], axis=-1) for name in a[0]}
-    block = slice(a[1].block.start, b[1].block.stop)
-    return arrays, Outcome(block, a[1].scored + b[1].scored, a[1].failed | b[1].failed)
+    run(jobs, done, progress, lambda job, why: done(job.failed(why)))
+    return results
 
 
 def failure(request: Request, failed: dict[int, str]) -> str:

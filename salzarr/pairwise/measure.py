@@ -8,19 +8,37 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from salzarr import cluster, plan
+from salzarr import plan
 from salzarr.errors import RunError
 from salzarr.metrics import normalize, score_block
 from salzarr.pairwise.request import Request, StoredMaps
+from salzarr.run import run
 
 SAMPLE_MODELS, SAMPLE_IMAGES = 4, 4
 """Maps that a calibration times."""
 
 
 @dataclass(frozen=True)
-class _Part:
+class _ExtremesJob:
+    """Find the smallest and largest value of some maps."""
+
     maps: StoredMaps
     chain: str | None
+
+    def __len__(self) -> int:
+        return self.maps.shape[1]
+
+    def part(self, images: slice) -> _ExtremesJob:
+        return replace(self, maps=self.maps.part(range(len(self.maps.models)), images))
+
+    def __call__(self) -> tuple[float, float]:
+        low, high = np.nan, np.nan
+        for model in range(len(self.maps.models)):
+            values = normalize.apply(self.maps.part([model], slice(None)).read(), self.chain)
+            values = values[np.isfinite(values)]
+            if values.size:
+                low, high = np.fmin(low, values.min()), np.fmax(high, values.max())
+        return float(low), float(high)
 
 
 def extremes(maps: StoredMaps, chain: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -44,24 +62,12 @@ def extremes(maps: StoredMaps, chain: str | None) -> tuple[NDArray[np.float64], 
     """
     every = range(len(maps.models))
     found: list[tuple[float, float]] = []
-    parts = [_Part(maps.part(every, chunk), chain) for chunk in maps.chunks()]
-    died = cluster.run(_extremes, parts, found.append)
-    if died:
-        raise RunError(
-            f"the range of the data could not be found: {died[0][1]}; say data_range= (--data-range)"
-        )
+    try:
+        run([_ExtremesJob(maps.part(every, chunk), chain) for chunk in maps.chunks()], found.append)
+    except RunError as error:
+        raise RunError(f"{error}; or give data_range= (--data-range), which saves this read") from None
     low, high = np.array(found).reshape(-1, 2).T
     return low, high
-
-
-def _extremes(part: _Part) -> tuple[float, float]:
-    low, high = np.nan, np.nan
-    for model in range(len(part.maps.models)):
-        values = normalize.apply(part.maps.part([model], slice(None)).read(), part.chain)
-        values = values[np.isfinite(values)]
-        if values.size:
-            low, high = np.fmin(low, values.min()), np.fmax(high, values.max())
-    return float(low), float(high)
 
 
 def calibrate(request: Request, asked: plan.Plan) -> plan.Plan:

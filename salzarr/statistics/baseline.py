@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,15 +100,25 @@ class _Job:
     scoring: Scoring
     pairs: NDArray[np.intp]
 
+    def __len__(self) -> int:
+        return int(self.images.stop - self.images.start)
 
-def _work(job: _Job) -> tuple[slice, Arrays]:
-    found = job.scoring.empty(len(job.pairs), job.images.stop - job.images.start)
-    for models, where, own, others in job.tiles:
-        both = np.concatenate([own.read(), others.read()])
-        a, b = np.searchsorted(models, job.pairs[where]).T
-        for name, values in job.scoring.score(both, np.stack([a, len(models) + b], axis=1)).items():
-            found[name][..., where, :] = values
-    return job.images, found
+    def part(self, images: slice) -> _Job:
+        tiles = [
+            (models, where, own.part(range(len(models)), images), others.part(range(len(models)), images))
+            for models, where, own, others in self.tiles
+        ]
+        start = self.images.start
+        return replace(self, images=slice(start + images.start, start + images.stop), tiles=tuple(tiles))
+
+    def __call__(self) -> tuple[slice, Arrays]:
+        found = self.scoring.empty(len(self.pairs), len(self))
+        for models, where, own, others in self.tiles:
+            both = np.concatenate([own.read(), others.read()])
+            a, b = np.searchsorted(models, self.pairs[where]).T
+            for name, values in self.scoring.score(both, np.stack([a, len(models) + b], axis=1)).items():
+                found[name][..., where, :] = values
+        return self.images, found
 
 
 def chance(
@@ -177,7 +187,7 @@ def chance(
         for name, values in arrays.items():
             found[name][..., where] = values
 
-    again.run(_work, [job(where) for where in plan.blocks(images, block)], keep, progress)
+    again.run([job(where) for where in plan.blocks(images, block)], keep, progress)
     dataset = xr.Dataset(
         {
             field.name: (field.dims, found[field.name], metric.attrs())

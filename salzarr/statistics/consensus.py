@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -112,6 +112,16 @@ class _Job:
     scoring: Scoring
     chain: str
 
+    def __len__(self) -> int:
+        return int(self.images.stop - self.images.start)
+
+    def part(self, images: slice) -> Self:
+        parts = tuple(
+            (models, part.part(range(models.stop - models.start), images)) for models, part in self.parts
+        )
+        start = self.images.start
+        return replace(self, images=slice(start + images.start, start + images.stop), parts=parts)
+
     def blocks(self) -> Iterator[tuple[slice, Block, NDArray[np.intp]]]:
         """Read the maps of some models at a time; behind them stands the consensus of the others of each.
 
@@ -131,27 +141,32 @@ class _Job:
             yield models, both, np.where(block.unusable == Reason.SCORED, of_all[1] - 1, 0)
 
 
-def _score(job: _Job) -> tuple[slice, Arrays]:
-    images = job.images.stop - job.images.start
-    found = job.scoring.empty(job.scoring.models, images)
-    found[OTHERS] = np.zeros((job.scoring.models, images), np.int64)
-    for models, block, others in job.blocks():
-        found[OTHERS][models] = others
-        pair = np.arange(models.stop - models.start)
-        for name, values in job.scoring.score(block, np.stack([pair, pair + len(pair)], axis=1)).items():
-            found[name][..., models, :] = values
-    return job.images, found
+AnyJob = TypeVar("AnyJob", bound=_Job)
 
 
-def _ranges(job: _Job) -> dict[str, Range]:
-    """Smallest and largest value that each metric will see, after its own normalisation."""
-    found = {}
-    for metric in job.scoring.metrics:
-        blocks = [block.normalized(metric.normalize) for _, block, _ in job.blocks()]
-        low = np.fmin.reduce([np.fmin.reduce(block.low, axis=None) for block in blocks])
-        high = np.fmax.reduce([np.fmax.reduce(block.high, axis=None) for block in blocks])
-        found[metric.slug] = float(low), float(high)
-    return found
+class _ScoreJob(_Job):
+    def __call__(self) -> tuple[slice, Arrays]:
+        found = self.scoring.empty(self.scoring.models, len(self))
+        found[OTHERS] = np.zeros((self.scoring.models, len(self)), np.int64)
+        for models, block, others in self.blocks():
+            found[OTHERS][models] = others
+            pair = np.arange(models.stop - models.start)
+            for name, values in self.scoring.score(block, np.stack([pair, pair + len(pair)], axis=1)).items():
+                found[name][..., models, :] = values
+        return self.images, found
+
+
+class _RangeJob(_Job):
+    """Find the smallest and largest value that each metric will see, after its own normalisation."""
+
+    def __call__(self) -> dict[str, Range]:
+        found = {}
+        for metric in self.scoring.metrics:
+            blocks = [block.normalized(metric.normalize) for _, block, _ in self.blocks()]
+            low = np.fmin.reduce([np.fmin.reduce(block.low, axis=None) for block in blocks])
+            high = np.fmax.reduce([np.fmax.reduce(block.high, axis=None) for block in blocks])
+            found[metric.slug] = float(low), float(high)
+        return found
 
 
 def agreement(
@@ -203,14 +218,14 @@ def agreement(
     cuts = plan.blocks(models, min(2 * side, models))
     chosen = again.metrics
 
-    def jobs(metrics: tuple[Metric, ...]) -> list[_Job]:
+    def jobs(kind: type[AnyJob], metrics: tuple[Metric, ...]) -> list[AnyJob]:
         scoring = Scoring(models, None, metrics)
 
         def parts(where: slice) -> tuple[tuple[slice, Part], ...]:
             images = range(where.start, where.stop)
             return tuple((cut, again.part(range(cut.start, cut.stop), images)) for cut in cuts)
 
-        return [_Job(where, parts(where), scoring, normalize) for where in plan.blocks(images, block)]
+        return [kind(where, parts(where), scoring, normalize) for where in plan.blocks(images, block)]
 
     ranged = tuple(metric for metric in chosen if "data_range" in dict(metric.params))
     if ranged:
@@ -222,7 +237,7 @@ def agreement(
                 low[slug] = float(np.fmin(low.get(slug, np.nan), smallest))
                 high[slug] = float(np.fmax(high.get(slug, np.nan), largest))
 
-        again.run(_ranges, jobs(ranged), widen)
+        again.run(jobs(_RangeJob, ranged), widen)
         chosen = tuple(
             metric.with_data_range(high[metric.slug] - low[metric.slug]) if metric in ranged else metric
             for metric in chosen
@@ -235,7 +250,7 @@ def agreement(
         for name, values in arrays.items():
             found[name][..., where] = values
 
-    again.run(_score, jobs(chosen), keep, progress)
+    again.run(jobs(_ScoreJob, chosen), keep, progress)
     name = CONSENSUS
     while name in again.models:
         name += "'"

@@ -6,24 +6,23 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from salzarr import cluster, plan
-from salzarr.errors import BudgetError, ChangedError, MetricError, RunError, UsageError
+from salzarr import plan
+from salzarr.cluster import capacity
+from salzarr.errors import BudgetError, ChangedError, MetricError, UsageError
 from salzarr.metrics import Metric, as_metrics, parse_metrics
 from salzarr.pairwise.request import StoredMaps, compact, label
+from salzarr.run import Job, Progress, run
 from salzarr.schema import IMAGE, MODEL_A, MODEL_B
 from salzarr.statistics.rows import metric_names, model_names
 
 FEW = 16
 """Images of a task, if they are not stored many together."""
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 def metrics_of(scores: xr.Dataset) -> tuple[Metric, ...]:
@@ -64,6 +63,10 @@ class ArrayPart:
     maps: Any
     models: tuple[int, ...]
     images: tuple[int, ...]
+
+    def part(self, models: Iterable[int], images: slice) -> ArrayPart:
+        """Choose some of them."""
+        return ArrayPart(self.maps, tuple(self.models[i] for i in models), self.images[images])
 
     def read(self) -> NDArray[Any]:
         """Take the maps: (model, image, y, x)."""
@@ -154,7 +157,7 @@ class SecondRead:
             If not even the maps of two models on one image fit.
         """
         pixels = math.prod(self.maps.shape[2:])
-        share = memory // (cluster.capacity().threads if isinstance(self.maps, StoredMaps) else 1)
+        share = memory // (capacity().threads if isinstance(self.maps, StoredMaps) else 1)
         per_map = copies * (self.maps.dtype.itemsize + 8 + sum(m.map_bytes for m in self.metrics))
         image_bytes = copies * max((m.image_bytes for m in self.metrics), default=0)
         pair_bytes = max((m.pair_bytes for m in self.metrics), default=0)
@@ -171,32 +174,13 @@ class SecondRead:
         )
 
     def run(
-        self,
-        function: Callable[[Job], Result],
-        jobs: Sequence[Job],
-        done: Callable[[Result], None],
-        progress: Callable[[int, int], None] | None = None,
+        self, jobs: Sequence[Job[Any]], done: Callable[[Any], None], progress: Progress | None = None
     ) -> None:
-        """Run a function on many jobs: stored maps wherever Dask runs tasks, others here, one by one.
+        """Run jobs: those of stored maps wherever Dask runs tasks, others here, one by one.
 
         Raises
         ------
         RunError
             If a job takes its workers down.
         """
-        count = 0
-
-        def tell(result: Result) -> None:
-            nonlocal count
-            done(result)
-            count += 1
-            if progress is not None:
-                progress(count, len(jobs))
-
-        if isinstance(self.maps, StoredMaps):
-            died = cluster.run(function, jobs, tell)
-            if died:
-                raise RunError(f"{len(died)} of {len(jobs)} tasks failed: {died[0][1]}")
-        else:
-            for job in jobs:
-                tell(function(job))
+        run(jobs, done, progress, here=not isinstance(self.maps, StoredMaps))

@@ -5,9 +5,9 @@
 ``chunks``          one chunk of maps: bytes and checksums
 ``records``         what is known of each map, and the journal of what is finished
 ``joining``         from the sources of all models to images with one id and one size
-``filling``         what one task does: read some maps, write their chunk, note their facts
+``chunk_jobs``      the job of one chunk: read its maps, write them, note their facts
 ``converting``      from files or arrays to a store; resume and growth
-``outcome``         what a conversion tells, and a store remembers of it
+``convert_report``  the report of a conversion, and what a store remembers of it
 ``writer``          from the loop that makes the maps to a store
 ``reading``         open, read a block, facts, info
 ``exporting``       to files again, and from several stores to one
@@ -16,9 +16,9 @@
 """
 
 from salzarr.errors import storage_errors
+from salzarr.store.convert_report import ConvertReport
 from salzarr.store.converting import convert
 from salzarr.store.exporting import export, merge
-from salzarr.store.outcome import ConvertReport
 from salzarr.store.reading import facts, info, open_dataset, open_maps, read_block
 from salzarr.store.verification import Problem, verify
 from salzarr.store.writer import Writer, create

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
-import dask
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,26 +14,24 @@ from salzarr import schema
 from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError, listed
 from salzarr.locks import lock
 from salzarr.plan import CHUNK_BYTES
+from salzarr.run import Progress, run
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
 from salzarr.sources.names import Rename
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp
 from salzarr.store import layout
-from salzarr.store.filling import Piece, Plan, fill
+from salzarr.store.chunk_jobs import ChunkJob, Conversion, WrittenMaps
+from salzarr.store.convert_report import ConvertReport, make_report, provenance, remembered
 from salzarr.store.joining import Labelled, Models, Names, check_joins, common_size, gather, union
 from salzarr.store.layout import MapsStore
-from salzarr.store.outcome import ConvertReport, make_report, provenance, remembered
 from salzarr.store.records import add_records, blank, checksum
-
-Progress = Callable[[int, int], None]
-
 
 SHOWN = 10
 """Inputs that cannot be read which a message lists at most."""
 
-BATCH = 32
-"""Chunks that are handed to Dask at a time: enough to keep workers busy, and what a kill loses at most."""
+JOURNAL_SECONDS = 2.0
+"""Between two writes of the journal: what a kill loses at most."""
 
 
 def convert(
@@ -179,13 +175,13 @@ def write_store(
         store = _open_or_create(
             url, labelled, recipe, notices, append=append, overwrite=overwrite, chunk_bytes=chunk_bytes
         )
-        plan = _plan(store, labelled, append=append)
-        if plan.pieces:
-            _run(store, plan, recipe, progress)
-        report = make_report(store, plan, notices, time.monotonic() - began)
-        if plan.pieces or not store.complete:
+        conversion = _plan(store, labelled, recipe, append=append)
+        if conversion.jobs:
+            _run(store, conversion, progress)
+        report = make_report(store, conversion, notices, time.monotonic() - began)
+        if conversion.jobs or not store.complete:
             earlier = store.attrs.get(schema.ATTR_PROVENANCE)
-            store.finish(plan.facts, provenance(origin, report, earlier))
+            store.finish(conversion.facts, provenance(origin, report, earlier))
     return report
 
 
@@ -243,7 +239,7 @@ def _open_or_create(
     return store
 
 
-def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Plan:
+def _plan(store: MapsStore, labelled: Sequence[Labelled], recipe: Recipe, *, append: bool) -> Conversion:
     """Compare what there is with what is wanted, and grow the store to hold it, unless that is refused.
 
     Raises
@@ -257,9 +253,10 @@ def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Pl
     known = set(images)
     all_models = list(dict.fromkeys([*models, *(item.model for item in labelled)]))
     all_images = images + [id_ for id_ in union([item.ids for item in labelled]) if id_ not in known]
-    plan = Plan(all_models, all_images, blank((len(all_models), len(all_images))))
-    plan.facts[: len(models), : len(images)] = store.read_facts()
-    plan.facts["map_status"] &= ~np.uint8(Status.UNREADABLE)  # tried again now, or no longer in the source
+    facts = blank((len(all_models), len(all_images)))
+    facts[: len(models), : len(images)] = store.read_facts()
+    facts["map_status"] &= ~np.uint8(Status.UNREADABLE)  # tried again now, or no longer in the source
+    conversion = Conversion(all_models, all_images, facts)
     new = 0
     column = {id_: at for at, id_ in enumerate(all_images)}
     length = store.chunks.length
@@ -267,22 +264,24 @@ def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Pl
         model = all_models.index(item.model)
         places = np.array([column[id_] for id_ in item.ids])
         stamps = item.source.stamps()
-        done = plan.facts["map_status"][model] & Status.MISSING == 0
+        done = facts["map_status"][model] & Status.MISSING == 0
         new += int((~done[places]).sum())
         for block in range(-(-done.size // length)):
             part = done[block * length : (block + 1) * length]
             if part.any() and not store.chunks.exists(model, block):
                 part[:] = False
-        plan.kept += int(done[places].sum())
-        _check_unchanged(store.url, item, stamps, plan.facts[model], places, done, append=append)
+        conversion.kept += int(done[places].sum())
+        _check_unchanged(store.url, item, stamps, facts[model], places, done, append=append)
         blocks: dict[int, list[int]] = {}
         for position in np.argsort(places, kind="stable").tolist():
             if not done[places[position]]:
                 blocks.setdefault(int(places[position]) // length, []).append(position)
         for block, positions in blocks.items():
             part = item.select(positions)
-            plan.pieces.append(
-                Piece(
+            conversion.jobs.append(
+                ChunkJob(
+                    store.chunks,
+                    recipe,
                     model,
                     block,
                     slots=tuple(int(places[position]) % length for position in positions),
@@ -297,10 +296,10 @@ def _plan(store: MapsStore, labelled: Sequence[Labelled], *, append: bool) -> Pl
             f"{store.url} exists, and {new} maps are not in it; add them with --append, or start again "
             "with --overwrite"
         )
-    if plan.pieces or not store.complete:
+    if conversion.jobs or not store.complete:
         store.begin()
         store.grow(all_models, all_images)
-    return plan
+    return conversion
 
 
 def _check_unchanged(
@@ -341,8 +340,8 @@ def _check_unchanged(
         )
 
 
-def _run(store: MapsStore, plan: Plan, recipe: Recipe, progress: Progress | None) -> None:
-    """Fill all pieces, noting in the journal what is finished.
+def _run(store: MapsStore, conversion: Conversion, progress: Progress | None) -> None:
+    """Write all maps, noting in the journal what is finished.
 
     Raises
     ------
@@ -350,25 +349,43 @@ def _run(store: MapsStore, plan: Plan, recipe: Recipe, progress: Progress | None
         If inputs could not be read, once everything else is done.
     """
     failures: list[InputError] = []
-    done, total = 0, plan.maps
-    for start in range(0, len(plan.pieces), BATCH):
-        batch = plan.pieces[start : start + BATCH]
-        # A call without arguments, or Dask would look through every field of every piece for collections.
-        results = dask.compute(
-            *(dask.delayed(partial(fill, piece, store.chunks, recipe), pure=False)() for piece in batch)
-        )
-        records = np.concatenate([result.records for result in results])
-        failures += [failure for result in results for failure in result.failures]
-        store.journal.append(records)
-        add_records(plan.facts, records)
-        done += sum(len(piece.slots) for piece in batch)
+    unnoted: list[NDArray[np.void]] = []
+    noted, done, total = time.monotonic(), 0, conversion.maps
+
+    def note() -> None:
+        nonlocal noted
+        if unnoted:
+            store.journal.append(np.concatenate(unnoted))
+            unnoted.clear()
+        noted = time.monotonic()
+
+    def keep(written: WrittenMaps) -> None:
+        nonlocal done
+        unnoted.append(written.records)
+        add_records(conversion.facts, written.records)
+        failures.extend(written.failures)
+        if time.monotonic() - noted > JOURNAL_SECONDS:
+            note()
+        done += len(written.records)
         if progress:
             progress(done, total)
+
+    try:
+        run(conversion.jobs, keep, killed=lambda job, why: keep(job.failed(why)))
+    finally:
+        note()
     if failures:
-        said = list(dict.fromkeys(f"  {failure}" for failure in failures))  # a file may hold many of them
-        lines = "\n".join(said[:SHOWN]) + (f"\n  and {len(said) - SHOWN} more" if len(said) > SHOWN else "")
-        maps = "1 map" if len(failures) == 1 else f"{len(failures)} maps"
-        raise InputError(
-            f"{maps} could not be converted, all others are:\n{lines}\nmend or remove these and repeat the "
-            "command, which reads nothing else again; or compare what is there with --allow-incomplete"
-        )
+        raise InputError(_unreadable(failures))
+
+
+def _unreadable(failures: Sequence[InputError]) -> str:
+    """Return the message for maps that could not be read."""
+    reasons = sorted({f"  {failure}" for failure in failures})  # a file may hold many of them
+    lines = "\n".join(reasons[:SHOWN])
+    if len(reasons) > SHOWN:
+        lines += f"\n  and {len(reasons) - SHOWN} more"
+    maps = "1 map" if len(failures) == 1 else f"{len(failures)} maps"
+    return (
+        f"{maps} could not be converted, all others are:\n{lines}\nmend or remove these and repeat the "
+        "command, which reads nothing else again; or compare what is there with --allow-incomplete"
+    )

@@ -24,9 +24,9 @@ from salzarr.sources.names import STORED_NAME, spelled
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp, pick
 from salzarr.store import layout
+from salzarr.store.convert_report import ConvertReport
 from salzarr.store.converting import write_store
 from salzarr.store.joining import Labelled
-from salzarr.store.outcome import ConvertReport
 from salzarr.store.reading import open_dataset, read_block
 from salzarr.store.records import FACT
 

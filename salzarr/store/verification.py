@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import dask
 import numpy as np
 from numpy.typing import NDArray
 
 from salzarr import schema
 from salzarr.errors import InputError
+from salzarr.run import Progress, run
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
 from salzarr.sources.memory import UNKNOWN
@@ -23,9 +22,6 @@ from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
 from salzarr.store.joining import Labelled, Models, Names, gather
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import blank, checksum, note
-
-BATCH = 64
-"""Chunks, or maps of the source, that are handed to Dask at a time."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def verify(
     names: Names | None = None,
     rename: Rename | None = None,
     strip_suffix: Sequence[str] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Problem]:
     """Read everything in a store, and list what is wrong with it.
 
@@ -105,29 +101,86 @@ def verify(
         axes = opened.names(MODEL), opened.names(IMAGE)
     except Exception as error:  # each codec has its own way to complain
         return [*problems, Problem("", (), f"has damaged names or facts ({str(error).splitlines()[0]})")]
-    tasks = list(_chunk_tasks(opened, facts, axes))
+    jobs: list[_ChunkCheck | _SourceCheck] = [*_chunk_checks(opened, facts, axes)]
     if source is not None:
         labelled = gather(
             source, [], glob=glob, models=models, stacked=stacked,
             names=names, rename=rename, strip_suffix=strip_suffix,
         )  # fmt: skip
         problems += _strangers(labelled, facts, axes)
-        tasks += _source_tasks(labelled, facts, axes, opened.chunks.length)
-    for start in range(0, len(tasks), BATCH):
-        found = dask.compute(*(dask.delayed(task, pure=False)() for task in tasks[start : start + BATCH]))
-        problems += [problem for part in found for problem in part]
-        if progress:
-            progress(min(start + BATCH, len(tasks)), len(tasks))
-    return problems
+        jobs += _source_checks(labelled, facts, axes, opened.chunks.length)
+    run(jobs, problems.extend, progress, lambda job, why: problems.append(job.unreadable(why)))
+    rows, columns = ({name: at for at, name in enumerate(names)} for names in axes)
+
+    def place(problem: Problem) -> tuple[int, int]:
+        return rows.get(problem.model, -1), columns.get("".join(problem.images[:1]), -1)
+
+    return sorted(problems, key=place)
 
 
 Axes = tuple[list[str], list[str]]
 
 
-def _chunk_tasks(
-    store: MapsStore, facts: NDArray[np.void], axes: Axes
-) -> Iterator[Callable[[], list[Problem]]]:
-    """Yield what checks each chunk that holds maps."""
+@dataclass(frozen=True)
+class _ChunkCheck:
+    """Read a chunk and compare what is in it with what is known of it; a chunk is read as a whole."""
+
+    chunks: Chunks
+    row: int
+    block: int
+    model: str
+    images: tuple[str, ...]
+    facts: NDArray[np.void]
+
+    @property
+    def key(self) -> str:
+        return f"chunk {chunk_key(self.row, self.block)}"
+
+    @property
+    def known(self) -> NDArray[np.intp]:
+        """Places in the chunk that hold maps."""
+        return np.flatnonzero(self.facts["map_status"] & Status.MISSING == 0)
+
+    def __len__(self) -> int:
+        return 1
+
+    def part(self, images: slice) -> _ChunkCheck:
+        return self
+
+    def __call__(self) -> list[Problem]:
+        try:
+            values = self._read()
+        except BadChunkError as error:
+            return [self.unreadable(str(error))]
+        except Exception as error:
+            return [self.unreadable(f"cannot be read: {str(error).splitlines()[0]}")]
+        found = blank((1,))
+        problems = []
+        for at in self.known:
+            resized = bool(self.facts["map_status"][at] & Status.RESIZED)
+            note(found[0], values[at], 0, UNKNOWN, resized=resized)
+            for name in (variable.name for variable in schema.FACTS):
+                if not np.array_equal(found[name][0], self.facts[name][at], equal_nan=True):
+                    what = (
+                        f"holds a map whose {name} is {found[name][0]}, and should be {self.facts[name][at]}"
+                    )
+                    problems.append(Problem(self.model, (self.images[at],), what, self.key))
+                    break
+        return problems
+
+    def unreadable(self, why: str) -> Problem:
+        """Return the problem of a chunk that cannot be read."""
+        return Problem(self.model, tuple(self.images[at] for at in self.known), why, self.key)
+
+    def _read(self) -> NDArray[Any]:
+        if self.chunks.native:
+            return self.chunks.read(self.row, self.block)
+        length = self.chunks.length
+        return np.asarray(self.chunks.maps[self.row, self.block * length : (self.block + 1) * length])
+
+
+def _chunk_checks(store: MapsStore, facts: NDArray[np.void], axes: Axes) -> Iterator[_ChunkCheck]:
+    """Yield the check of each chunk that holds maps."""
     models, images = axes
     length = store.chunks.length
     for row, model in enumerate(models):
@@ -135,35 +188,7 @@ def _chunk_tasks(
             where = slice(block * length, (block + 1) * length)
             known = facts[row, where]
             if (known["map_status"] & Status.MISSING == 0).any():
-                yield partial(check_chunk, store.chunks, row, block, model, tuple(images[where]), known)
-
-
-def check_chunk(
-    chunks: Chunks, row: int, block: int, model: str, images: tuple[str, ...], facts: NDArray[np.void]
-) -> list[Problem]:
-    """Read a chunk and compare what is in it with what is known of it: a task that runs on workers."""
-    there = np.flatnonzero(facts["map_status"] & Status.MISSING == 0)
-    mine = tuple(images[at] for at in there)
-    key = f"chunk {chunk_key(row, block)}"
-    try:
-        if chunks.native:
-            values = chunks.read(row, block)
-        else:
-            values = np.asarray(chunks.maps[row, block * chunks.length : (block + 1) * chunks.length])
-    except BadChunkError as error:
-        return [Problem(model, mine, str(error), key)]
-    except Exception as error:
-        return [Problem(model, mine, f"cannot be read: {str(error).splitlines()[0]}", key)]
-    found = blank((1,))
-    problems = []
-    for at in there:
-        note(found[0], values[at], 0, UNKNOWN, resized=bool(facts["map_status"][at] & Status.RESIZED))
-        for name in (variable.name for variable in schema.FACTS):
-            if not np.array_equal(found[name][0], facts[name][at], equal_nan=True):
-                what = f"holds a map whose {name} is {found[name][0]}, and should be {facts[name][at]}"
-                problems.append(Problem(model, (images[at],), what, key))
-                break
-    return problems
+                yield _ChunkCheck(store.chunks, row, block, model, tuple(images[where]), known)
 
 
 def _strangers(labelled: Sequence[Labelled], facts: NDArray[np.void], axes: Axes) -> list[Problem]:
@@ -175,9 +200,41 @@ def _strangers(labelled: Sequence[Labelled], facts: NDArray[np.void], axes: Axes
     return [Problem(model, (image,), what) for side, what in sides for model, image in sorted(side)]
 
 
-def _source_tasks(
+@dataclass(frozen=True)
+class _SourceCheck:
+    """Compare the checksums of some inputs with those of the inputs that the store was made from."""
+
+    item: Labelled
+    crcs: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.crcs)
+
+    def part(self, images: slice) -> _SourceCheck:
+        return _SourceCheck(self.item.select(range(len(self))[images]), self.crcs[images])
+
+    def __call__(self) -> list[Problem]:
+        problems = []
+        for at, crc in enumerate(self.crcs):
+            one = self.part(slice(at, at + 1))
+            try:
+                [raw] = one.item.source.read()
+            except InputError as error:
+                problems.append(one.unreadable(str(error)))
+                continue
+            if checksum(raw) != crc:
+                what = "was made from another map than the source has now"
+                problems.append(Problem(self.item.model, one.item.ids, what))
+        return problems
+
+    def unreadable(self, why: str) -> Problem:
+        """Return the problem of one input that cannot be read."""
+        return Problem(self.item.model, self.item.ids, f"cannot be compared: {why}")
+
+
+def _source_checks(
     labelled: Sequence[Labelled], facts: NDArray[np.void], axes: Axes, length: int
-) -> Iterator[Callable[[], list[Problem]]]:
+) -> Iterator[_SourceCheck]:
     """Yield what compares the inputs, some at a time."""
     models, images = ({name: at for at, name in enumerate(names)} for names in axes)
     for item in labelled:
@@ -191,18 +248,4 @@ def _source_tasks(
         ]
         for start in range(0, len(known), length):
             positions, crcs = zip(*known[start : start + length], strict=True)
-            yield partial(check_source, item.select(positions), crcs)
-
-
-def check_source(item: Labelled, crcs: Sequence[int]) -> list[Problem]:
-    """Compare the checksums of some inputs: a task that runs on workers."""
-    problems = []
-    for position, (id_, crc) in enumerate(zip(item.ids, crcs, strict=True)):
-        try:
-            [raw] = item.source.select([position]).read()
-        except InputError as error:
-            problems.append(Problem(item.model, (id_,), f"cannot be compared: {error}"))
-            continue
-        if checksum(raw) != crc:
-            problems.append(Problem(item.model, (id_,), "was made from another map than the source has now"))
-    return problems
+            yield _SourceCheck(item.select(positions), crcs)

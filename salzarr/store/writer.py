@@ -25,7 +25,7 @@ from salzarr.sources.names import clean, duplicates
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import check_numbers
 from salzarr.store import layout
-from salzarr.store.filling import write_chunk
+from salzarr.store.chunk_jobs import write_chunk
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import RECORD, Journal, add_records, checksum, note
 

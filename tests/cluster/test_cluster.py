@@ -7,6 +7,7 @@ import threading
 import time
 
 import dask
+import dask.array as da
 import numpy as np
 import psutil
 import pytest
@@ -14,9 +15,10 @@ from distributed import Client, LocalCluster
 from pairwise.faults import POISON, hungry, killing, metric, random_maps, slow, store_of
 from pairwise.test_kills import contents
 
-from salzarr import cluster, compare, open_scores
-from salzarr.errors import BudgetError, RunError, UsageError
-from salzarr.schema import Reason
+from salzarr import cluster, compare, convert, open_maps, open_scores, store
+from salzarr.errors import BudgetError, InputError, RunError, UsageError
+from salzarr.run import run
+from salzarr.schema import Reason, Status
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +102,7 @@ def test_a_task_run_twice_writes_the_same(client, long, tmp_path, monkeypatch):
     from salzarr.pairwise import durable
 
     store, whole = long
-    real = cluster.run
-    monkeypatch.setattr(cluster, "run", lambda function, jobs, done: real(function, [*jobs, *jobs], done))
-    assert durable.cluster is cluster
+    monkeypatch.setattr(durable, "run", lambda jobs, *others: run([*jobs, *jobs], *others))
     compare(store, ["mse", metric(slow)], out=tmp_path / "r")
     assert contents(tmp_path / "r") == whole
 
@@ -259,3 +259,44 @@ def test_capacity_without_a_cluster():
         assert (cluster.capacity().workers, cluster.capacity().threads) == (1, 1)
     with dask.config.set(scheduler="processes", num_workers=3):
         assert (cluster.capacity().workers, cluster.capacity().threads) == (3, 1)
+
+
+def test_an_adaptive_cluster_starts_from_none(settings, long, tmp_path):
+    """Workers come for tasks: they are submitted, or planned for, before workers are awaited."""
+    store, whole = long
+    with Client(n_workers=0, threads_per_worker=1, dashboard_address=":0") as client:
+        client.cluster.adapt(minimum=0, maximum=2)
+        compare(store, ["mse", metric(slow)], out=tmp_path / "r")
+    assert contents(tmp_path / "r") == whole
+
+
+def _compare(store, out):
+    with dask.config.set(scheduler=None):
+        compare(store, "mse", out=out)
+
+
+def test_a_task_that_compares_does_not_wait_for_itself(settings, long, tmp_path):
+    with Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as client:
+        client.submit(_compare, long[0], tmp_path / "r").result(timeout=60)
+    assert open_scores(tmp_path / "r").sizes["image"] == 60
+
+
+def _die_of_poison(block):
+    if (block == POISON).any():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return block
+
+
+@pytest.mark.slow
+def test_a_map_that_kills_workers_is_left_out_of_the_store(brittle, tmp_path):
+    maps = random_maps(2, 6)
+    maps["m1"][3, 0, 0] = POISON
+    fatal = {name: da.from_array(one, chunks=(1, 16, 16)) for name, one in maps.items()}
+    fatal["m1"] = fatal["m1"].map_blocks(_die_of_poison, meta=np.empty((0, 0, 0), np.float32))
+    with pytest.raises(InputError, match=r"(?s)1 map could not be converted.*its workers died"):
+        convert(fatal, tmp_path / "maps.zarr", chunk_bytes=4 * maps["m1"][0].nbytes)
+    status = store.facts(tmp_path / "maps.zarr", allow_incomplete=True).map_status.values
+    assert (status == Status.MISSING | Status.UNREADABLE).nonzero() == (1, 3)
+    np.testing.assert_array_equal(
+        open_maps(tmp_path / "maps.zarr", allow_incomplete=True)[1, 4:], maps["m1"][4:]
+    )

@@ -140,7 +140,7 @@ def test_store_and_small_memory_give_the_same(maps, tmp_path):
     scores = salzarr.compare(url, "mse,ssim,kl", data_range=1000.0).compute()
     told = []
     whole = agreement(scores, url, progress=lambda done, total: told.append(done))
-    assert told == list(range(1, len(told) + 1))
+    assert told == list(range(len(told)))
     again = SecondRead.of(scores, url)
     for memory in range(1, 2**25, 2**12):
         try:

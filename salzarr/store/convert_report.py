@@ -1,4 +1,4 @@
-"""What a conversion tells its user, and what a store remembers of it."""
+"""The report of a conversion, and what a store remembers of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from salzarr._version import __version__
 from salzarr.errors import listed
 from salzarr.schema import Status
-from salzarr.store.filling import Plan
+from salzarr.store.chunk_jobs import Conversion
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import degenerate
 
@@ -65,16 +65,18 @@ class ConvertReport:
     notices: tuple[str, ...] = ()
 
 
-def make_report(store: MapsStore, plan: Plan, notices: list[str], seconds: float) -> ConvertReport:
+def make_report(
+    store: MapsStore, conversion: Conversion, notices: list[str], seconds: float
+) -> ConvertReport:
     """Count what there is in the store now, and say what is missing."""
-    there = plan.facts["map_status"] & Status.MISSING == 0
+    there = conversion.facts["map_status"] & Status.MISSING == 0
     owners = there.sum(axis=0)
-    missing = _by_model(plan, ~there & (owners > 0), "lacks", " that others have", notices)
-    alone = there & (owners == 1) if len(plan.models) > 1 else np.zeros_like(there)
-    extra = _by_model(plan, alone, "alone has", "", notices)
-    for model, some, own in zip(plan.models, there, alone, strict=True):
+    missing = _by_model(conversion, ~there & (owners > 0), "lacks", " that others have", notices)
+    alone = there & (owners == 1) if len(conversion.models) > 1 else np.zeros_like(there)
+    extra = _by_model(conversion, alone, "alone has", "", notices)
+    for model, some, own in zip(conversion.models, there, alone, strict=True):
         if some.any() and np.array_equal(some, own):
-            name = plan.images[int(np.argmax(some))]
+            name = conversion.images[int(np.argmax(some))]
             notices.append(
                 f"{model} has no image in common with the others, and cannot be compared: its names are such "
                 f"as {name}; convert again with --overwrite and --rename or --strip-suffix, so that they meet"
@@ -82,29 +84,29 @@ def make_report(store: MapsStore, plan: Plan, notices: list[str], seconds: float
     height, width = store.shape
     return ConvertReport(
         store=store.url,
-        models=tuple(plan.models),
-        images=len(plan.images),
+        models=tuple(conversion.models),
+        images=len(conversion.images),
         shape=(height, width),
-        written=plan.maps,
-        bytes=plan.maps * height * width * store.maps.dtype.itemsize,
+        written=conversion.maps,
+        bytes=conversion.maps * height * width * store.maps.dtype.itemsize,
         missing=missing,
         extra=extra,
-        degenerate=degenerate(plan.facts),
-        resized=int((plan.facts["map_status"] & Status.RESIZED > 0).sum()),
+        degenerate=degenerate(conversion.facts),
+        resized=int((conversion.facts["map_status"] & Status.RESIZED > 0).sum()),
         seconds=seconds,
-        kept=plan.kept,
+        kept=conversion.kept,
         notices=tuple(notices),
     )
 
 
 def _by_model(
-    plan: Plan, mask: NDArray[np.bool_], verb: str, which: str, notices: list[str]
+    conversion: Conversion, mask: NDArray[np.bool_], verb: str, which: str, notices: list[str]
 ) -> dict[str, int]:
     """Count and name the images of each model that a mask marks."""
     counts = {}
-    for model, row in zip(plan.models, mask, strict=True):
+    for model, row in zip(conversion.models, mask, strict=True):
         if row.any():
-            names = [plan.images[at] for at in np.flatnonzero(row)]
+            names = [conversion.images[at] for at in np.flatnonzero(row)]
             counts[model] = len(names)
             images = "image" if len(names) == 1 else "images"
             notices.append(f"{model} {verb} {len(names)} {images}{which}: {listed(names)}")

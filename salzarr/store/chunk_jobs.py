@@ -1,0 +1,229 @@
+"""Write maps into chunks: the job of one chunk, and what is noted of each map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from salzarr.errors import CorruptError, InputError, storage_errors
+from salzarr.schema import Status
+from salzarr.sources.shaping import Recipe
+from salzarr.sources.source import Source, Stamp
+from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
+from salzarr.store.records import FACT_NAMES, RECORD, blank, checksum, note
+
+Array = NDArray[Any]
+
+
+def write_chunk(
+    chunks: Chunks, model: int, block: int, slots: Sequence[int], values: Array, *, keep: bool
+) -> None:
+    """Write some maps of one chunk, all others of it staying as they are.
+
+    Parameters
+    ----------
+    chunks : Chunks
+        Of the store.
+    model, block : int
+        Which chunk.
+    slots : sequence of int
+        Places in the chunk.
+    values : (slot, H, W) ndarray
+        Their maps.
+    keep : bool
+        Whether the chunk holds maps already. It is then read, changed and replaced as a whole, by a
+        rename: a run that is killed leaves either the old chunk or the new one.
+
+    Raises
+    ------
+    CorruptError
+        If the maps that are in the chunk cannot be read.
+    StoreError
+        If the chunk cannot be written.
+    """
+    with storage_errors(chunks.url):
+        if list(slots) != list(range(chunks.length)):
+            whole = np.full(chunks.shape, np.nan, values.dtype)
+            if keep:
+                try:
+                    chunks.read(model, block, whole)
+                except BadChunkError as error:
+                    raise CorruptError(
+                        f"{chunks.url}: chunk {chunk_key(model, block)} {error}, so that it cannot be added "
+                        "to; convert again with --overwrite"
+                    ) from None
+            whole[list(slots)] = values
+            values = whole
+        chunks.write(model, block, values)
+
+
+@dataclass(frozen=True)
+class ChunkJob:
+    """Read the maps that one source has of a chunk, and write them.
+
+    Attributes
+    ----------
+    chunks : Chunks
+        Of the store.
+    recipe : Recipe
+        How arrays become maps.
+    model, block : int
+        Which chunk.
+    slots : tuple of int
+        Places in the chunk.
+    source : Source
+        Of just these maps, in the order of the slots.
+    stamps : tuple of Stamp
+        As they were when the run was planned.
+    keep : bool or None
+        Whether the chunk holds other maps already; None if that is known only when the job runs.
+    facts : ndarray of dtype FACT, optional
+        What is known of the maps, if they come from another store.
+    """
+
+    chunks: Chunks
+    recipe: Recipe
+    model: int
+    block: int
+    slots: tuple[int, ...]
+    source: Source
+    stamps: tuple[Stamp, ...]
+    keep: bool | None
+    facts: NDArray[np.void] | None = None
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def part(self, images: slice) -> ChunkJob:
+        """Return the job for some of the maps."""
+        return replace(
+            self,
+            slots=self.slots[images],
+            source=self.source.select(range(len(self))[images]),
+            stamps=self.stamps[images],
+            keep=self.keep if images.start == 0 else None,  # a part before this one may have written it
+            facts=None if self.facts is None else self.facts[images],
+        )
+
+    def __call__(self) -> WrittenMaps:
+        """Read the maps and write the chunk.
+
+        A bad input costs its own map alone, so that everything else gets done and the same command, once
+        the input is mended, does only what is left. A disk that is full fails the run.
+        """
+        failures: tuple[InputError, ...] = ()
+        try:
+            values, records = self._read()
+        except InputError:
+            values, records, failures = self._read_one_by_one()
+        readable = records["map_status"] & Status.UNREADABLE == 0
+        slots = records["image"][readable] % self.chunks.length
+        if slots.size:
+            keep = self.chunks.exists(self.model, self.block) if self.keep is None else self.keep
+            write_chunk(self.chunks, self.model, self.block, slots.tolist(), values, keep=keep)
+        return WrittenMaps(records, failures)
+
+    def failed(self, why: str) -> WrittenMaps:
+        """Return the result for a single map that cannot be read."""
+        return WrittenMaps(self._unreadable(), (InputError(f"{self.source.origins()[0]}: {why}"),))
+
+    def _unreadable(self) -> NDArray[np.void]:
+        """Return the record of a single map that cannot be read."""
+        record = blank((1,), RECORD)
+        record["model"], record["image"] = self.model, self.block * self.chunks.length + self.slots[0]
+        record["map_status"] |= np.uint8(Status.UNREADABLE)
+        return record
+
+    def _read_one_by_one(self) -> tuple[Array, NDArray[np.void], tuple[InputError, ...]]:
+        """Return the readable maps (map, H, W), the records of all, and what is wrong with the others."""
+        values = [np.empty((0, *self.chunks.shape[1:]), self.recipe.dtype)]
+        records, failures = [], []
+        for at in range(len(self)):
+            job = self.part(slice(at, at + 1))
+            try:
+                value, record = job._read()
+                values.append(value)
+            except InputError as error:
+                failures.append(error)
+                record = job._unreadable()
+            records.append(record)
+        return np.concatenate(values), np.concatenate(records), tuple(failures)
+
+    def _read(self) -> tuple[Array, NDArray[np.void]]:
+        """Read the maps as they are to be stored (map, H, W), and what is to be noted of them.
+
+        Raises
+        ------
+        InputError
+            If one cannot be read, has the wrong size, or has changed since the run was planned.
+        """
+        length, *shape = self.chunks.shape
+        values = np.empty((len(self), *shape), self.recipe.dtype)
+        records = np.empty(len(self), RECORD)
+        records["model"] = self.model
+        origins = self.source.origins()
+        for at, (raw, origin) in enumerate(zip(self.source.read(), origins, strict=True)):
+            values[at], resized = self._shaped(raw, origin)
+            records["image"][at] = self.block * length + self.slots[at]
+            if self.facts is None:
+                note(records[at], values[at], checksum(raw), self.stamps[at], resized=resized)
+            else:
+                for name in FACT_NAMES:
+                    records[name][at] = self.facts[name][at]
+        for origin, planned, now in zip(origins, self.stamps, self.source.stamps(), strict=True):
+            if planned != now:
+                raise InputError(
+                    f"{origin} changed while it was converted; repeat the command when it is finished"
+                )
+        return values, records
+
+    def _shaped(self, raw: Array, origin: str) -> tuple[Array, bool]:
+        """Make a map of an array (H, W); return also whether it was resized."""
+        values, resized = self.recipe.apply(raw, origin)
+        _, *shape = self.chunks.shape
+        if list(values.shape) != shape:
+            raise InputError(
+                f"{origin} is {values.shape[0]}x{values.shape[1]}, the store has {shape[0]}x{shape[1]}; "
+                "resize with --size"
+            )
+        return values, resized
+
+
+@dataclass(frozen=True)
+class WrittenMaps:
+    """The records of a job's maps, and what is wrong with the inputs that cannot be read."""
+
+    records: NDArray[np.void]
+    failures: tuple[InputError, ...] = ()
+
+
+@dataclass
+class Conversion:
+    """What a conversion starts from.
+
+    Attributes
+    ----------
+    models, images : list of str
+        Of the store, with those that are to come.
+    facts : (model, image) ndarray of dtype FACT
+        What is known of its maps.
+    jobs : list of ChunkJob
+        What is to be written.
+    kept : int
+        Maps of the source that the store has already.
+    """
+
+    models: list[str]
+    images: list[str]
+    facts: NDArray[np.void]
+    jobs: list[ChunkJob] = field(default_factory=list)
+    kept: int = 0
+
+    @property
+    def maps(self) -> int:
+        """How many are to be written."""
+        return sum(map(len, self.jobs))
