@@ -22,6 +22,7 @@ LAYERS = [
     {"cluster"},
     {"run"},
     {"store"},
+    {"maps"},
     {"pairwise"},
     {"statistics"},
     {"plot"},

@@ -12,11 +12,12 @@ import xarray as xr
 
 from salzarr.errors import StoreExistsError, UsageError
 from salzarr.locks import local_path, lock
+from salzarr.maps import Maps, StoreMaps
 from salzarr.pairwise import budget, measure
 from salzarr.pairwise.durable import bring_up
 from salzarr.pairwise.earlier import reconcile, replaced
 from salzarr.pairwise.lazy import lazy_scores
-from salzarr.pairwise.request import Request, StoredMaps, resolve
+from salzarr.pairwise.request import Request, resolve
 from salzarr.pairwise.scores import (
     ATTR_PLAN,
     ELSEWHERE,
@@ -194,7 +195,7 @@ def plan_comparison(
         As :func:`compare`.
     """
 
-    def anything(_maps: StoredMaps, _chain: str | None) -> tuple[Any, Any]:
+    def anything(_maps: Maps, _chain: str | None) -> tuple[Any, Any]:
         return np.zeros(1), np.ones(1)  # scores do not take longer for another range of the data
 
     request = resolve(maps, metrics, scan=anything, **options)
@@ -210,10 +211,15 @@ def plan_comparison(
 
 
 def _check_stored(request: Request) -> None:
-    if not isinstance(request.maps, StoredMaps):
+    if not isinstance(request.maps, StoreMaps):
         raise UsageError(
             "a durable comparison takes its maps from a store, which tells a later run whether they changed; "
             "make one with salzarr.convert(maps, 'maps.zarr'), and compare that"
+        )
+    if not request.maps.has_stored_names():
+        raise UsageError(
+            f"the models or images have other names than in {request.maps.url}, where the report looks for "
+            "them; convert the maps with these names, and compare that store"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from salzarr import cluster, plan
 from salzarr.metrics import Metric, normalize
-from salzarr.pairwise.request import Request, StoredMaps
+from salzarr.pairwise.request import Request
 
 COPY_BYTES = 24.0
 """Per pixel of a map that is normalised: its float64 copy, and two more while that is made."""
@@ -29,7 +29,7 @@ def fit(request: Request, memory: int | None = None, **kept: int) -> plan.Plan:
     BudgetError
         If it does not fit.
     """
-    maps: StoredMaps = request.maps
+    maps = request.maps
     has = cluster.capacity()
     asked = plan.Plan(
         len(request.models),

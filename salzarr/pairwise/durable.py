@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from salzarr import plan, schema, store
 from salzarr.cluster import check_workers, current_client
 from salzarr.errors import RunError, listed
+from salzarr.maps import Maps, StoreMaps
 from salzarr.metrics import Metric
 from salzarr.pairwise import scores
 from salzarr.pairwise.budget import fit
 from salzarr.pairwise.earlier import Earlier, input_crc, is_same, reconcile, record, settle, swap
-from salzarr.pairwise.request import Request, StoredMaps, runs_of
+from salzarr.pairwise.request import Request
 from salzarr.pairwise.scoring import Arrays, Scoring
 from salzarr.run import Progress, run
 from salzarr.schema import Reason
+from salzarr.sources.source import runs
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class ScoreJob:
 
     Attributes
     ----------
-    maps : StoredMaps
+    maps : Maps
         Of the block, or the part of it.
     images : slice
         Its images, in the scores.
@@ -46,7 +48,7 @@ class ScoreJob:
         Scores that can be copied.
     """
 
-    maps: StoredMaps
+    maps: Maps
     images: slice
     block: slice
     scoring: Scoring
@@ -101,7 +103,7 @@ class ScoreJob:
         scored = 0
         for new, images in ((pairs[old:], np.flatnonzero(known)), (pairs, np.flatnonzero(~known))):
             if len(new) and images.size:
-                for some in runs_of(images.tolist()):
+                for some in runs(images.tolist()):
                     part = self.part(some)
                     values_of = scoring.score_isolated(part.maps, new, failed, part.images.start)
                     for name, values in values_of.items():
@@ -157,6 +159,7 @@ def bring_up(
     ChangedError, BudgetError, RunError, StoreError
         See :func:`salzarr.compare`.
     """
+    assert isinstance(request.maps, StoreMaps)
     read = partial(store.open_dataset, request.maps.url, allow_incomplete=True)
     check_workers(current_client(), request.maps.url, read)
     settle(url)
@@ -233,6 +236,7 @@ def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Beg
     block, tile = (recorded[scores.ATTR_PLAN][key] for key in ("block", "tile"))
     fit(request, memory, block=block, tile=tile)
     finished = recorded[schema.ATTR_COMPLETE] and not recorded[scores.ATTR_FAILED]
+    finished = finished and not scores.update_labels(target, recorded["run"], request)
     if not finished:
         scores.begin(target)
     return request, Begun(target, recorded["run"], block, tile, earlier, finished and earlier is None)

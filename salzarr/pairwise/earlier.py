@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from salzarr import schema, store
 from salzarr.errors import ChangedError, listed
 from salzarr.locks import local_path
+from salzarr.maps import Maps, StoreMaps
 from salzarr.metrics import Metric
 from salzarr.pairwise import scores
-from salzarr.pairwise.request import Request, StoredMaps, compact
+from salzarr.pairwise.request import Request
 from salzarr.pairwise.scores import growing
+from salzarr.plan import pairs as pairs_of
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
 from salzarr.store import storage_errors
 
@@ -64,7 +66,7 @@ class Earlier:
 
 def record(request: Request, block: int, tile: int, earlier: Earlier | None = None) -> dict[str, Any]:
     """Write down what a later run on the same scores must follow, as JSON types."""
-    assert isinstance(request.maps, StoredMaps)
+    assert isinstance(request.maps, StoreMaps)
     plan = {
         "block": block,
         "grown_from": earlier and earlier.run,
@@ -85,10 +87,11 @@ def _options(url: str) -> Any:
     return store.open_dataset(url, allow_incomplete=True).attrs.get(schema.ATTR_FINGERPRINT)
 
 
-def input_crc(maps: StoredMaps) -> NDArray[np.uint32]:
+def input_crc(maps: Maps) -> NDArray[np.uint32]:
     """Checksums of the maps that are compared: (model, image); 0 where a map is missing."""
+    assert isinstance(maps, StoreMaps)
     found = store.open_dataset(maps.url, allow_incomplete=True)[SOURCE_CRC.name]
-    return np.asarray(found.values[np.ix_(maps.models, maps.images)], np.uint32)
+    return np.asarray(found.values[np.ix_(maps.rows, maps.columns)], np.uint32)
 
 
 def reconcile(request: Request, url: str, attrs: dict[str, Any]) -> tuple[Request, Earlier | None]:
@@ -140,8 +143,8 @@ def reconcile(request: Request, url: str, attrs: dict[str, Any]) -> tuple[Reques
     )
     if not new:
         return request, None
-    pairs = replace(request, models=tuple(models)).pairs
-    return request, Earlier(url, attrs["run"], len(pairs), len(images), kept, stale)
+    pairs = len(pairs_of(len(models), request.reference))
+    return request, Earlier(url, attrs["run"], pairs, len(images), kept, stale)
 
 
 _WHAT = {
@@ -153,7 +156,6 @@ _WHAT = {
 
 def _in_order(request: Request, models: list[str], images: list[str]) -> Request:
     """Put the models and images that have scores first, in their order; all of them must still be there."""
-    assert isinstance(request.maps, StoredMaps)
     positions = []
     for what, had, have in (("model", models, request.models), ("image", images, request.images)):
         where = {name: position for position, name in enumerate(have)}
@@ -166,13 +168,7 @@ def _in_order(request: Request, models: list[str], images: list[str]) -> Request
         positions.append([where[n] for n in had] + [where[n] for n in have if n not in known])
     rows, columns = positions
     reference = None if request.reference is None else rows.index(request.reference)
-    maps = replace(
-        request.maps,
-        models=tuple(request.maps.models[i] for i in rows),
-        images=compact([request.maps.images[i] for i in columns]),
-    )
-    names = tuple(request.models[i] for i in rows)
-    return replace(request, maps=maps, models=names, images=request.images[columns], reference=reference)
+    return replace(request, maps=request.maps.part(rows, columns), reference=reference)
 
 
 def _redefined(plan: dict[str, Any], wanted: dict[str, Any]) -> frozenset[str]:
@@ -220,7 +216,7 @@ def is_same(request: Request, earlier: Earlier, url: str, attrs: dict[str, Any])
     opened = scores.arrays(url, attrs["run"])
     return (
         attrs[scores.ATTR_MODELS] == list(request.models)
-        and np.array_equal(np.asarray(opened[schema.IMAGE][:], object), request.images)
+        and tuple(map(str, np.asarray(opened[schema.IMAGE][:]))) == request.images
         and np.array_equal(opened[scores.INPUT_CRC][:], input_crc(request.maps))
     )
 

@@ -9,7 +9,9 @@ import numpy as np
 import xarray as xr
 
 from salzarr import plan
-from salzarr.pairwise.request import Request, StoredMaps
+from salzarr.errors import UsageError
+from salzarr.maps import ArrayMaps, Maps, StoreMaps
+from salzarr.pairwise.request import Request
 from salzarr.pairwise.scoring import Arrays, Scoring, families, fields
 from salzarr.schema import (
     ATTR_FORMAT,
@@ -83,10 +85,27 @@ def coordinates(request: Request) -> dict[str, tuple[str, Any]]:
     found: dict[str, tuple[str, Any]] = {
         MODEL_A: (PAIR, names[a]),
         MODEL_B: (PAIR, names[b]),
-        IMAGE: (IMAGE, request.images),
+        IMAGE: (IMAGE, np.array(request.images, object)),
     }
     if any(metric.directed for metric in request.metrics):
         found[DIRECTION] = (DIRECTION, np.array(DIRECTIONS, object))
+    labels = labels_of(request)
+    taken = {*found, PAIR, *(field.name for metric in request.metrics for field in fields(metric))}
+    for name in labels:
+        if name in taken or "/" in name:
+            raise UsageError(f"the label {name!r} has the name of a variable of the scores; rename it")
+    return found | labels
+
+
+def labels_of(request: Request) -> dict[str, tuple[str, Any]]:
+    """Return the labels of the images, and those of the models for either model of each pair."""
+    a, b = request.pairs.T
+    found: dict[str, tuple[str, Any]] = {}
+    for name, (dim, values) in request.maps.labels.items():
+        if dim == IMAGE:
+            found[name] = (IMAGE, values)
+        else:
+            found |= {f"{name}_a": (PAIR, values[a]), f"{name}_b": (PAIR, values[b])}
     return found
 
 
@@ -95,23 +114,25 @@ def attributes(request: Request) -> dict[str, Any]:
     return {ATTR_KIND: KIND_SCORES, ATTR_FORMAT: FORMAT_VERSION, "models": list(request.models)}
 
 
-def blocks_of(maps: Any) -> da.Array:
+def blocks_of(maps: Maps) -> da.Array:
     """Give maps as a Dask array whose chunks hold all models of a block of whole maps."""
     import dask.array as da
     from dask.base import tokenize
 
-    if isinstance(maps, StoredMaps):
+    if isinstance(maps, StoreMaps):
+        maps = maps.unnamed()
         many = max(1, -(-maps.shape[1] // (maps.chunk * plan.MANY_BLOCKS * 5)))
         chunks = (-1, maps.chunk * many, -1, -1)
         return da.from_array(
             maps, chunks, name=f"maps-{tokenize(maps)}", asarray=False, fancy=False,
             meta=np.empty((0,) * 4, maps.dtype),
         )  # fmt: skip
-    _models, images, *shape = maps.shape
-    size = min(images, max(1, plan.chunk_images(tuple(shape), maps.dtype.itemsize)))
-    if isinstance(maps, np.ndarray):
-        return da.from_array(maps, (-1, size, -1, -1))
-    return maps.rechunk({0: -1, 1: "auto" if max(maps.chunks[1]) > size else maps.chunks[1], 2: -1, 3: -1})
+    assert isinstance(maps, ArrayMaps)
+    size = min(maps.shape[1], plan.chunk_images(maps.map_shape, maps.dtype.itemsize))
+    array = maps.values
+    if isinstance(array, np.ndarray):
+        return da.from_array(array, (-1, size, -1, -1))
+    return array.rechunk({0: -1, 1: "auto" if max(array.chunks[1]) > size else array.chunks[1], 2: -1, 3: -1})
 
 
 def _score(maps: Any, scoring: Scoring) -> Arrays:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from salzarr import plan
 from salzarr.errors import RunError
+from salzarr.maps import Maps
 from salzarr.metrics import normalize, score_block
-from salzarr.pairwise.request import Request, StoredMaps
+from salzarr.pairwise.request import Request
 from salzarr.run import run
 
 SAMPLE_MODELS, SAMPLE_IMAGES = 4, 4
@@ -22,7 +23,7 @@ SAMPLE_MODELS, SAMPLE_IMAGES = 4, 4
 class _ExtremesJob:
     """Find the smallest and largest value of some maps."""
 
-    maps: StoredMaps
+    maps: Maps
     chain: str | None
 
     def __len__(self) -> int:
@@ -41,12 +42,12 @@ class _ExtremesJob:
         return float(low), float(high)
 
 
-def extremes(maps: StoredMaps, chain: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def extremes(maps: Maps, chain: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Find the smallest and largest value of normalised maps, by reading them all once.
 
     Parameters
     ----------
-    maps : StoredMaps
+    maps : Maps
     chain : str or None
         The normalisation.
 

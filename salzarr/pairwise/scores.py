@@ -32,7 +32,7 @@ from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, Stor
 from salzarr.locks import local_path
 from salzarr.metrics import Metric
 from salzarr.objects import check_bucket, is_object_store, names_in, zarr_store
-from salzarr.pairwise.lazy import coordinates
+from salzarr.pairwise.lazy import coordinates, labels_of
 from salzarr.pairwise.request import Request
 from salzarr.pairwise.scoring import Arrays, fields
 from salzarr.schema import IMAGE, MODEL, REASON_DTYPE, Reason, reason_name
@@ -46,6 +46,8 @@ ELSEWHERE = "scores.url"
 
 ATTR_PLAN = "plan"
 ATTR_MODELS = "models"
+ATTR_LABELS = "labels"
+"""Coordinates other than the names."""
 ATTR_FAILED = "failed"
 """Positions of images that could not be scored."""
 INPUT_CRC = "input_crc"
@@ -85,14 +87,9 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
                     dtype=field.dtype, fill_value=field.fill, dimension_names=field.dims,
                     compressors=[ZstdCodec(level=COMPRESSOR.level), Crc32cCodec()], attributes=metric.attrs(),
                 )  # fmt: skip
-        labels = {name: (dim, values) for name, (dim, values) in coordinates(request).items()}
-        labels[MODEL] = (MODEL, np.array(request.models, object))
-        for name, (dim, values) in labels.items():
-            array = group.create_array(
-                name, shape=values.shape, chunks=values.shape, dtype="string", dimension_names=(dim,),
-                compressors=[ZstdCodec(level=3), Crc32cCodec()],
-            )  # fmt: skip
-            array[:] = values
+        models = {MODEL: (MODEL, np.array(request.models, object))}
+        for name, (dim, values) in (coordinates(request) | models).items():
+            _write_label(group, name, dim, values)
         array = group.create_array(
             INPUT_CRC, shape=crc.shape, chunks=(1, crc.shape[1]), dtype="uint32",
             dimension_names=(MODEL, IMAGE), compressors=[ZstdCodec(level=3), Crc32cCodec()],
@@ -107,12 +104,57 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
                 ATTR_FAILED: [],
                 ATTR_MODELS: list(request.models),
                 # For xarray: variables that are labels.
-                "coordinates": f"{schema.MODEL_A} {schema.MODEL_B}",
+                "coordinates": " ".join([schema.MODEL_A, schema.MODEL_B, *labels_of(request)]),
+                ATTR_LABELS: list(labels_of(request)),
                 "run": run,
                 ATTR_PLAN: dict(plan),
             }
         )
     return run
+
+
+def _write_label(group: zarr.Group, name: str, dim: str, values: NDArray[Any]) -> None:
+    """Write one coordinate, as text unless it is numbers."""
+    values = _storable(values)
+    array = group.create_array(
+        name, shape=values.shape, chunks=values.shape,
+        dtype="string" if values.dtype.kind == "O" else values.dtype,
+        dimension_names=(dim,), compressors=[ZstdCodec(level=3), Crc32cCodec()], overwrite=True,
+    )  # fmt: skip
+    array[:] = values
+
+
+def _storable(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a label's values as numbers, or else as text; empty where there is none."""
+    if values.dtype.kind in "biuf":
+        return values
+    return np.array(["" if value is None or value != value else str(value) for value in values], object)
+
+
+def _label_names(attrs: Mapping[str, Any]) -> list[str]:
+    """Return the names of the stored coordinates that are labels."""
+    return [str(name) for name in attrs.get(ATTR_LABELS, [])]
+
+
+def update_labels(url: str, run: str, request: Request) -> bool:
+    """Write the labels of a request beside scores that have others; return whether any was written."""
+    opened = arrays(url, run)
+    changed = {
+        name: (dim, values)
+        for name, (dim, values) in labels_of(request).items()
+        if name not in opened or not np.array_equal(np.asarray(opened[name][:]), _storable(values))
+    }
+    if changed:
+        begin(url)
+        with storage_errors(url):
+            group = zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False)
+            for name, (dim, values) in changed.items():
+                _write_label(group, name, dim, values)
+            names = list(dict.fromkeys([*_label_names(group.attrs), *changed]))
+            group.attrs[ATTR_LABELS] = names
+            group.attrs["coordinates"] = " ".join([schema.MODEL_A, schema.MODEL_B, *names])
+        arrays.cache_clear()
+    return bool(changed)
 
 
 def _mark(url: str) -> zarr.Group:
@@ -396,7 +438,8 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
     with storage_errors(url):
         dataset = xr.open_zarr(zarr_store(url), consolidated=False)
         # Labels as Python strings, in memory, as a lazy comparison has them.
-        labels = {name: (dataset[name].dims, dataset[name].values.astype(object)) for name in dataset.coords}
+        dataset = dataset.set_coords(_label_names(found))
+        labels = {name: (dataset[name].dims, _in_memory(dataset[name])) for name in dataset.coords}
     # Zarr lists arrays in no order: the metrics' own.
     names = [
         name
@@ -405,6 +448,12 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
     ]
     opened: xr.Dataset = dataset.assign_coords(labels)[names]
     return opened
+
+
+def _in_memory(coordinate: xr.DataArray) -> NDArray[Any]:
+    """Load a coordinate: text as Python strings."""
+    values: NDArray[Any] = coordinate.values
+    return values if values.dtype.kind in "biuf" else values.astype(object)
 
 
 def check_chunks(url: str, run: str, metrics: Iterable[Metric], blocks: int) -> None:

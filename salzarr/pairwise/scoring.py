@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from salzarr import plan
 from salzarr.errors import PairError, UnreachableError
+from salzarr.maps import Maps
 from salzarr.metrics import Block, Metric, score_block
-from salzarr.pairwise.request import StoredMaps
 from salzarr.schema import DIRECTION, IMAGE, PAIR, REASON_DTYPE, SCORE_DTYPE, Reason, reason_name
 
 Arrays = dict[str, "NDArray[Any]"]
@@ -103,7 +103,7 @@ class Scoring:
             found[reason.name] = scored.reason
         return found
 
-    def score_stored(self, maps: StoredMaps, pairs: NDArray[np.intp]) -> Arrays:
+    def score_stored(self, maps: Maps, pairs: NDArray[np.intp]) -> Arrays:
         """Read and score stored maps, a stored chunk of images and a tile of models at a time."""
         images = maps.shape[1]
         found = self.empty(len(pairs), images)
@@ -118,7 +118,7 @@ class Scoring:
         return found
 
     def score_isolated(
-        self, maps: StoredMaps, pairs: NDArray[np.intp], failed: dict[int, str], first: int = 0
+        self, maps: Maps, pairs: NDArray[np.intp], failed: dict[int, str], first: int = 0
     ) -> Arrays:
         """Read and score stored maps, and go on without what cannot be scored.
 
@@ -127,7 +127,7 @@ class Scoring:
 
         Parameters
         ----------
-        maps : StoredMaps
+        maps : Maps
         pairs : (pair, 2) int
         failed : dict of int to str
             Is told which images failed, and why.

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from salzarr.errors import InputError
-from salzarr.schema import IMAGE, MAP_STATUS, MAPS, MODEL, Status
-from salzarr.sources.memory import Arrays
+from salzarr.schema import MAP_STATUS, MAPS, MODEL, Status
+from salzarr.sources.memory import Arrays, by_name
 from salzarr.sources.source import Array, Format, Inside, Source, check_numbers, numbered, runs
 
 
@@ -74,9 +74,7 @@ def _maps_in(dataset: xr.Dataset, where: str) -> dict[str, xr.DataArray]:
         raise InputError(f"{where} holds no array (image, H, W)")
     for name, array in arrays.items():
         check_numbers(array.dtype, f"{where}:{name}")
-        first = [MODEL] if MODEL in array.dims else []
-        image = IMAGE if IMAGE in array.dims else next(dim for dim in array.dims if dim != MODEL)
-        arrays[name] = array.transpose(*first, image, ...)
+        arrays[name] = by_name(array)
     return arrays
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from salzarr.errors import ShapeError
+from salzarr.schema import IMAGE, MODEL, X, Y
 from salzarr.sources.source import Array, Stamp, check_numbers, numbered, pick
 
 UNKNOWN = Stamp(-1, -1)
@@ -40,6 +41,22 @@ def to_numpy(values: Any) -> Array:
         return np.asarray(values)
     except ValueError as error:
         raise ShapeError(f"these maps are no array: {error}") from None
+
+
+def by_name(values: Any) -> Any:
+    """Transpose an xarray object to (model, image, y, x, …), as far as its dimensions have these names.
+
+    >>> import xarray as xr
+    >>> by_name(xr.DataArray(np.zeros((2, 3, 4)), dims=("x", "y", "photo"))).dims
+    ('photo', 'y', 'x')
+    """
+    if not (hasattr(values, "dims") and hasattr(values, "coords")):
+        return values
+    grid = [Y, X] if {Y, X} <= set(values.dims) else []
+    first = [dim for dim in (MODEL, IMAGE) if dim in values.dims]
+    if IMAGE not in first:
+        first += [dim for dim in values.dims if dim not in (MODEL, *grid)][:1]
+    return values.transpose(*first, *grid, ...)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +94,12 @@ class Arrays:
         """
         if not hasattr(values, "shape"):
             values = to_numpy(values)
+        values = by_name(values)
         if len(values.shape) < 3:
             raise ShapeError(f"the array of {name} has shape {tuple(values.shape)}; it needs (image, H, W)")
         coords = getattr(values, "coords", {})
-        if ids is None and "image" in coords:
-            values = values.transpose("image", ...)
-            ids = [str(image) for image in coords["image"].values]
+        if ids is None and IMAGE in coords:
+            ids = [str(image) for image in coords[IMAGE].values]
         count = len(values)
         if ids is not None and len(ids) != count:
             raise ShapeError(f"the array of {name} holds {count} maps, but {len(ids)} names came with it")

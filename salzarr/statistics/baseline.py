@@ -19,7 +19,7 @@ from salzarr import plan
 from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew, warn_if_few
 from salzarr.descriptive import Floats, mean
 from salzarr.errors import UsageError
-from salzarr.pairwise.request import StoredMaps
+from salzarr.maps import Maps
 from salzarr.pairwise.scoring import Arrays, Scoring, fields
 from salzarr.schema import (
     DIRECTION,
@@ -31,11 +31,8 @@ from salzarr.schema import (
     reason_name,
 )
 from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, rows_of, with_directions
-from salzarr.statistics.second_read import ArrayPart, SecondRead
+from salzarr.statistics.second_read import SecondRead
 from salzarr.statistics.summary import summarize
-
-Part = StoredMaps | ArrayPart
-
 
 PARTNER = "partner"
 STATISTICS = ("n", "score", "baseline", "corrected", "corrected_low", "corrected_high")
@@ -96,7 +93,7 @@ class _Job:
     """Some images and their partners, to be scored tile by tile."""
 
     images: slice
-    tiles: tuple[tuple[NDArray[np.intp], NDArray[np.intp], Part, Part], ...]
+    tiles: tuple[tuple[NDArray[np.intp], NDArray[np.intp], Maps, Maps], ...]
     scoring: Scoring
     pairs: NDArray[np.intp]
 
@@ -166,16 +163,16 @@ def chance(
     corrected : Score, baseline and what remains of one beyond the other.
     """
     again = SecondRead.of(scores, maps, metrics)
-    images = len(again.images)
+    images = len(again.maps.images)
     block, side = again.fit(2, memory)
-    partner = partners(images, min(again.chunk, images), seed)
-    scoring = Scoring(len(again.models), None, again.metrics)
+    partner = partners(images, min(again.maps.chunk, images), seed)
+    scoring = Scoring(len(again.maps.models), None, again.metrics)
     walk = plan.tiles(again.pairs, side)
 
     def job(where: slice) -> _Job:
         own = range(where.start, where.stop)
         tiles = [
-            (models, chosen, again.part(models, own), again.part(models, partner[where]))
+            (models, chosen, again.maps.part(models, own), again.maps.part(models, partner[where]))
             for models, chosen in walk
         ]
         return _Job(where, tuple(tiles), scoring, again.pairs)
@@ -198,7 +195,7 @@ def chance(
             MODEL_A: (PAIR, scores[MODEL_A].values),
             MODEL_B: (PAIR, scores[MODEL_B].values),
             IMAGE: scores[IMAGE].values,
-            PARTNER: (IMAGE, again.images[partner]),
+            PARTNER: (IMAGE, np.array(again.maps.images, object)[partner]),
         },
         attrs={**scores.attrs, "baseline_seed": seed},
     )

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from salzarr import plan
 from salzarr.descriptive import Floats
 from salzarr.errors import MetricError
+from salzarr.maps import Maps
 from salzarr.metrics import Block, Metric
-from salzarr.pairwise.request import StoredMaps
 from salzarr.pairwise.scoring import Arrays, Scoring, fields
 from salzarr.schema import IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, Reason, X, Y
 from salzarr.statistics.rows import MEMORY, with_directions
-from salzarr.statistics.second_read import ArrayPart, SecondRead
+from salzarr.statistics.second_read import SecondRead
 
-Part = StoredMaps | ArrayPart
 Range = tuple[float, float]
 
 
@@ -108,7 +107,7 @@ class _Job:
     """Some images, a few models at a time."""
 
     images: slice
-    parts: tuple[tuple[slice, Part], ...]
+    parts: tuple[tuple[slice, Maps], ...]
     scoring: Scoring
     chain: str
 
@@ -213,7 +212,7 @@ def agreement(
         If two models' maps of one image do not fit the memory.
     """
     again = SecondRead.of(scores, maps, metrics)
-    models, images = len(again.models), len(again.images)
+    models, images = len(again.maps.models), len(again.maps.images)
     block, side = again.fit(2, memory)
     cuts = plan.blocks(models, min(2 * side, models))
     chosen = again.metrics
@@ -221,9 +220,9 @@ def agreement(
     def jobs(kind: type[AnyJob], metrics: tuple[Metric, ...]) -> list[AnyJob]:
         scoring = Scoring(models, None, metrics)
 
-        def parts(where: slice) -> tuple[tuple[slice, Part], ...]:
+        def parts(where: slice) -> tuple[tuple[slice, Maps], ...]:
             images = range(where.start, where.stop)
-            return tuple((cut, again.part(range(cut.start, cut.stop), images)) for cut in cuts)
+            return tuple((cut, again.maps.part(range(cut.start, cut.stop), images)) for cut in cuts)
 
         return [kind(where, parts(where), scoring, normalize) for where in plan.blocks(images, block)]
 
@@ -252,7 +251,7 @@ def agreement(
 
     again.run(jobs(_ScoreJob, chosen), keep, progress)
     name = CONSENSUS
-    while name in again.models:
+    while name in again.maps.models:
         name += "'"
     dataset = xr.Dataset(
         {
@@ -261,12 +260,12 @@ def agreement(
             for field in fields(metric)
         },
         coords={
-            MODEL_A: (PAIR, np.array(again.models, object)),
+            MODEL_A: (PAIR, np.array(again.maps.models, object)),
             MODEL_B: (PAIR, np.array([name] * models, object)),
-            IMAGE: again.images,
+            IMAGE: list(again.maps.images),
             OTHERS: ((PAIR, IMAGE), found[OTHERS]),
         },
-        attrs={**scores.attrs, "models": [*again.models, name], "consensus_normalize": normalize},
+        attrs={**scores.attrs, "models": [*again.maps.models, name], "consensus_normalize": normalize},
     )
     return with_directions(dataset)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from salzarr import plan
 from salzarr.cluster import capacity
 from salzarr.errors import BudgetError, ChangedError, MetricError, UsageError
+from salzarr.maps import Maps, StoreMaps, as_maps
 from salzarr.metrics import Metric, as_metrics, parse_metrics
-from salzarr.pairwise.request import StoredMaps, compact, label
 from salzarr.run import Job, Progress, run
 from salzarr.schema import IMAGE, MODEL_A, MODEL_B
 from salzarr.statistics.rows import metric_names, model_names
@@ -57,39 +57,18 @@ def metrics_of(scores: xr.Dataset) -> tuple[Metric, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class ArrayPart:
-    """Some models and images of an array of NumPy or Dask, not yet taken from it."""
-
-    maps: Any
-    models: tuple[int, ...]
-    images: tuple[int, ...]
-
-    def part(self, models: Iterable[int], images: slice) -> ArrayPart:
-        """Choose some of them."""
-        return ArrayPart(self.maps, tuple(self.models[i] for i in models), self.images[images])
-
-    def read(self) -> NDArray[Any]:
-        """Take the maps: (model, image, y, x)."""
-        return np.asarray(self.maps[list(self.models)][:, list(self.images)])
-
-
-@dataclass(frozen=True, eq=False)
 class SecondRead:
     """The maps behind some scores.
 
     Attributes
     ----------
-    maps : StoredMaps, or (model, image, y, x) array of NumPy or Dask
-    models : tuple of str
-    images : (image,) array of str
+    maps : Maps
     metrics : tuple of Metric
     pairs : (pair, 2) int
         Positions of the scores' pairs among the models.
     """
 
-    maps: StoredMaps | Any
-    models: tuple[str, ...]
-    images: NDArray[Any]
+    maps: Maps
     metrics: tuple[Metric, ...]
     pairs: NDArray[np.intp]
 
@@ -102,40 +81,14 @@ class SecondRead:
         UsageError
             If a model or an image of the scores is not there.
         """
-        labelled = label(maps)
         models = model_names(scores)
-        images = scores[IMAGE].values.astype(str).tolist()
-        positions = []
-        for what, wanted, there in (("model", models, labelled.models), ("image", images, labelled.images)):
-            place = {str(name): i for i, name in enumerate(there)}
-            gone = [name for name in wanted if name not in place]
-            if gone:
-                raise UsageError(
-                    f"the maps have no {what} {gone[0]!r}, and the scores do; give those that were compared"
-                )
-            positions.append([place[name] for name in wanted])
-        labelled = labelled.select(*positions)
+        chosen = as_maps(maps).named(models, scores[IMAGE].values.astype(str).tolist())
         ends = [[models.index(str(name)) for name in scores[end].values] for end in (MODEL_A, MODEL_B)]
         return cls(
-            labelled.maps,
-            tuple(models),
-            np.array(images, object),
+            chosen,
             metrics_of(scores) if metrics is None else as_metrics(metrics),
             np.array(ends, np.intp).T.reshape(-1, 2),
         )
-
-    @property
-    def chunk(self) -> int:
-        """Images that are stored together."""
-        return self.maps.chunk if isinstance(self.maps, StoredMaps) else 1
-
-    def part(self, models: Iterable[int], images: Iterable[int]) -> StoredMaps | ArrayPart:
-        """Choose the maps of some models and images, in this order; ``read()`` then reads them."""
-        models, images = tuple(map(int, models)), tuple(map(int, images))
-        if not isinstance(self.maps, StoredMaps):
-            return ArrayPart(self.maps, models, images)
-        chosen = tuple(self.maps.models[i] for i in models)
-        return replace(self.maps, models=chosen, images=compact([self.maps.images[i] for i in images]))
 
     def fit(self, copies: int, memory: int) -> tuple[int, int]:
         """Choose how many images, and how many models along a tile, a task takes.
@@ -157,17 +110,17 @@ class SecondRead:
             If not even the maps of two models on one image fit.
         """
         pixels = math.prod(self.maps.shape[2:])
-        share = memory // (capacity().threads if isinstance(self.maps, StoredMaps) else 1)
+        share = memory // (capacity().threads if isinstance(self.maps, StoreMaps) else 1)
         per_map = copies * (self.maps.dtype.itemsize + 8 + sum(m.map_bytes for m in self.metrics))
         image_bytes = copies * max((m.image_bytes for m in self.metrics), default=0)
         pair_bytes = max((m.pair_bytes for m in self.metrics), default=0)
-        count = len(self.models)
+        count = len(self.maps.models)
         for side in dict.fromkeys(count // parts for parts in range(1, count + 1)):
             held = min(2 * side, count)  # a tile has the models of both its sides
             spare = share / pixels - held * image_bytes - pair_bytes
             images = int(spare // (held * per_map))
             if images >= 1:
-                return min(images, max(self.chunk, FEW)), side
+                return min(images, max(self.maps.chunk, FEW)), side
         raise BudgetError(
             f"two models' maps of {self.maps.shape[2]}x{self.maps.shape[3]} with what {self.metrics[0].slug} "
             f"and the other metrics need do not fit {plan.size(share)} for a task; give more memory"
@@ -183,4 +136,4 @@ class SecondRead:
         RunError
             If a job takes its workers down.
         """
-        run(jobs, done, progress, here=not isinstance(self.maps, StoredMaps))
+        run(jobs, done, progress, here=not isinstance(self.maps, StoreMaps))

@@ -23,7 +23,7 @@ from salzarr.sources.source import Stamp
 from salzarr.store import layout
 from salzarr.store.chunk_jobs import ChunkJob, Conversion, WrittenMaps
 from salzarr.store.convert_report import ConvertReport, make_report, provenance, remembered
-from salzarr.store.joining import Labelled, Models, Names, check_joins, common_size, gather, union
+from salzarr.store.joining import Models, NamedSource, Names, check_joins, common_size, gather, join, union
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import add_records, blank, checksum
 
@@ -137,7 +137,7 @@ def convert(
 
 
 def write_store(
-    labelled: Sequence[Labelled],
+    labelled: Sequence[NamedSource],
     url: str,
     recipe: Recipe,
     origin: dict[str, Any],
@@ -152,7 +152,7 @@ def write_store(
 
     Parameters
     ----------
-    labelled : sequence of Labelled
+    labelled : sequence of NamedSource
         The maps.
     url : str
         Of the store.
@@ -187,7 +187,7 @@ def write_store(
 
 def _open_or_create(
     url: str,
-    labelled: Sequence[Labelled],
+    labelled: Sequence[NamedSource],
     recipe: Recipe,
     notices: list[str],
     *,
@@ -201,7 +201,7 @@ def _open_or_create(
         shape = recipe.size or common_size(labelled, recipe)  # before anything is deleted
         if overwrite and layout.exists(url):
             layout.remove_store(url)
-        models, images = [item.model for item in labelled], union([item.ids for item in labelled])
+        models, images = [item.model for item in labelled], join(labelled)
         return layout.create_store(
             url, models, images, shape, recipe.attrs(), dtype=recipe.dtype, chunk_bytes=chunk_bytes
         )
@@ -239,7 +239,7 @@ def _open_or_create(
     return store
 
 
-def _plan(store: MapsStore, labelled: Sequence[Labelled], recipe: Recipe, *, append: bool) -> Conversion:
+def _plan(store: MapsStore, labelled: Sequence[NamedSource], recipe: Recipe, *, append: bool) -> Conversion:
     """Compare what there is with what is wanted, and grow the store to hold it, unless that is refused.
 
     Raises
@@ -304,7 +304,7 @@ def _plan(store: MapsStore, labelled: Sequence[Labelled], recipe: Recipe, *, app
 
 def _check_unchanged(
     url: str,
-    item: Labelled,
+    item: NamedSource,
     stamps: Sequence[Stamp],
     facts: NDArray[np.void],
     places: NDArray[np.int64],

@@ -26,7 +26,7 @@ from salzarr.sources.source import Stamp, pick
 from salzarr.store import layout
 from salzarr.store.convert_report import ConvertReport
 from salzarr.store.converting import write_store
-from salzarr.store.joining import Labelled
+from salzarr.store.joining import NamedSource
 from salzarr.store.reading import open_dataset, read_block
 from salzarr.store.records import FACT
 
@@ -294,7 +294,7 @@ def merge(
                         "NAME=PATH), if not, leave one of the stores out"
                     )
     labelled = [
-        Labelled(model, tuple(maps), _stored(maps), np.array([fact for _, fact in maps.values()], FACT))
+        NamedSource(model, tuple(maps), _stored(maps), np.array([fact for _, fact in maps.values()], FACT))
         for model, maps in found.items()
         if maps
     ]

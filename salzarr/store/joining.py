@@ -27,15 +27,14 @@ Names = Path | Sequence[str] | Mapping[str, Path | Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """A model's maps, and the ids that they have in the store.
+class NamedSource:
+    """A model's maps, and the names of their images.
 
     Attributes
     ----------
     model : str
-        Its name in the store.
     ids : tuple of str
-        Of its images, in the order of the source.
+        Names of its images, in the order of the source.
     source : Source
         Where the maps are.
     facts : ndarray of dtype FACT, optional
@@ -50,7 +49,7 @@ class Labelled:
     facts: NDArray[np.void] | None = None
     named: bool = True
 
-    def select(self, positions: Sequence[int]) -> Labelled:
+    def select(self, positions: Sequence[int]) -> NamedSource:
         """Return the same model with these maps only."""
         return replace(
             self,
@@ -70,7 +69,7 @@ def gather(
     names: Names | None = None,
     rename: Rename | None = None,
     strip_suffix: Sequence[str] = (),
-) -> list[Labelled]:
+) -> list[NamedSource]:
     """Find the models of a source and label their maps; the parameters are those of ``convert``.
 
     Raises
@@ -118,7 +117,7 @@ def label(
     names: Names | None = None,
     strip_suffix: Sequence[str] = (),
     rename: Rename | None = None,
-) -> list[Labelled]:
+) -> list[NamedSource]:
     """Give every map the id that it has in the store, and refuse what cannot be joined by it.
 
     Raises
@@ -147,7 +146,7 @@ def label(
             )
         if not ids:
             raise InputError(f"{model} has no maps; leave it out with --models or --glob")
-        labelled.append(Labelled(model, ids, source, named=named))
+        labelled.append(NamedSource(model, ids, source, named=named))
     if not named_here:
         raise InputError(
             "names were given, but no model has a stack of maps without names; leave out --names, or rename "
@@ -155,9 +154,7 @@ def label(
         )
     for twice in duplicates(item.model for item in labelled):
         raise InputError(f"two models are called {twice!r}; rename one, such as with --model NAME=PATH")
-    for item in [item for item in labelled if not item.named][:1]:  # what joins with it joins with all
-        for other in labelled:
-            check_joins(item, other.ids, other.model)
+    join(labelled)
     return labelled
 
 
@@ -171,12 +168,31 @@ def _read(names: Path | Sequence[str], count: int, model: str) -> tuple[str, ...
     return found
 
 
-def check_joins(item: Labelled, ids: Sequence[str], other: str) -> None:
+def join(sources: Sequence[NamedSource]) -> list[str]:
+    """Return the names of all images: the one rule by which the maps of several models are joined.
+
+    Maps are joined by the names of their images. Maps without names are joined by position, with others
+    without names alone, and only if there are as many of each.
+
+    Raises
+    ------
+    InputError
+        If maps without names do not join.
+    """
+    for item in [source for source in sources if not source.named][:1]:  # what joins with it joins with all
+        for other in sources:
+            check_joins(item, () if other.named else other.ids, other.model)
+    return union([source.ids for source in sources])
+
+
+def check_joins(item: NamedSource, ids: Sequence[str], other: str) -> None:
     """Refuse to join maps that have no names with others by position."""
     if not item.named and set(item.ids) != set(ids):
+        count = f"the {len(ids)} maps" if ids else "the named maps"
         raise InputError(
-            f"the {len(item.ids)} maps of {item.model} have no names, so that they cannot be joined with the "
-            f"{len(ids)} of {other}; give their names with --names FILE, or in a text file beside the stack"
+            f"the {len(item.ids)} maps of {item.model} have no names, so they cannot be joined with {count} "
+            f"of {other}; give their names with --names FILE, in a text file beside the stack, or as a "
+            "coordinate 'image'"
         )
 
 
@@ -204,7 +220,7 @@ def _shapes(source: Source) -> list[tuple[int, ...] | None]:
         return found
 
 
-def common_size(labelled: Sequence[Labelled], recipe: Recipe) -> tuple[int, int]:
+def common_size(labelled: Sequence[NamedSource], recipe: Recipe) -> tuple[int, int]:
     """Return the size that all maps have, as their headers tell.
 
     Raises

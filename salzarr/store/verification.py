@@ -19,7 +19,7 @@ from salzarr.sources.memory import UNKNOWN
 from salzarr.sources.names import Rename
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
-from salzarr.store.joining import Labelled, Models, Names, gather
+from salzarr.store.joining import Models, NamedSource, Names, gather
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import blank, checksum, note
 
@@ -191,7 +191,7 @@ def _chunk_checks(store: MapsStore, facts: NDArray[np.void], axes: Axes) -> Iter
                 yield _ChunkCheck(store.chunks, row, block, model, tuple(images[where]), known)
 
 
-def _strangers(labelled: Sequence[Labelled], facts: NDArray[np.void], axes: Axes) -> list[Problem]:
+def _strangers(labelled: Sequence[NamedSource], facts: NDArray[np.void], axes: Axes) -> list[Problem]:
     """List the maps that are only in the source, or only in the store."""
     source = {(item.model, id_) for item in labelled for id_ in item.ids}
     rows, columns = np.nonzero(facts["map_status"] & Status.MISSING == 0)
@@ -204,7 +204,7 @@ def _strangers(labelled: Sequence[Labelled], facts: NDArray[np.void], axes: Axes
 class _SourceCheck:
     """Compare the checksums of some inputs with those of the inputs that the store was made from."""
 
-    item: Labelled
+    item: NamedSource
     crcs: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -233,7 +233,7 @@ class _SourceCheck:
 
 
 def _source_checks(
-    labelled: Sequence[Labelled], facts: NDArray[np.void], axes: Axes, length: int
+    labelled: Sequence[NamedSource], facts: NDArray[np.void], axes: Axes, length: int
 ) -> Iterator[_SourceCheck]:
     """Yield what compares the inputs, some at a time."""
     models, images = ({name: at for at, name in enumerate(names)} for names in axes)

@@ -12,11 +12,12 @@ import xarray as xr
 from foreign import OnlyDlpack
 from pairwise.faults import counting, counts, random_maps, store_of
 
-from salzarr import compare, open_maps
-from salzarr.errors import MetricError, ShapeError, UsageError
+from salzarr import compare, convert, open_maps
+from salzarr.errors import InputError, MetricError, ShapeError, UsageError
+from salzarr.maps import StoreMaps
 from salzarr.metrics import METRICS, as_metrics, score_block
 from salzarr.pairwise.lazy import lazy_scores
-from salzarr.pairwise.request import Request, StoredMaps
+from salzarr.pairwise.request import Request
 from salzarr.plan import pairs
 from salzarr.schema import Reason
 
@@ -122,12 +123,12 @@ def test_one_read_and_one_score_task_per_block(store):
 
 
 def big_request(images, models=10, metrics="mse,cosine,pearson,ssim,kl"):
-    stored = StoredMaps(
-        "nowhere.zarr", tuple(range(models)), range(images), (224, 224), np.dtype("float32"), chunk=20
-    )
-    names = tuple(f"network{i}" for i in range(models))
+    stored = StoreMaps(
+        tuple(f"network{i}" for i in range(models)), tuple(f"picture{i}" for i in range(images)),
+        range(models), range(images), (224, 224), np.dtype("float32"), 20, "nowhere.zarr",
+    )  # fmt: skip
     found = [m.with_data_range(1) if m.needs_data_range else m for m in as_metrics(metrics)]
-    return Request(stored, names, np.array([f"picture{i}" for i in range(images)], object), tuple(found))
+    return Request(stored, tuple(found))
 
 
 def test_graph_of_a_hundred_thousand_images_is_built_in_a_second():
@@ -297,8 +298,10 @@ def test_maps_that_are_none(maps):
         compare([maps["m0"], maps["m1"]], "mse")
     with pytest.raises(UsageError, match="not int"):
         compare(7, "mse")
-    with pytest.raises(ShapeError, match=r"m0 \(12, 16, 16\), m1 \(11, 16, 16\)"):
+    with pytest.raises(InputError, match=r"12 maps of m0 have no names, .* with the 11 maps of m1"):
         compare({"m0": maps["m0"], "m1": maps["m1"][:11]}, "mse")
+    with pytest.raises(ShapeError, match=r"m0 \(16, 16\), m1 \(16, 11\); salzarr.convert can resize"):
+        compare({"m0": maps["m0"], "m1": maps["m1"][..., :11]}, "mse")
     with pytest.raises(UsageError, match="model, image, y and x"):
         compare(xr.DataArray(maps["m0"], dims=("image", "y", "x")), "mse")
     with pytest.raises(UsageError, match=r"such as dataset\.maps"):
@@ -313,10 +316,75 @@ def test_images_in_memory_are_joined_by_their_names(maps):
         scores = compare({"a": named, "b": other}, "mse")
         assert scores.image.values.tolist() == [*"lkjihgfedcba"]
         assert not scores.mse.values.any()
-    for other in (named[:-1], named.assign_coords(image=[*"mkjihgfedcba"]), maps["m0"]):
-        for pair in ({"a": named, "b": other}, {"b": other, "a": named}):
-            with pytest.raises(UsageError, match=r"do not have the same names.*salzarr\.convert"):
-                compare(pair, "mse")
+    for pair in ({"a": named, "b": maps["m0"]}, {"b": maps["m0"], "a": named}):
+        with pytest.raises(InputError, match=r"12 maps of b have no names, .* with the named maps of a"):
+            compare(pair, "mse")
+
+
+def test_images_that_a_model_lacks_have_no_score_and_a_notice(maps, tmp_path, caplog):
+    named = xr.DataArray(maps["m0"], dims=("image", "y", "x"), coords={"image": [*"lkjihgfedcba"]})
+    other = named.assign_coords(image=[*"mkjihgfedcba"])
+    for given in ({"a": named, "b": other}, {"a": named.chunk(image=5), "b": other}):
+        scores = compare(given, "mse").compute()
+        assert scores.image.values.tolist() == [*"lkjihgfedcbam"]
+        assert scores.mse_reason.values.tolist() == [[Reason.MISSING, *[0] * 11, Reason.MISSING]]
+        convert(given, tmp_path / "maps.zarr", overwrite=True)
+        check_same(scores, compare(tmp_path / "maps.zarr", "mse"))
+    assert "maps are missing: 1 of a, 1 of b" in caplog.text
+    counted = compare({"a": (named * 255).astype(np.uint8), "b": other}, "cosine").compute()
+    assert counted.cosine_reason.values.tolist() == scores.mse_reason.values.tolist()
+
+
+def check_same(scores, others):
+    assert scores.image.values.tolist() == others.image.values.tolist()
+    np.testing.assert_array_equal(scores.mse, others.mse)
+
+
+def test_y_and_x_are_names(maps, tmp_path):
+    named = xr.DataArray(maps["m0"], dims=("image", "y", "x"))
+    turned = named.transpose("image", "x", "y")
+    for given in ({"a": named, "b": turned}, {"a": turned, "b": named.transpose("x", "image", "y")}):
+        assert (compare(given, "mse").mse == 0).all()
+        convert(given, tmp_path / "maps.zarr", overwrite=True)
+        np.testing.assert_array_equal(open_maps(tmp_path / "maps.zarr").sel(model="a"), maps["m0"])
+
+
+def test_names_are_those_of_the_maps_that_were_given(store, tmp_path):
+    maps = open_maps(store)
+    renamed = maps.assign_coords(model=["m1", "m2", "m0"], image=[*"lkjihgfedcba"])
+    for given in (renamed, renamed.isel(model=[2, 0], image=slice(3)), renamed.sel(model=["m2", "m0"])):
+        lazy, loaded = compare(given, "mse"), compare(given.compute(), "mse")
+        assert lazy.image.values.tolist() == given.image.values.tolist()
+        assert lazy.model_a.values.tolist() == loaded.model_a.values.tolist()
+        np.testing.assert_array_equal(lazy.mse, loaded.mse)
+    with pytest.raises(UsageError, match="other names than in"):
+        compare(renamed, "mse", out=tmp_path / "r")
+
+
+def test_labels_of_images_and_models_go_with_the_scores(store, maps, tmp_path):
+    labels = {"kind": ("image", [*"aabbaabbaabb"]), "method": ("model", ["cam", "lime", "cam"])}
+    array = open_maps(store).assign_coords(labels)
+    for given in (array, array.compute(), array.isel(image=slice(1, 9))):
+        scores = compare(given, "mse", models=["m2", "m1"])
+        assert scores.kind.values.tolist() == given.kind.values.tolist()
+        assert (scores.method_a.values.tolist(), scores.method_b.values.tolist()) == (["cam"], ["lime"])
+    assert compare(array, "mse").mse.groupby("kind").mean().sizes["kind"] == 2
+    stored = compare(store, "mse", out=tmp_path / "r")
+    assert "kind" not in stored.coords
+    numbers = array.assign_coords(number=("image", np.arange(12) / 2))
+    for _ in range(2):
+        stored = compare(numbers, "mse", out=tmp_path / "r")
+        lazy = compare(numbers, "mse").compute()
+        assert set(stored.coords) == set(lazy.coords)
+        for name in lazy.coords:
+            assert stored[name].values.tolist() == lazy[name].values.tolist()
+    one = array.sel(model="m0", drop=True).assign_coords(image=range(12)).compute()
+    scores = compare({"a": one, "b": one.drop_vars("kind")}, "mse")
+    assert scores.kind.values.tolist() == labels["kind"][1]
+    with pytest.raises(UsageError, match="image '3' has the kind 'b' for one model and 'c' for another"):
+        compare({"a": one, "b": one.assign_coords(kind=("image", [*"aabcaabbaabb"]))}, "mse")
+    with pytest.raises(UsageError, match="label 'mse' has the name"):
+        compare(one.expand_dims(model=["a", "b"]).rename(kind="mse"), "mse")
 
 
 def test_arrays_of_others_are_taken_in_memory(maps):
