@@ -100,7 +100,7 @@ class Arrays:
         coords = getattr(values, "coords", {})
         if ids is None and IMAGE in coords:
             ids = [str(image) for image in coords[IMAGE].values]
-        count = len(values)
+        count = values.shape[0]
         if ids is not None and len(ids) != count:
             raise ShapeError(f"the array of {name} holds {count} maps, but {len(ids)} names came with it")
         return cls(
