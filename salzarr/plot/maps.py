@@ -80,16 +80,22 @@ def flaws(maps: xr.DataArray) -> NDArray[Any]:
     status = maps.coords.get(MAP_STATUS.name)
     for k, m in np.ndindex(found.shape):
         values = maps.isel({MODEL: k, IMAGE: m}).values
-        finite = values[np.isfinite(values)]
         if status is None:
-            gone = bool(np.isnan(values).all())
+            missing = bool(np.isnan(values).all())
         else:
-            gone = bool(int(status.isel({MODEL: k, IMAGE: m})) & Status.MISSING)
-        if gone or finite.size < values.size:
-            found[k, m] = "missing" if gone else "non-finite"
-        elif finite.min() == finite.max():
-            found[k, m] = f"constant {finite[0]:.3g}" if finite[0] else "all zero"
+            missing = bool(int(status.isel({MODEL: k, IMAGE: m})) & Status.MISSING)
+        found[k, m] = flaw(values, missing=missing)
     return found
+
+
+def flaw(one_map: NDArray[Any], *, missing: bool) -> str:
+    """Name what is wrong with a map (y, x): missing, non-finite, constant or all zero; else nothing."""
+    finite = one_map[np.isfinite(one_map)]
+    if missing or finite.size < one_map.size:
+        return "missing" if missing else "non-finite"
+    if finite.min() == finite.max():
+        return f"constant {finite[0]:.3g}" if finite[0] else "all zero"
+    return ""
 
 
 def brightest(values: NDArray[np.float64]) -> float:

@@ -12,6 +12,9 @@ import xarray as xr
 
 from salzarr.statistics.rows import MEMORY
 
+REPORT_SIZE = 20_000_000
+"""Bytes that a page may weigh unless told otherwise."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -34,7 +37,7 @@ class Contents:
     tests : DataFrame, optional
         Of :func:`salzarr.statistics.inference.closer`.
     maps : DataArray (model, image, y, x), optional
-        For thumbnails; only the images shown are read. A coordinate ``map_status`` tells missing maps from
+        For pictures; only the maps shown are read. A coordinate ``map_status`` tells missing maps from
         those that are all NaN.
     facts : Dataset, optional
         Of :func:`salzarr.store.facts`, for the degenerate maps.
@@ -59,6 +62,9 @@ class Contents:
     facts: xr.Dataset | None = None
     photos: str | PathLike[str] | None = None
     title: str = "Saliency maps compared"
+    findings: Sequence[str] = ()
+    comment: str = ""
+    report_size: int = REPORT_SIZE
     commands: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     memory: int = MEMORY

@@ -8,9 +8,11 @@ import math
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike, NDArray
 
 from salzarr.errors import UsageError
@@ -109,12 +111,17 @@ def statistics(
 
 def _scale(scale: Scale, palettes: Palettes) -> dict[str, float]:
     return {
-        "colours": palettes[tuple(scale.stops())],
+        "colors": palettes[tuple(scale.stops())],
         "from": float(scale.norm.vmin or 0),
         "to": float(scale.norm.vmax or 0),
         "low": scale.low,
         "high": scale.high,
     }
+
+
+def palette(name: str, count: int = 33) -> tuple[str, ...]:
+    """Spell a color map as evenly spaced colors, which the page's script interpolates."""
+    return tuple(to_hex(color) for color in mpl.colormaps[name](np.linspace(0, 1, count)))
 
 
 def structure(summary: xr.Dataset, slug: str) -> dict[str, Any]:

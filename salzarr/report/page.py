@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence, Set
 from datetime import date
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import jinja2
 import numpy as np
 import xarray as xr
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from salzarr._version import __version__
 from salzarr.metrics.metric import DIAGONAL, SIDES
@@ -21,8 +23,19 @@ from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange, reference_model
 from salzarr.plot.style import plain, short
 from salzarr.report.contents import Contents
-from salzarr.report.data import Numbering, agreement, as_json, by_row, numbers, statistics, structure, tests
-from salzarr.report.images import add_images
+from salzarr.report.data import (
+    Numbering,
+    agreement,
+    as_json,
+    by_row,
+    numbers,
+    palette,
+    statistics,
+    structure,
+    tests,
+)
+from salzarr.report.image_lists import gallery, list_images
+from salzarr.report.map_budget import carry, representatives, wanted
 from salzarr.schema import (
     IMAGE,
     MAP_MAX,
@@ -44,6 +57,21 @@ from salzarr.statistics.rows import metric_names, model_names
 
 SHORT = 24
 """Characters of a model's name where there is little room."""
+FRAME_BYTES = 250_000
+"""What the page weighs without its data: template, style, script, and what the template lays out."""
+MAP_COLORS = ("inferno", "RdBu_r")
+"""Of maps without and with negative values."""
+SCRIPTS = (
+    "page", "numbers", "colors", "state", "pairs", "matrix", "maps", "pair", "view", "models", "sections",
+    "tables", "save", "main",
+)  # fmt: skip
+"""The parts of the page's script, in the order in which they are joined."""
+BREAKS = re.compile(r"([_/-])")
+FIRST = (
+    "mean", "mean_low", "mean_high", "median", "median_low", "median_high", "corrected", "corrected_low",
+    "corrected_high", "baseline", "std", "se", "median_se", "min", "q25", "q75", "max", "n",
+)  # fmt: skip
+"""Statistics in the order of the menu."""
 LABELS = {
     "n": "images",
     "std": "standard deviation",
@@ -66,20 +94,24 @@ def render(contents: Contents) -> str:
     str
         A whole HTML document.
     """
-    page, metrics = _data(contents)
+    page, metrics, maps = _data(contents)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["breakable"] = breakable
     sources = files("salzarr") / "templates"
-    script = (sources / "report.js").read_text("utf-8")
+    script = _script()
     return environment.from_string((sources / "report.html.j2").read_text("utf-8")).render(
         page,
         title=plain(contents.title),
+        comment=[plain(line) for line in contents.comment.splitlines()],
         version=__version__,
         style=Markup((sources / "report.css").read_text("utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         page_data=Markup(as_json(page)),
+        map_data=Markup(as_json(maps)),
         metric_data=[Markup(as_json(metric)) for metric in metrics],
         facts=_facts(contents),
+        findings=[plain(sentence) for sentence in contents.findings],
         group_count=0 if contents.groups is None else contents.groups.sizes[GROUP],
         reason_rows=_reason_rows(contents.summary),
         degenerate=_degenerate(contents),
@@ -91,8 +123,21 @@ def render(contents: Contents) -> str:
     )
 
 
-def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Give what the page's script reads: the page's own data, and that of each metric."""
+@cache
+def _script() -> str:
+    """Join the page's script of its parts, in one scope that nothing else can reach."""
+    folder = files("salzarr") / "templates" / "script"
+    parts = [(folder / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
+    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+
+
+def breakable(name: object) -> Markup:
+    """Let a name break into lines behind ``_``, ``/`` and ``-``."""
+    return Markup(BREAKS.sub(r"\1<wbr>", str(escape(name))))
+
+
+def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]], dict[int, dict[str, Any]]]:
+    """Collect what the page's script reads: the page's own data, that of each metric, and the maps."""
     summary, groups, scores = contents.summary, contents.groups, contents.scores
     slugs, models = metric_names(summary), model_names(summary)
     if groups is not None:
@@ -100,12 +145,14 @@ def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     images: Numbering[int] = Numbering()
     palettes: Numbering[tuple[str, ...]] = Numbering()
     metrics = [statistics(summary, groups, contents.corrected, slug, palettes) for slug in slugs]
-    pictures = [] if scores is None else add_images(metrics, contents, slugs, images)
+    if scores is not None:
+        list_images(metrics, scores, slugs, images, contents.memory)
     for slug, metric in zip(slugs, metrics, strict=True):
         metric |= structure(summary, slug)
         if contents.tests is not None:
             metric["tests"] = tests(contents.tests, slug, models)
     settings = json.loads(summary.attrs.get("bootstrap", "{}"))
+    tree = metrics[0]["tree"]
     page = {
         "models": models,
         "short": short(models, SHORT),
@@ -113,19 +160,34 @@ def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "pairs": _pairs(summary, models),
         "reference": reference_model(summary),
         "metrics": [_definition(summary[slug].attrs, slug) for slug in slugs],
-        "statistics": list(dict.fromkeys(name for metric in metrics for name in metric["values"])),
+        "statistics": _in_order({name for metric in metrics for name in metric["values"]}),
         "labels": LABELS,
         "reasons": [str(name) for name in summary[REASON].values],
         "confidence": f"{100 * settings['confidence']:g} %" if settings else "",
         "groups": [] if groups is None else [str(label) for label in groups[GROUP].values],
         "agreement": agreement(summary, palettes) if len(slugs) > 1 else None,
-        "pictures": pictures,
+        "gallery": [] if scores is None else gallery(metrics),
+        "representatives": representatives(len(models), tree and tree["leaves"]),
+        "map_colors": [palettes[palette(name)] for name in MAP_COLORS],
         "aspect": 1.0 if contents.maps is None else contents.maps.sizes[X] / contents.maps.sizes[Y],
         "images": [] if scores is None else [str(scores[IMAGE].values[k]) for k in images],
         "image_count": 0 if scores is None else scores.sizes[IMAGE],
-        "colours": list(palettes),
+        "colors": list(palettes),
     }
-    return page, metrics
+    maps: dict[int, dict[str, Any]] = {}
+    page["stored"] = None
+    if scores is not None and contents.maps is not None:
+        weight = FRAME_BYTES + sum(len(as_json(part)) for part in (page, *metrics))
+        cells = wanted(metrics, page["pairs"], len(models), page["representatives"])
+        room = max(0, contents.report_size - weight)
+        page["stored"], maps = carry(contents, cells, page["images"], room)
+        page["stored"]["limit"] = contents.report_size
+    return page, metrics, maps
+
+
+def _in_order(names: Set[str]) -> list[str]:
+    """Put the statistics in the order in which people ask for them, the mean first."""
+    return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
 
 def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:

@@ -17,9 +17,10 @@ METRICS = "pearson, mse, kl"
 
 
 def data_of(page):
-    """Read what a page carries: its own data, and that of each metric by slug."""
+    """Read what a page carries: its own data with the maps in it, and that of each metric by slug."""
     blocks = dict(re.findall(r'<script type="application/json" id="([^"]+)">(.*?)</script>', page, re.DOTALL))
     main = json.loads(blocks["page"])
+    main["maps"] = {int(image): stored for image, stored in json.loads(blocks["maps"]).items()}
     return main, {m["slug"]: json.loads(blocks[f"metric-{k}"]) for k, m in enumerate(main["metrics"])}
 
 
