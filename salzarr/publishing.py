@@ -14,9 +14,9 @@ import xarray as xr
 
 from salzarr import plan, plot
 from salzarr.errors import InputNotFoundError, StoreNotFoundError, UsageError
-from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report import write_report
 from salzarr.schema import MAP_STATUS, MAPS
+from salzarr.scores.score_store import maps_url, open_scores
 from salzarr.statistics.analysis import analyse
 from salzarr.statistics.groups import read_groups
 from salzarr.statistics.rows import MEMORY, metric_names, metric_slug

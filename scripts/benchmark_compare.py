@@ -31,8 +31,8 @@ from threadpoolctl import threadpool_limits
 import salzarr
 from salzarr import plan
 from salzarr.metrics import as_metrics, score_block
-from salzarr.pairwise.lazy import lazy_scores
-from salzarr.pairwise.request import Request, StoredMaps
+from salzarr.scores.lazy import lazy_scores
+from salzarr.scores.request import Request, StoredMaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,7 +191,7 @@ def rows(quick: bool = False) -> list[dict[str, Any]]:
 ALONE = """
 import json, sys, time
 import dask, salzarr
-from salzarr.pairwise import plan_comparison
+from salzarr.scores import plan_comparison
 store, out, metrics, threads = json.loads(sys.argv[1])
 with dask.config.set(scheduler="threads", num_workers=threads):
     salzarr.compare(store, metrics, out=out + "-warm", images=2)

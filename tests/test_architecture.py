@@ -23,7 +23,7 @@ LAYERS = [
     {"run"},
     {"store"},
     {"maps"},
-    {"pairwise"},
+    {"scores"},
     {"statistics"},
     {"plot"},
     {"report"},

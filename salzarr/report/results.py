@@ -16,7 +16,6 @@ import xarray as xr
 
 from salzarr.errors import InputError, SalzarrError
 from salzarr.metrics.normalize import NONE
-from salzarr.pairwise.scores import maps_url, open_scores
 from salzarr.report.contents import Contents
 from salzarr.report.page import render
 from salzarr.schema import (
@@ -35,6 +34,7 @@ from salzarr.schema import (
     STATISTIC,
     reason_name,
 )
+from salzarr.scores.score_store import maps_url, open_scores
 from salzarr.statistics.rows import MEMORY, metric_names, model_names
 from salzarr.statistics.summary import CONFIDENCE, COUNTS, TEXT, read_csv, summarize
 from salzarr.store import facts, open_dataset

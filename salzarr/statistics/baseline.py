@@ -20,7 +20,6 @@ from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew
 from salzarr.descriptive import Floats, mean
 from salzarr.errors import UsageError
 from salzarr.maps import Maps
-from salzarr.pairwise.scoring import Arrays, Scoring, fields
 from salzarr.schema import (
     DIRECTION,
     IMAGE,
@@ -30,6 +29,7 @@ from salzarr.schema import (
     STATISTIC,
     reason_name,
 )
+from salzarr.scores.scoring import Arrays, Scoring, fields
 from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, rows_of, with_directions
 from salzarr.statistics.second_read import SecondRead
 from salzarr.statistics.summary import summarize

@@ -15,8 +15,8 @@ from salzarr.descriptive import Floats
 from salzarr.errors import MetricError
 from salzarr.maps import Maps
 from salzarr.metrics import Block, Metric
-from salzarr.pairwise.scoring import Arrays, Scoring, fields
 from salzarr.schema import IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, Reason, X, Y
+from salzarr.scores.scoring import Arrays, Scoring, fields
 from salzarr.statistics.rows import MEMORY, with_directions
 from salzarr.statistics.second_read import SecondRead
 

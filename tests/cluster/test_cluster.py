@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 import pytest
 from distributed import Client, LocalCluster
-from pairwise.faults import POISON, hungry, killing, metric, random_maps, slow, store_of
-from pairwise.test_kills import contents
+from scores.faults import POISON, hungry, killing, metric, random_maps, slow, store_of
+from scores.test_kills import contents
 
 from salzarr import cluster, compare, convert, open_maps, open_scores, store
 from salzarr.errors import BudgetError, InputError, RunError, UsageError
@@ -99,7 +99,7 @@ def test_a_straggler_is_waited_for(client, long, tmp_path):
 
 
 def test_a_task_run_twice_writes_the_same(client, long, tmp_path, monkeypatch):
-    from salzarr.pairwise import durable
+    from salzarr.scores import durable
 
     store, whole = long
     monkeypatch.setattr(durable, "run", lambda jobs, *others: run([*jobs, *jobs], *others))

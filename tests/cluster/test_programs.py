@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from cluster.programs import programs
 from distributed import Client
-from pairwise.faults import metric, random_maps, slow, store_of
-from pairwise.test_kills import contents
+from scores.faults import metric, random_maps, slow, store_of
+from scores.test_kills import contents
 
 from salzarr import compare, open_scores
 from salzarr.errors import RunError

@@ -7,8 +7,8 @@ import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
-from pairwise.faults import metric, random_maps, slow, store_of
-from pairwise.test_kills import contents
+from scores.faults import metric, random_maps, slow, store_of
+from scores.test_kills import contents
 
 import salzarr
 from salzarr import compare

@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from pairwise.faults import random_maps, store_of
 from remote.server import answering, environment
 from remote.test_scores import cli
+from scores.faults import random_maps, store_of
 
 import salzarr
 from salzarr import compare, objects

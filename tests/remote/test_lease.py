@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import obstore
 import pytest
-from pairwise.faults import random_maps, store_of
+from scores.faults import random_maps, store_of
 
 import salzarr
 from salzarr import compare, lease

@@ -11,9 +11,9 @@ import numpy as np
 import obstore
 import pytest
 import xarray as xr
-from pairwise.faults import counting, counts, metric, random_maps, store_of
-from pairwise.test_growth import same
-from pairwise.test_kills import contents
+from scores.faults import counting, counts, metric, random_maps, store_of
+from scores.test_growth import same
+from scores.test_kills import contents
 
 import salzarr
 from salzarr import compare, open_scores
@@ -113,7 +113,7 @@ def cli(*arguments, **environment):
 PROGRAM = """
 import os, sys, signal, traceback
 sys.path.insert(0, sys.argv[1])
-import dask, numpy, salzarr, salzarr.pairwise, salzarr.store, obstore, zarr.storage, distributed.system
+import dask, numpy, salzarr, salzarr.scores, salzarr.store, obstore, zarr.storage, distributed.system
 from salzarr import lease
 lease.HEARTBEAT, lease.EXPIRY = 0.05, 0.3
 count = 0

@@ -6,7 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from pairwise.faults import random_maps, store_of
+from scores.faults import random_maps, store_of
 
 from salzarr import compare, convert, info, open_maps
 from salzarr.errors import StoreError, StoreNotFoundError

@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pandas as pd
 import pytest
-from pairwise.faults import random_maps, store_of
+from scores.faults import random_maps, store_of
 
 import salzarr
 from salzarr.statistics import analysis

@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-from pairwise.faults import store_of
+from scores.faults import store_of
 
 import salzarr
 from salzarr.descriptive import DESCRIBE_BYTES

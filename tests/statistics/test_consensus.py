@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-from pairwise.faults import random_maps, store_of
+from scores.faults import random_maps, store_of
 
 import salzarr
 from salzarr.errors import BudgetError, MetricError

@@ -32,10 +32,10 @@ from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, Stor
 from salzarr.locks import local_path
 from salzarr.metrics import Metric
 from salzarr.objects import check_bucket, is_object_store, names_in, zarr_store
-from salzarr.pairwise.lazy import coordinates, labels_of
-from salzarr.pairwise.request import Request
-from salzarr.pairwise.scoring import Arrays, fields
 from salzarr.schema import IMAGE, MODEL, REASON_DTYPE, Reason, reason_name
+from salzarr.scores.lazy import coordinates, labels_of
+from salzarr.scores.request import Request
+from salzarr.scores.scoring import Arrays, fields
 from salzarr.store import storage_errors
 from salzarr.store.chunks import put, seal
 

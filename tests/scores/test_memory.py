@@ -6,14 +6,14 @@ import sys
 
 import numpy as np
 import pytest
-from pairwise.faults import store_of
+from scores.faults import store_of
 
 from salzarr.plan import parse_size
 
 RUN = """
 import json, resource, sys
 import dask, salzarr
-from salzarr.pairwise import plan_comparison
+from salzarr.scores import plan_comparison
 
 store, out, metrics, threads, memory, limit, after = json.loads(sys.argv[1])
 if limit:

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import xarray as xr
 from foreign import OnlyDlpack
-from pairwise.faults import counting, counts, random_maps, store_of
+from scores.faults import counting, counts, random_maps, store_of
 
 from salzarr import compare, convert, open_maps
 from salzarr.errors import InputError, MetricError, ShapeError, UsageError
 from salzarr.maps import StoreMaps
 from salzarr.metrics import METRICS, as_metrics, score_block
-from salzarr.pairwise.lazy import lazy_scores
-from salzarr.pairwise.request import Request
 from salzarr.plan import pairs
 from salzarr.schema import Reason
+from salzarr.scores.lazy import lazy_scores
+from salzarr.scores.request import Request
 
 FOUR = "mse,cosine,pearson,ssim"
 

@@ -11,8 +11,6 @@ import xarray as xr
 from salzarr import plan
 from salzarr.errors import UsageError
 from salzarr.maps import ArrayMaps, Maps, StoreMaps
-from salzarr.pairwise.request import Request
-from salzarr.pairwise.scoring import Arrays, Scoring, families, fields
 from salzarr.schema import (
     ATTR_FORMAT,
     ATTR_KIND,
@@ -25,6 +23,8 @@ from salzarr.schema import (
     MODEL_B,
     PAIR,
 )
+from salzarr.scores.request import Request
+from salzarr.scores.scoring import Arrays, Scoring, families, fields
 
 if TYPE_CHECKING:
     import dask.array as da

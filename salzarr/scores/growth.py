@@ -18,11 +18,11 @@ from salzarr.errors import ChangedError, listed
 from salzarr.locks import local_path
 from salzarr.maps import Maps, StoreMaps
 from salzarr.metrics import Metric
-from salzarr.pairwise import scores
-from salzarr.pairwise.request import Request
-from salzarr.pairwise.scores import growing
 from salzarr.plan import pairs as pairs_of
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
+from salzarr.scores import score_store
+from salzarr.scores.request import Request
+from salzarr.scores.score_store import growing
 from salzarr.store import storage_errors
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Earlier:
         known = np.zeros(images.stop - images.start, np.bool_)
         if metric.slug in self.metrics and images.start < self.images:
             name = reason_name(metric.slug)
-            reasons = scores.read(
+            reasons = score_store.read(
                 self.url, self.run, [name], slice(images.start, min(images.stop, self.images))
             )
             known[: reasons[name].shape[1]] = (reasons[name] != Reason.FAILED).all(axis=0)
@@ -117,16 +117,16 @@ def reconcile(request: Request, url: str, attrs: dict[str, Any]) -> tuple[Reques
     ChangedError
         If something is gone or is not what it was.
     """
-    plan = attrs[scores.ATTR_PLAN]
-    opened = scores.arrays(url, attrs["run"])
-    models, images = attrs[scores.ATTR_MODELS], [str(i) for i in np.asarray(opened[schema.IMAGE][:])]
+    plan = attrs[score_store.ATTR_PLAN]
+    opened = score_store.arrays(url, attrs["run"])
+    models, images = attrs[score_store.ATTR_MODELS], [str(i) for i in np.asarray(opened[schema.IMAGE][:])]
     request = _in_order(request, models, images)
     wanted = record(request, plan["block"], plan["tile"])
     for what in ("reference", "options", "map_shape"):
         if wanted[what] != plan[what]:
             raise _changed(f"{_WHAT[what]} was {plan[what]} and is now {wanted[what]}")
     widened = _redefined(plan, wanted)
-    then, now = np.asarray(opened[scores.INPUT_CRC][:]), input_crc(request.maps)
+    then, now = np.asarray(opened[score_store.INPUT_CRC][:]), input_crc(request.maps)
     common = now[: len(models), : len(images)]
     changed = (then != common) & (then != 0)
     if changed.any():
@@ -210,14 +210,14 @@ def _changed(what: str) -> ChangedError:
 
 def is_same(request: Request, earlier: Earlier, url: str, attrs: dict[str, Any]) -> bool:
     """Say whether scores are grown from the earlier ones to exactly this request."""
-    plan = attrs[scores.ATTR_PLAN]
+    plan = attrs[score_store.ATTR_PLAN]
     if plan != record(request, plan["block"], plan["tile"], earlier):
         return False
-    opened = scores.arrays(url, attrs["run"])
+    opened = score_store.arrays(url, attrs["run"])
     return (
-        attrs[scores.ATTR_MODELS] == list(request.models)
+        attrs[score_store.ATTR_MODELS] == list(request.models)
         and tuple(map(str, np.asarray(opened[schema.IMAGE][:]))) == request.images
-        and np.array_equal(opened[scores.INPUT_CRC][:], input_crc(request.maps))
+        and np.array_equal(opened[score_store.INPUT_CRC][:], input_crc(request.maps))
     )
 
 
@@ -233,7 +233,7 @@ def swap(url: str) -> None:
     until the copy is whole. Whenever that is interrupted, :func:`settle` begins the copy again.
     """
     if local_path(url) is None:
-        scores.remove(url)
+        score_store.remove(url)
         settle(url)
         return
     with storage_errors(url):
@@ -257,9 +257,9 @@ def settle(url: str) -> None:
 
 def _settle_copy(url: str) -> None:
     """Finish copying grown scores to their place, and remove what is left where they were made."""
-    grown, there = scores.attributes(growing(url)), scores.attributes(url)
+    grown, there = score_store.attributes(growing(url)), score_store.attributes(url)
     if grown is not None and there is None and grown[schema.ATTR_COMPLETE]:
-        scores.copy(growing(url), url)
+        score_store.copy(growing(url), url)
     elif grown is not None and (there is None or there["run"] != grown["run"]):
         return  # still being made, or finished and not in its place yet
-    scores.remove(growing(url))
+    score_store.remove(growing(url))

@@ -10,15 +10,15 @@ import time
 from contextlib import contextmanager, suppress
 
 import pytest
-from pairwise.faults import random_maps, store_of
+from scores.faults import random_maps, store_of
 
 TESTS = os.path.dirname(os.path.dirname(__file__))
 # Imports once and forks for each run, before there are any threads: a run then takes a second, not ten.
 PROGRAM = """
 import os, sys, traceback
 sys.path.insert(0, sys.argv[1])
-import dask, numpy, salzarr, salzarr.pairwise, salzarr.store
-from pairwise.faults import metric, slow
+import dask, numpy, salzarr, salzarr.scores, salzarr.store
+from scores.faults import metric, slow
 from salzarr.metrics import as_metrics, score_block
 from salzarr.plan import pairs
 import distributed.system

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from salzarr import cluster, plan
 from salzarr.metrics import Metric, normalize
-from salzarr.pairwise.request import Request
+from salzarr.scores.request import Request
 
 COPY_BYTES = 24.0
 """Per pixel of a map that is normalised: its float64 copy, and two more while that is made."""

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from pairwise.faults import POISON, metric, raising, random_maps, slow, store_of
+from scores.faults import POISON, metric, raising, random_maps, slow, store_of
 
 from salzarr import compare, open_maps, open_scores
 from salzarr.errors import (
@@ -32,8 +32,8 @@ from salzarr.errors import (
     VersionError,
 )
 from salzarr.locks import lock
-from salzarr.pairwise import plan_comparison
 from salzarr.schema import Reason
+from salzarr.scores import plan_comparison
 
 FOUR = "mse,cosine,pearson,ssim"
 
@@ -306,7 +306,7 @@ def test_a_poison_image_is_isolated_and_named(maps, tmp_path):
 
 
 def test_a_failure_that_passes_is_made_good(store, tmp_path, monkeypatch):
-    from salzarr.pairwise.scoring import Scoring
+    from salzarr.scores.scoring import Scoring
 
     compare(store, "mse", out=tmp_path / "whole")
     real, calls = Scoring.score_stored, []
@@ -390,7 +390,7 @@ def test_an_interrupt_leaves_a_resumable_run(tmp_path):
 def test_relative_paths_are_those_of_the_caller(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     seen = []
-    from salzarr.pairwise import durable
+    from salzarr.scores import durable
 
     monkeypatch.setattr(durable, "run", lambda jobs, *_: seen.extend(jobs))
     compare("maps.zarr", "mse", out="r")

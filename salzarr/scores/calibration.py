@@ -12,8 +12,8 @@ from salzarr import plan
 from salzarr.errors import RunError
 from salzarr.maps import Maps
 from salzarr.metrics import normalize, score_block
-from salzarr.pairwise.request import Request
 from salzarr.run import run
+from salzarr.scores.request import Request
 
 SAMPLE_MODELS, SAMPLE_IMAGES = 4, 4
 """Maps that a calibration times."""

@@ -13,12 +13,13 @@ import xarray as xr
 from salzarr.errors import StoreExistsError, UsageError
 from salzarr.locks import local_path, lock
 from salzarr.maps import Maps, StoreMaps
-from salzarr.pairwise import budget, measure
-from salzarr.pairwise.durable import bring_up
-from salzarr.pairwise.earlier import reconcile, replaced
-from salzarr.pairwise.lazy import lazy_scores
-from salzarr.pairwise.request import Request, resolve
-from salzarr.pairwise.scores import (
+from salzarr.plan import Plan, parse_size
+from salzarr.scores import budget, calibration
+from salzarr.scores.durable import bring_up
+from salzarr.scores.growth import reconcile, replaced
+from salzarr.scores.lazy import lazy_scores
+from salzarr.scores.request import Request, resolve
+from salzarr.scores.score_store import (
     ATTR_PLAN,
     ELSEWHERE,
     SCORES,
@@ -29,7 +30,6 @@ from salzarr.pairwise.scores import (
     remember_place,
     remove,
 )
-from salzarr.plan import Plan, parse_size
 
 __all__ = ["compare", "open_scores", "plan_comparison"]
 
@@ -136,7 +136,7 @@ def compare(
     request = resolve(
         maps, metrics, names=names, models=models, images=images, normalize=normalize,
         data_range=data_range, reference=reference, complete_cases=complete_cases,
-        allow_incomplete=allow_incomplete, scan=None if out is None else measure.extremes,
+        allow_incomplete=allow_incomplete, scan=None if out is None else calibration.extremes,
     )  # fmt: skip
     if out is None:
         useless = {"scores": scores, "memory": memory, "overwrite": overwrite or None, "progress": progress}
@@ -207,7 +207,7 @@ def plan_comparison(
             request, _ = reconcile(request, url, begun)
             kept = {key: begun[ATTR_PLAN][key] for key in ("block", "tile")}
     found = budget.fit(request, parse_size(memory), **kept)
-    return measure.calibrate(request, found) if calibrated else found
+    return calibration.calibrate(request, found) if calibrated else found
 
 
 def _check_stored(request: Request) -> None:

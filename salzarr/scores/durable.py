@@ -14,13 +14,13 @@ from salzarr.cluster import check_workers, current_client
 from salzarr.errors import RunError, listed
 from salzarr.maps import Maps, StoreMaps
 from salzarr.metrics import Metric
-from salzarr.pairwise import scores
-from salzarr.pairwise.budget import fit
-from salzarr.pairwise.earlier import Earlier, input_crc, is_same, reconcile, record, settle, swap
-from salzarr.pairwise.request import Request
-from salzarr.pairwise.scoring import Arrays, Scoring
 from salzarr.run import Progress, run
 from salzarr.schema import Reason
+from salzarr.scores import score_store
+from salzarr.scores.budget import fit
+from salzarr.scores.growth import Earlier, input_crc, is_same, reconcile, record, settle, swap
+from salzarr.scores.request import Request
+from salzarr.scores.scoring import Arrays, Scoring
 from salzarr.sources.source import runs
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class ScoreJob:
             scored += count
         if self.images != self.block:
             return Scored(self, scored, failed, arrays)
-        scores.write(self.url, self.run, self.block, arrays)
+        score_store.write(self.url, self.run, self.block, arrays)
         return Scored(None, scored, failed)
 
     def failed(self, why: str) -> Scored:
@@ -98,7 +98,7 @@ class ScoreJob:
         if self.earlier is not None and known.any():
             old = self.earlier.pairs
             there = slice(self.images.start, min(self.images.stop, self.earlier.images))
-            for name, values in scores.read(self.earlier.url, self.earlier.run, arrays, there).items():
+            for name, values in score_store.read(self.earlier.url, self.earlier.run, arrays, there).items():
                 arrays[name][..., :old, : values.shape[-1]] = values
         scored = 0
         for new, images in ((pairs[old:], np.flatnonzero(known)), (pairs, np.flatnonzero(~known))):
@@ -169,7 +169,7 @@ def bring_up(
     scope = " x ".join(f"{count:,} {what}{'s' * (count > 1)}" for what, count in counts.items())
     if begun.finished:
         blocks = -(-len(request.images) // begun.block)
-        scores.check_chunks(begun.url, begun.run, request.metrics, blocks)
+        score_store.check_chunks(begun.url, begun.run, request.metrics, blocks)
         logger.info("nothing to do: all of %s is scored", scope)
         return
     jobs = _jobs(request, begun)
@@ -185,7 +185,7 @@ def bring_up(
     there = pairs * images * metrics - done["scores"]
     rest = f", {there:,} were there already" if there else ""
     logger.info("%s: %s scores computed%s", scope, f"{done['scores']:,}", rest)
-    scores.finish(begun.url, sorted(failed), done)
+    score_store.finish(begun.url, sorted(failed), done)
     if begun.earlier is not None:
         swap(url)
     if failed:
@@ -217,34 +217,34 @@ class Begun:
 
 def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Begun]:
     """Find the scores store to go on with, or make it; the request comes back in its order."""
-    recorded, earlier, target = scores.attributes(url), None, url
+    recorded, earlier, target = score_store.attributes(url), None, url
     kept: dict[str, int] = {}
     if recorded is not None:
         request, earlier = reconcile(request, url, recorded)
     if earlier is not None:
         assert recorded is not None
         # Blocks stay what they were: one of the new scores is copied from one of the old.
-        kept, target = {"block": recorded[scores.ATTR_PLAN]["block"]}, scores.growing(url)
-        recorded = scores.attributes(target)
+        kept, target = {"block": recorded[score_store.ATTR_PLAN]["block"]}, score_store.growing(url)
+        recorded = score_store.attributes(target)
         if recorded is not None and not is_same(request, earlier, target, recorded):
             recorded = None  # grown towards something else, and never finished
     if recorded is None:
         cut = fit(request, memory, **kept)
         made = record(request, cut.block, cut.tile, earlier)
-        run = scores.create(target, request, input_crc(request.maps), made)
+        run = score_store.create(target, request, input_crc(request.maps), made)
         return request, Begun(target, run, cut.block, cut.tile, earlier)
-    block, tile = (recorded[scores.ATTR_PLAN][key] for key in ("block", "tile"))
+    block, tile = (recorded[score_store.ATTR_PLAN][key] for key in ("block", "tile"))
     fit(request, memory, block=block, tile=tile)
-    finished = recorded[schema.ATTR_COMPLETE] and not recorded[scores.ATTR_FAILED]
-    finished = finished and not scores.update_labels(target, recorded["run"], request)
+    finished = recorded[schema.ATTR_COMPLETE] and not recorded[score_store.ATTR_FAILED]
+    finished = finished and not score_store.update_labels(target, recorded["run"], request)
     if not finished:
-        scores.begin(target)
+        score_store.begin(target)
     return request, Begun(target, recorded["run"], block, tile, earlier, finished and earlier is None)
 
 
 def _jobs(request: Request, begun: Begun) -> list[ScoreJob]:
     """Make a job of every block and the metrics that are not done on it."""
-    done = scores.done(begun.url, begun.run, request.metrics)
+    done = score_store.done(begun.url, begun.run, request.metrics)
     scoring = Scoring(len(request.models), request.reference, request.metrics, begun.tile, request.models)
     jobs = []
     for number, images in enumerate(plan.blocks(len(request.images), begun.block)):
@@ -270,7 +270,7 @@ def _run(jobs: list[ScoreJob], progress: Progress | None) -> list[Scored]:
         if job.images.stop == job.block.stop:  # the last of its block
             arrays = [part.arrays or {} for part in parts]
             joined = {name: np.concatenate([of[name] for of in arrays], axis=-1) for name in arrays[0]}
-            scores.write(job.url, job.run, job.block, joined)
+            score_store.write(job.url, job.run, job.block, joined)
             failed = {image: why for part in parts for image, why in part.failed.items()}
             results.append(Scored(None, sum(part.scored for part in parts), failed))
             parts.clear()

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from pairwise.faults import counting, counts, metric, random_maps, store_of
+from scores.faults import counting, counts, metric, random_maps, store_of
 
 from salzarr import compare
 from salzarr.errors import ChangedError

@@ -1,5 +1,5 @@
 import pytest
-from pairwise.faults import random_maps, store_of
+from scores.faults import random_maps, store_of
 
 
 @pytest.fixture
