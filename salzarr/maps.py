@@ -18,9 +18,9 @@ from salzarr import store
 from salzarr.errors import ShapeError, UsageError, listed
 from salzarr.locks import local_path
 from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, Status, X, Y
-from salzarr.sources.memory import by_name, to_numpy
+from salzarr.sources.memory import Arrays, to_numpy
 from salzarr.sources.names import clean
-from salzarr.sources.source import numbered, runs
+from salzarr.sources.source import Source, numbered, runs
 from salzarr.store.joining import gather, join
 
 logger = logging.getLogger(__name__)
@@ -297,7 +297,7 @@ def _of_models(given: Mapping[Any, Any]) -> ArrayMaps:
     """Take an array of each model, and join them by image."""
     sources = gather(given, [])
     images = join(sources)
-    arrays = [_plain(array) for array in given.values()]
+    arrays = [_plain(item.source) for item in sources]
     shapes = {item.model: tuple(array.shape[1:]) for item, array in zip(sources, arrays, strict=True)}
     if len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 2:
         told = listed([f"{name} {shape}" for name, shape in shapes.items()])
@@ -316,11 +316,10 @@ def _of_models(given: Mapping[Any, Any]) -> ArrayMaps:
     return ArrayMaps.of(stacked, [item.model for item in sources], images, labels)
 
 
-def _plain(values: Any) -> Any:
+def _plain(source: Source) -> Any:
     """Return a model's maps as an array of NumPy or Dask, (image, y, x)."""
-    values = by_name(values)
-    values = values.data if hasattr(values, "coords") and hasattr(values, "dims") else values
-    return values if hasattr(values, "dask") else to_numpy(values)
+    assert isinstance(source, Arrays)
+    return source.values if hasattr(source.values, "dask") else to_numpy(source.values)
 
 
 def _aligned(maps: Any, ids: Sequence[str], images: Sequence[str]) -> Any:

@@ -36,6 +36,10 @@ class Status(IntFlag):
     RESIZED = 4
     UNREADABLE = 8
     """Missing, for its input could not be read; the next conversion tries again."""
+    ALPHA = 16
+    """Its input had an alpha channel, which was dropped."""
+    COLORS = 32
+    """Made of channels that differ as colors do."""
 
 
 class Reason(IntEnum):
@@ -74,7 +78,10 @@ MAP_MIN = Variable("map_min", (MODEL, IMAGE), "float64", "smallest finite value 
 MAP_MAX = Variable("map_max", (MODEL, IMAGE), "float64", "largest finite value of the map; NaN if none")
 MAP_SUM = Variable("map_sum", (MODEL, IMAGE), "float64", "sum of the finite values; NaN if none")
 MAP_STATUS = Variable(
-    "map_status", (MODEL, IMAGE), "uint8", "bit flags: 1 missing, 2 non-finite, 4 resized, 8 unreadable"
+    "map_status",
+    (MODEL, IMAGE),
+    "uint8",
+    "bit flags: 1 missing, 2 non-finite, 4 resized, 8 unreadable, 16 alpha dropped, 32 made of colors",
 )
 SOURCE_SIZE = Variable("source_size", (MODEL, IMAGE), "int64", "bytes of the input file; -1 if none")
 SOURCE_MTIME = Variable("source_mtime", (MODEL, IMAGE), "int64", "its modification time in ns; -1 if none")

@@ -24,10 +24,18 @@ logger = logging.getLogger(__name__)
 @options.selection
 @click.option("--size", metavar="HxW", help="Resize all maps to this height and width, such as 224x224.")
 @click.option(
+    "--resize",
+    type=click.Choice(["linear", "nearest"]),
+    default="linear",
+    show_default=True,
+    help="How to resize: linear as torch and OpenCV do (clamped at the border; smoothed where it shrinks), "
+    "or nearest, which keeps patches and segments sharp.",
+)
+@click.option(
     "--channel",
     metavar="WHICH",
-    help="What to make of maps with channels: their mean, max, abs-max (the largest magnitude, with its "
-    "sign), or the channel of this number, from 0; without it they are refused.",
+    help="How to reduce channels to one: mean, max, abs-max (the largest magnitude, with its sign), or the "
+    "number of a channel, from 0. Without it, maps with channels are refused.",
 )
 @click.option(
     "--dtype",

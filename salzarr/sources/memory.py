@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,27 +17,34 @@ UNKNOWN = Stamp(-1, -1)
 
 
 def to_numpy(values: Any) -> Array:
-    """Return any array as NumPy's, from wherever it lives.
+    """Return any array as NumPy's, from wherever it is; NaN where it is masked.
 
-    PyTorch's tensors are detached from their graph and brought to the CPU; lazy arrays are computed.
+    PyTorch's tensors are detached from their graph and brought to the CPU, alone or in a list; lazy arrays
+    are computed.
 
     >>> to_numpy([[1, 2]]).shape
     (1, 2)
+    >>> to_numpy(np.ma.masked_equal([1, 2], 2))
+    array([ 1., nan])
 
     Raises
     ------
     ShapeError
         If it is no array, or a ragged one.
     """
+    if isinstance(values, list | tuple) and any(hasattr(item, "shape") for item in values):
+        return _stacked([to_numpy(item) for item in values])
     for method in ("detach", "cpu"):
         if hasattr(values, method):
             values = getattr(values, method)()
-    if hasattr(values, "compute"):  # inside a task of Dask: computed here, not sent round again
-        values = values.compute(scheduler="synchronous")
+    if hasattr(values, "compute"):
+        values = _computed(values)
     if str(getattr(values, "dtype", "")) == "torch.bfloat16":  # NumPy has no such type
         values = values.float()
     if not hasattr(values, "__array__") and hasattr(values, "__dlpack__"):
         return np.from_dlpack(values)
+    if isinstance(values, np.ma.MaskedArray):
+        return without_mask(values)
     try:
         return np.asarray(values)
     except ValueError as error:
@@ -44,7 +52,7 @@ def to_numpy(values: Any) -> Array:
 
 
 def by_name(values: Any) -> Any:
-    """Transpose an xarray object to (model, image, y, x, …), as far as its dimensions have these names.
+    """Transpose an xarray object to (model, image, …, y, x), as far as its dimensions have these names.
 
     >>> import xarray as xr
     >>> by_name(xr.DataArray(np.zeros((2, 3, 4)), dims=("x", "y", "photo"))).dims
@@ -56,7 +64,40 @@ def by_name(values: Any) -> Any:
     first = [dim for dim in (MODEL, IMAGE) if dim in values.dims]
     if IMAGE not in first:
         first += [dim for dim in values.dims if dim not in (MODEL, *grid)][:1]
-    return values.transpose(*first, *grid, ...)
+    return values.transpose(*first, ..., *grid)
+
+
+def without_mask(values: Array) -> Array:
+    """Return an array with NaN where it is masked; others as they are."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    mask, plain = np.ma.getmaskarray(values), np.asarray(values)
+    if plain.dtype.kind in "iub":
+        plain = plain.astype(np.result_type(plain.dtype, np.float32))
+    return np.where(mask, np.nan, plain) if plain.dtype.kind == "f" else plain
+
+
+def _stacked(arrays: Sequence[Array]) -> Array:
+    """Stack arrays of one shape."""
+    shapes = dict.fromkeys(array.shape for array in arrays)
+    if len(shapes) > 1:
+        raise ShapeError(f"these maps are no array: they have the shapes {', '.join(map(str, shapes))}")
+    return np.stack(arrays)
+
+
+def _computed(values: Any) -> Any:
+    """Compute a lazy array here, inside a task too; what is persisted on a cluster comes from there."""
+    if "distributed" in sys.modules:
+        from distributed import futures_of, get_client, get_worker, worker_client
+
+        if futures_of(values):
+            try:
+                get_worker()
+            except ValueError:  # not in a task of a cluster
+                return get_client().compute(values, sync=True)
+            with worker_client() as client:
+                return client.compute(values, sync=True)
+    return values.compute(scheduler="synchronous")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +133,17 @@ class Arrays:
         ShapeError
             If it has no axis of images, or the names are of another number.
         """
-        if not hasattr(values, "shape"):
-            values = to_numpy(values)
-        values = by_name(values)
+        where = f"the array of {name}"
+        if hasattr(values, "coords") and hasattr(values, "dims"):
+            values = by_name(values)
+            if ids is None and IMAGE in values.coords:
+                ids = [str(image) for image in values.coords[IMAGE].values]
+            values = values.data
+        values = _taken(values, where)
         if len(values.shape) < 3:
-            raise ShapeError(f"the array of {name} has shape {tuple(values.shape)}; it needs (image, H, W)")
-        coords = getattr(values, "coords", {})
-        if ids is None and IMAGE in coords:
-            ids = [str(image) for image in coords[IMAGE].values]
+            raise ShapeError(f"{where} has shape {tuple(values.shape)}; it needs (image, H, W)")
+        while len(values.shape) > 3 and 1 in (values.shape[1], values.shape[-1]):
+            values = values[:, 0] if values.shape[1] == 1 else values[..., 0]
         count = values.shape[0]
         if ids is not None and len(ids) != count:
             raise ShapeError(f"the array of {name} holds {count} maps, but {len(ids)} names came with it")
@@ -109,6 +153,11 @@ class Arrays:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def rows_of_stack(self) -> bool:
+        """Yes."""
+        return True
 
     def select(self, positions: Sequence[int]) -> Arrays:
         """Return these maps only; the others are not carried along into a task."""
@@ -140,3 +189,21 @@ class Arrays:
             values = to_numpy(self.values[row])
             check_numbers(values.dtype, origin)
             yield values
+
+
+def _taken(values: Any, where: str) -> Any:
+    """Check an array before it is read: its numbers, its mask, and that its shape is known."""
+    if not hasattr(values, "shape") or isinstance(values, np.ndarray):
+        values = to_numpy(values)
+    if isinstance(values, np.ndarray) or hasattr(values, "dask"):
+        check_numbers(values.dtype, where)
+    elif len(values.shape) and len(values):
+        check_numbers(to_numpy(values[:1]).dtype, where)
+    if any(length != length for length in values.shape):
+        raise ShapeError(
+            f"{where} has chunks of unknown sizes, shape {values.shape}; call its compute_chunk_sizes() first"
+        )
+    if isinstance(getattr(values, "_meta", None), np.ma.MaskedArray):
+        dtype = values.dtype if values.dtype.kind == "f" else np.result_type(values.dtype, np.float32)
+        values = values.map_blocks(without_mask, dtype=dtype, meta=np.empty(0, dtype))
+    return values

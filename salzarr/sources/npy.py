@@ -244,6 +244,11 @@ class NpyStack:
     def __len__(self) -> int:
         return len(self.places)
 
+    @property
+    def rows_of_stack(self) -> bool:
+        """Yes."""
+        return True
+
     def select(self, positions: Sequence[int]) -> NpyStack:
         """Return the same source with these maps only."""
         return replace(self, places=tuple(self.places[p] for p in positions), ids=pick(self.ids, positions))

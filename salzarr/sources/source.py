@@ -42,6 +42,10 @@ class Source(Protocol):
     def named(self) -> bool:
         """False if the ids are mere positions, which join with nothing of another length."""
 
+    @property
+    def rows_of_stack(self) -> bool:
+        """Whether each map is a row of an array (image, …), so that further axes are channels."""
+
     def select(self, positions: Sequence[int]) -> Self:
         """Return the same source with these maps only, in this order."""
 
@@ -121,6 +125,11 @@ class Files:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def rows_of_stack(self) -> bool:
+        """No: a file for each map."""
+        return False
+
     def select(self, positions: Sequence[int]) -> Files:
         """Return the same source with these maps only."""
         return replace(self, names=pick(self.names, positions), ids=pick(self.ids, positions))
@@ -172,6 +181,11 @@ class Inside:
 
     def __len__(self) -> int:
         return len(self.places)
+
+    @property
+    def rows_of_stack(self) -> bool:
+        """Whether each map is a row of an array."""
+        return any(index for _, index in self.places[:1])
 
     def select(self, positions: Sequence[int]) -> Self:
         """Return the same source with these maps only."""

@@ -167,10 +167,10 @@ class ChunkJob:
         records["model"] = self.model
         origins = self.source.origins()
         for at, (raw, origin) in enumerate(zip(self.source.read(), origins, strict=True)):
-            values[at], resized = self._shaped(raw, origin)
+            values[at], status = self._shaped(raw, origin)
             records["image"][at] = self.block * length + self.slots[at]
             if self.facts is None:
-                note(records[at], values[at], checksum(raw), self.stamps[at], resized=resized)
+                note(records[at], values[at], checksum(raw), self.stamps[at], status)
             else:
                 for name in FACT_NAMES:
                     records[name][at] = self.facts[name][at]
@@ -181,16 +181,16 @@ class ChunkJob:
                 )
         return values, records
 
-    def _shaped(self, raw: Array, origin: str) -> tuple[Array, bool]:
-        """Make a map of an array (H, W); return also whether it was resized."""
-        values, resized = self.recipe.apply(raw, origin)
+    def _shaped(self, raw: Array, origin: str) -> tuple[Array, Status]:
+        """Make a map of an array (H, W); return also what became of it."""
+        values, status = self.recipe.apply(raw, origin, row=self.source.rows_of_stack)
         _, *shape = self.chunks.shape
         if list(values.shape) != shape:
             raise InputError(
                 f"{origin} is {values.shape[0]}x{values.shape[1]}, the store has {shape[0]}x{shape[1]}; "
                 "resize with --size"
             )
-        return values, resized
+        return values, status
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ def make_report(
                 f"{model} has no image in common with the others, and cannot be compared: its names are such "
                 f"as {name}; convert again with --overwrite and --rename or --strip-suffix, so that they meet"
             )
+    _say_made(conversion, notices)
     height, width = store.shape
     return ConvertReport(
         store=store.url,
@@ -97,6 +98,22 @@ def make_report(
         kept=conversion.kept,
         notices=tuple(notices),
     )
+
+
+def _say_made(conversion: Conversion, notices: list[str]) -> None:
+    """Say which maps lost an alpha channel, or were made of colors."""
+    for flag, what in (
+        (Status.ALPHA, "had an alpha channel, which was dropped"),
+        (
+            Status.COLORS,
+            "are made of channels that differ as colors do. If a color map (jet, viridis) was drawn, the map "
+            "cannot be had back from it: convert the maps themselves, saved with numpy.save",
+        ),
+    ):
+        rows, columns = np.nonzero(conversion.facts["map_status"] & flag)
+        if rows.size:
+            first = f"{conversion.models[rows[0]]}, image {conversion.images[columns[0]]}"
+            notices.append(f"{rows.size:,} maps {what}; the first is {first}")
 
 
 def _by_model(

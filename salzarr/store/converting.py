@@ -45,6 +45,7 @@ def convert(
     rename: Rename | None = None,
     strip_suffix: Sequence[str] = (),
     size: str | tuple[int, int] | None = None,
+    resize: str = "linear",
     channel: str | int | None = None,
     dtype: str = "float32",
     append: bool = False,
@@ -77,9 +78,12 @@ def convert(
     strip_suffix : sequence of str
         Endings to remove from images' names, such as ``_gradcam``, so that they meet.
     size : (int, int) or "HxW", optional
-        Resize all maps to this height and width (linear, smoothed where they shrink).
+        Resize all maps to this height and width.
+    resize : {"linear", "nearest"}, default "linear"
+        Linear equals torch's ``bilinear`` and OpenCV where it enlarges (the border is clamped), and smooths
+        where it shrinks; nearest keeps the values, such as the patches of a transformer.
     channel : {"mean", "max", "abs-max"} or int, optional
-        What to make of channels.
+        How to reduce channels, 3 or 4 at the first or last axis, to one.
     dtype : {"float32", "float64"}, default "float32"
         Of the stored maps.
     append : bool, default False
@@ -121,7 +125,7 @@ def convert(
     >>> report.models, report.images, report.shape
     (('a', 'b'), 5, (8, 8))
     """
-    recipe = Recipe.of(size, channel, dtype)
+    recipe = Recipe.of(size, channel, dtype, resize)
     notices: list[str] = []
     labelled = gather(
         source, notices, glob=glob, models=models, stacked=stacked,

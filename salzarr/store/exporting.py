@@ -200,6 +200,11 @@ class StoredMaps:
     times: tuple[Stamp, ...]
     named: bool = True
 
+    @property
+    def rows_of_stack(self) -> bool:
+        """Yes."""
+        return True
+
     def select(self, positions: Sequence[int]) -> StoredMaps:
         """Return the same source with these maps only."""
         return replace(

@@ -234,7 +234,7 @@ def common_size(labelled: Sequence[NamedSource], recipe: Recipe) -> tuple[int, i
             sizes[item.model] = Counter()
             for shape, count in Counter(shape for shape in shapes if shape is not None).items():
                 where = item.source.select([shapes.index(shape)]).origins()[0]
-                sizes[item.model][recipe.shape(shape, where)] += count
+                sizes[item.model][recipe.shape(shape, where, row=item.source.rows_of_stack)] += count
     total = sum(sizes.values(), Counter[tuple[int, int]]())
     if not total:
         labelled[0].source.shapes()  # raises: not one of the maps can be read

@@ -57,7 +57,7 @@ def checksum(raw: Array) -> int:
     return int(google_crc32c.value(np.ascontiguousarray(raw).view(np.uint8).reshape(-1)))
 
 
-def note(record: NDArray[np.void], values: Array, crc: int, stamp: Stamp, *, resized: bool) -> None:
+def note(record: NDArray[np.void], values: Array, crc: int, stamp: Stamp, status: Status) -> None:
     """Fill in the facts of one map.
 
     Parameters
@@ -70,10 +70,9 @@ def note(record: NDArray[np.void], values: Array, crc: int, stamp: Stamp, *, res
         Of its input.
     stamp : Stamp
         Of its input.
-    resized : bool
-        Whether it was.
+    status : Status
+        What became of it on the way from its input.
     """
-    status = Status.RESIZED if resized else Status.OK
     finite = values
     with np.errstate(invalid="ignore", over="ignore"):
         total = float(values.sum(dtype=np.float64))

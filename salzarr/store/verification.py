@@ -157,8 +157,8 @@ class _ChunkCheck:
         found = blank((1,))
         problems = []
         for at in self.known:
-            resized = bool(self.facts["map_status"][at] & Status.RESIZED)
-            note(found[0], values[at], 0, UNKNOWN, resized=resized)
+            made = Status(int(self.facts["map_status"][at])) & ~Status.NON_FINITE
+            note(found[0], values[at], 0, UNKNOWN, made)
             for name in (variable.name for variable in schema.FACTS):
                 if not np.array_equal(found[name][0], self.facts[name][at], equal_nan=True):
                     what = (

@@ -243,8 +243,8 @@ class Writer:
         height, width = store.shape
         for raw, column, image in zip(values, columns, images, strict=True):
             where = f"the map of {model}, image {image}"
-            made, resized = self._recipe.apply(raw, where)
-            if resized:
+            made, status = self._recipe.apply(raw, where, row=True)
+            if status & Status.RESIZED:
                 raise ShapeError(f"{where} has shape {raw.shape}, declared were maps of {height}x{width}")
             if (row, column) in self._written:
                 raise UsageError(f"{where} has been written already; each map is written once")
@@ -255,7 +255,7 @@ class Writer:
                         f"{where} is not the one of an earlier run; start again with overwrite=True"
                     )
             else:
-                self._put(row, column, made, crc)
+                self._put(row, column, made, crc, status)
             self._written.add((row, column))
 
     def remaining(self, model: str) -> list[str]:
@@ -292,7 +292,7 @@ class Writer:
         # Another process may have written some of it before; of other models, we know more than the journal.
         self._facts[row] = self._opened().read_facts()[row]
 
-    def _put(self, row: int, column: int, made: NDArray[Any], crc: int) -> None:
+    def _put(self, row: int, column: int, made: NDArray[Any], crc: int, status: Status) -> None:
         """Put a map where it waits for its chunk to be full."""
         chunks = self._opened().chunks
         key, slot = (row, column // chunks.length), column % chunks.length
@@ -305,7 +305,7 @@ class Writer:
         chunk = self._chunks[key]
         chunk.values[slot] = made
         chunk.records["model"][slot], chunk.records["image"][slot] = row, column
-        note(chunk.records[slot], made, crc, UNKNOWN, resized=False)
+        note(chunk.records[slot], made, crc, UNKNOWN, status)
         chunk.full[slot] = True
         if chunk.full.all():
             self._flush(key)

@@ -69,6 +69,12 @@ def test_lazy_scores_follow_the_client(client, long):
     np.testing.assert_array_equal(scores.mse, scores.mse.compute(scheduler="sync"))
 
 
+def test_arrays_that_are_persisted_on_the_cluster_are_converted(client, tmp_path):
+    maps = {name: da.random.random((6, 8, 8), chunks=(2, 8, 8)).persist() for name in "ab"}
+    convert(maps, tmp_path / "maps.zarr", dtype="float64")
+    np.testing.assert_array_equal(open_maps(tmp_path / "maps.zarr").sel(model="b"), maps["b"].compute())
+
+
 # 13: workers killed, stragglers, tasks run twice, nobody left
 
 

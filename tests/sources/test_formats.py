@@ -1,5 +1,6 @@
 """Every format fulfils the contract; what is particular to one is tested below it."""
 
+import dask.array as da
 import h5py
 import numpy as np
 import pytest
@@ -311,3 +312,59 @@ def test_what_has_only_dlpack_is_taken():
 def test_ragged_lists_are_refused():
     with pytest.raises(ShapeError, match="no array"):
         to_numpy([[1, 2], [3]])
+
+
+def test_a_list_of_tensors_is_one_array():
+    class Tensor:  # as torch refuses to be stacked by NumPy
+        dtype = "torch.bfloat16"
+
+        def __init__(self, values):
+            self.values = values
+
+        def detach(self):
+            return self
+
+        def float(self):
+            return self.values.astype(np.float32)
+
+        @property
+        def shape(self):
+            return self.values.shape
+
+    maps = four_maps()
+    np.testing.assert_array_equal(to_numpy([Tensor(values) for values in maps]), maps)
+    with pytest.raises(ShapeError, match=r"they have the shapes \(6, 8\), \(5, 8\)"):
+        to_numpy([Tensor(maps[0]), Tensor(maps[1][:5])])
+
+
+@pytest.mark.parametrize("make", [np.asarray, lambda maps: da.from_array(maps, chunks=(2, 6, 8))])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_what_a_mask_hides_is_nan(make, dtype):
+    maps = four_maps(dtype)
+    hidden = np.zeros(maps.shape, bool)
+    hidden[:, 0] = True
+    masked = np.ma.masked_array(maps, hidden)
+    source = Arrays.of("vgg", masked if make is np.asarray else make(masked))
+    for array in (np.stack(list(source.read())), to_numpy(source.values)):
+        np.testing.assert_array_equal(array, np.where(hidden, np.nan, maps))
+
+
+@pytest.mark.parametrize("dtype", [complex, "M8[s]", "U3", object])
+def test_what_is_no_number_is_refused_in_memory_as_in_files(dtype):
+    values = np.zeros((4, 6, 8), dtype)
+    for array in (values, da.from_array(values, chunks=2), values.tolist() if dtype is complex else values):
+        with pytest.raises(InputError, match=r"the array of vgg holds.*real numbers"):
+            Arrays.of("vgg", array)
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 6, 8), (4, 6, 8, 1), (4, 1, 1, 6, 8)])
+def test_axes_of_length_one_are_dropped_in_memory_as_in_files(shape):
+    maps = four_maps()
+    assert Arrays.of("vgg", maps.reshape(shape)).values.shape == maps.shape
+    np.testing.assert_array_equal(list(Arrays.of("vgg", maps.reshape(shape)).read()), maps)
+
+
+def test_chunks_of_unknown_sizes_are_refused_with_the_remedy():
+    maps = da.from_array(four_maps(), chunks=(2, 6, 8))
+    with pytest.raises(ShapeError, match=r"compute_chunk_sizes\(\)"):
+        Arrays.of("vgg", maps[maps[:, 0, 0] > -1])

@@ -239,9 +239,9 @@ REFUSED = ["<c8", "<c16", "<M8[s]", "<m8[D]", "<U3", "|S4", "|V8"]
 def test_19_real_numbers_of_every_kind_are_taken_as_they_are(dtype, order, tmp_path):
     values = (np.arange(48).reshape(6, 8) % 2).astype(dtype, order=order)
     np.save(tmp_path / "cat.npy", values)
-    made, resized = Recipe().apply(read_npy(str(tmp_path / "cat.npy")), "cat")
+    made, status = Recipe().apply(read_npy(str(tmp_path / "cat.npy")), "cat")
     assert made.dtype == np.float32
-    assert not resized
+    assert status == Status.OK
     np.testing.assert_array_equal(made, values.astype(np.float32))
 
 
@@ -288,22 +288,109 @@ def test_19_channels_need_a_rule():
     with pytest.raises(ShapeError, match="3 channels"):
         Recipe.of(channel="3").apply(rgb, "cat")
     with pytest.raises(ShapeError, match="cannot be told"):
-        Recipe.of(channel="mean").apply(np.zeros((6, 8, 6)), "cat")
+        Recipe.of(channel="mean").apply(np.zeros((3, 8, 3)), "cat")
 
 
-def test_19_resizing_is_that_of_scikit_image():
+def test_channels_are_three_or_four_or_what_is_said():
+    nine = np.random.default_rng(0).random((9, 56, 56))
+    with pytest.raises(ShapeError, match="if these are 9 maps"):
+        Recipe.of(channel="mean").apply(nine, "cams.npy")
+    made, _ = Recipe.of(channel="mean").apply(nine, "row of a stack", row=True)
+    np.testing.assert_allclose(made, nine.mean(0), rtol=1e-6)
+    made, _ = Recipe.of(channel="mean", axes=("channel", "x", "y")).apply(nine, "cams.npy")
+    np.testing.assert_allclose(made, nine.mean(0).T, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_an_opaque_alpha_channel_is_no_channel_of_the_map(dtype):
+    full = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
+    gray = (np.random.default_rng(0).random((6, 8)) * full).astype(dtype)
+    rgba = np.dstack([gray, gray, gray, np.full_like(gray, full)])
+    for rule in ("mean", "max", "abs-max"):
+        made, status = Recipe.of(channel=rule).apply(rgba, "cat")
+        np.testing.assert_allclose(made, gray, rtol=1e-6)
+        assert status == Status.ALPHA
+    made, status = Recipe().apply(rgba[..., 2:], "cat")
+    np.testing.assert_array_equal(made, gray)
+    assert status == Status.ALPHA
+
+
+def test_a_picture_that_is_transparent_in_part_is_refused():
+    rgba = np.full((6, 8, 4), 200, np.uint8)
+    for raw in (rgba, rgba[..., 2:]):
+        with pytest.raises(InputError, match="transparent in part"):
+            Recipe.of(channel="mean").apply(raw, "cat")
+    made, _ = Recipe.of(channel=3).apply(rgba, "cat")  # alpha itself, where it is asked for
+    np.testing.assert_array_equal(made, 200)
+
+
+def test_four_channels_of_an_attribution_stay_four():
+    values = np.random.default_rng(0).normal(size=(6, 8, 4))
+    made, status = Recipe.of(channel="mean").apply(values, "cat")
+    np.testing.assert_allclose(made, values.mean(2), rtol=1e-6)
+    assert status == Status.OK
+
+
+def test_channels_that_differ_as_colors_do_are_noted():
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (6, 8, 3), np.uint8)
+    gray = np.repeat(rgb[..., :1], 3, 2)
+    mean = Recipe.of(channel="mean")
+    assert mean.apply(rgb, "cat")[1] == Status.COLORS
+    assert mean.apply(rgb / 255, "cat")[1] == Status.COLORS
+    assert Recipe.of(channel=0).apply(rgb, "cat")[1] == Status.COLORS
+    assert mean.apply(gray, "cat")[1] == Status.OK
+    assert mean.apply(gray + rng.integers(0, 3, (6, 8, 3), np.uint8) // 2, "jpeg")[1] == Status.OK
+    assert mean.apply(rng.normal(size=(6, 8, 3)), "gradients")[1] == Status.OK
+    assert mean.apply(rng.random((3, 6, 8)), "gradients")[1] == Status.OK
+
+
+def test_19_resizing_is_that_of_scikit_image_clamped_at_the_border():
     from skimage.transform import resize
 
     values = np.random.default_rng(0).random((40, 30), np.float32)
     for size, shrinks in (((20, 15), True), ((80, 60), False), ((60, 20), True)):
-        made, resized = Recipe.of(size).apply(values, "cat")
-        assert resized
+        made, status = Recipe.of(size).apply(values, "cat")
+        assert status == Status.RESIZED
         np.testing.assert_array_equal(
-            made, resize(values, size, order=1, anti_aliasing=shrinks, preserve_range=True)
+            made,
+            resize(values, size, order=1, mode="edge", anti_aliasing=shrinks, preserve_range=True),
         )
-    made, resized = Recipe.of("40x30").apply(values, "cat")
-    assert not resized
+    made, status = Recipe.of("40x30").apply(values, "cat")
+    assert status == Status.OK
     np.testing.assert_array_equal(made, values)
+
+
+def bilinear(values, count):
+    """Enlarge a square map as torch and OpenCV do: centers of pixels, clamped at the border."""
+    centers = (np.arange(count) + 0.5) * len(values) / count - 0.5
+    low = np.floor(centers).astype(int)
+    part = (centers - low)[:, None]
+    first, second = low.clip(0, len(values) - 1), (low + 1).clip(0, len(values) - 1)
+    rows = values[first] * (1 - part) + values[second] * part
+    return rows[:, first] * (1 - part.T) + rows[:, second] * part.T
+
+
+def test_a_small_map_is_enlarged_as_torch_and_opencv_do():
+    values = np.random.default_rng(0).random((7, 7))
+    values[0, 0] = 1
+    made, _ = Recipe.of("224x224", dtype="float64").apply(values, "cam")
+    np.testing.assert_allclose(made, bilinear(values, 224), rtol=1e-6)
+    assert made[0, 0] == 1
+
+
+def test_patches_stay_sharp_when_resized_to_the_nearest():
+    values = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    made, status = Recipe.of("8x12", resize="nearest").apply(values, "vit")
+    assert status == Status.RESIZED
+    np.testing.assert_array_equal(made, values.repeat(2, 0).repeat(3, 1))
+    torch = pytest.importorskip("torch")
+    values = np.random.default_rng(0).random((7, 5), np.float32)
+    for size in ((16, 9), (3, 4), (224, 224)):
+        expected = torch.nn.functional.interpolate(
+            torch.from_numpy(values)[None, None], size, mode="nearest-exact"
+        )[0, 0].numpy()
+        np.testing.assert_array_equal(Recipe.of(size, resize="nearest").apply(values, "vit")[0], expected)
 
 
 # Number 20.
@@ -311,7 +398,7 @@ def test_19_resizing_is_that_of_scikit_image():
 
 def facts_of(values):
     record = blank((1,))
-    note(record[0], values, 0, Stamp(-1, -1), resized=False)
+    note(record[0], values, 0, Stamp(-1, -1), Status.OK)
     return {name: record[name][0] for name in record.dtype.names}
 
 

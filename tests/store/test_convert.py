@@ -118,7 +118,9 @@ def test_resizing_is_recorded(tree, tmp_path):
     report = salzarr.convert(tree, tmp_path / "maps.zarr", size="6x8")
     assert report.resized == 1
     dataset = open_dataset(tmp_path / "maps.zarr")
-    assert dataset.attrs["fingerprint"] == {"size": [6, 8], "channel": None, "dtype": "float32"}
+    options = dataset.attrs["fingerprint"]
+    assert options["size"] == [6, 8]
+    assert options["resize"].startswith("linear, between the centers of pixels, clamped at the border")
     assert int(dataset.map_status.sel(model="VGG", image="a")) == Status.RESIZED
     assert info(tmp_path / "maps.zarr")["resized"] == 1
 
