@@ -193,12 +193,11 @@ class Arrays:
 
 def _taken(values: Any, where: str) -> Any:
     """Check an array before it is read: its numbers, its mask, and that its shape is known."""
-    if not hasattr(values, "shape") or isinstance(values, np.ndarray):
+    # What is on a disk, such as a dataset of h5py, is read map by map; what is in memory, taken at once.
+    is_lazy = hasattr(values, "dtype") and hasattr(values, "__getitem__") and not hasattr(values, "detach")
+    if not is_lazy or isinstance(values, np.ndarray):
         values = to_numpy(values)
-    if isinstance(values, np.ndarray) or hasattr(values, "dask"):
-        check_numbers(values.dtype, where)
-    elif len(values.shape) and len(values):
-        check_numbers(to_numpy(values[:1]).dtype, where)
+    check_numbers(np.dtype(values.dtype), where)
     if any(length != length for length in values.shape):
         raise ShapeError(
             f"{where} has chunks of unknown sizes, shape {values.shape}; call its compute_chunk_sizes() first"
