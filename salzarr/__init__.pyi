@@ -15,9 +15,7 @@ from .statistics.summary import to_matrix as to_matrix
 from .statistics.summary import write_csv as write_csv
 from .store import convert as convert
 from .store import create as create
-from .store import export as export
 from .store import info as info
-from .store import merge as merge
 from .store import open_dataset as open_dataset
 from .store import open_maps as open_maps
 from .store import verify as verify

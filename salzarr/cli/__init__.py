@@ -121,7 +121,5 @@ for command in (
     results.metrics,
     maps.info,
     maps.verify,
-    maps.export,
-    maps.merge,
 ):
     cli.add_command(command)

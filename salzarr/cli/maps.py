@@ -1,4 +1,4 @@
-"""Commands about maps stores: convert, info, verify, export, merge."""
+"""Commands about maps stores: convert, info, verify."""
 
 from __future__ import annotations
 
@@ -66,8 +66,9 @@ def convert(
     """Batch every model's maps of SOURCE into one STORE.
 
     SOURCE is a folder with one folder per model; the maps may lie anywhere below: one .npy file per image, or
-    one batch_maps.npy per model, and other formats (see the README). STORE is the folder to write, such as
-    maps.zarr. Images are joined by their names. A run that was interrupted goes on with the same command.
+    one batch_maps.npy per model, and other formats (see the README); or another store, to be joined with
+    STORE by --append. STORE is the folder to write, such as maps.zarr. Images are joined by their names. A
+    run that was interrupted goes on with the same command.
     """
     import salzarr
     from salzarr import cluster
@@ -190,53 +191,3 @@ def verify(context: click.Context, /, store: str, *, source: str | None, as_json
         )
     if not as_json:
         click.echo(f"{store}: every chunk is there and intact")
-
-
-@click.command(short_help="Write the maps of a store back to .npy files.")
-@options.path("store")
-@options.path("folder")
-@click.option(
-    "--stacked",
-    is_flag=True,
-    help="One batch_maps.npy per model, with the names of the images in batch_maps.csv, in place of a file "
-    "per image.",
-)
-@options.models
-@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
-@click.pass_context
-def export(
-    context: click.Context, store: str, folder: str, stacked: bool, models: list[str] | None, overwrite: bool
-) -> None:
-    """Write the maps of STORE back to .npy files in FOLDER, bit for bit.
-
-    Each model gets a folder in FOLDER, and each image a file called after it.
-    """
-    import salzarr
-
-    with progress("Exporting", context.obj) as bar:
-        files = salzarr.export(
-            store, folder, stacked=stacked, models=models, overwrite=overwrite, progress=bar
-        )
-    click.echo(f"{len(files):,} files written into {folder}")
-
-
-@click.command(short_help="Join several stores of maps into one.")
-@options.path("stores", nargs=-1, required=True)
-@options.path("target")
-@click.option("--append", is_flag=True, help="Add the models and images that TARGET does not have yet.")
-@click.option("--overwrite", is_flag=True, help="Delete the maps that are in TARGET, and begin anew.")
-@options.as_json
-@click.pass_context
-def merge(
-    context: click.Context, stores: tuple[str, ...], target: str, append: bool, overwrite: bool, as_json: bool
-) -> None:
-    """Join the models and images of several STORES into one store TARGET.
-
-    STORES are what 'salzarr convert' wrote, with the same options. They stay as they are. A map that is in
-    several of them must be the same in all. Such as: salzarr merge vgg.zarr resnet.zarr all.zarr
-    """
-    import salzarr
-
-    with progress("Merging", context.obj) as bar:
-        report = salzarr.merge(list(stores), target, append=append, overwrite=overwrite, progress=bar)
-    _show(report, as_json)

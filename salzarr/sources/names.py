@@ -28,8 +28,6 @@ NUMBER = re.compile(r"[-_]?\d+$")
 """What tells the pieces of a stack apart."""
 
 NAME_COLUMNS = ("image", "id", "name", "image_id", "image_name", "filename", "file", "path")
-STORED_NAME = "stored_name"
-"""Column of names that an export wrote: what looks like a suffix or a stray blank is part of the name."""
 
 IMAGE_SUFFIX = re.compile(r"\.(npy|npz|png|jpe?g|tiff?|bmp|webp)$", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -161,8 +159,6 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
     rows = _rows(path)
     column = 0
     if path.lower().endswith(".csv") and rows:
-        if rows[0] == [STORED_NAME]:
-            return [row[0] for row in rows[1:]]
         header = [cell.strip().lower() for cell in rows[0]]
         known = [header.index(name) for name in NAME_COLUMNS if name in header]
         if known:

@@ -1,4 +1,4 @@
-"""The maps store: made, filled, read, checked and taken apart again.
+"""The maps store: made, filled, read and checked.
 
 ==================  ======================================================================
 ``layout``          how a store lies on disk, and the order in which it changes
@@ -10,7 +10,7 @@
 ``convert_report``  the report of a conversion, and what a store remembers of it
 ``writer``          from the loop that makes the maps to a store
 ``reading``         open, read a block, facts, info
-``exporting``       to files again, and from several stores to one
+``stored_source``   a store as the source of another
 ``verification``    is it all there, and what it should be
 ==================  ======================================================================
 """
@@ -18,7 +18,6 @@
 from salzarr.errors import storage_errors
 from salzarr.store.convert_report import ConvertReport
 from salzarr.store.converting import convert
-from salzarr.store.exporting import export, merge
 from salzarr.store.reading import facts, info, open_dataset, open_maps, read_block
 from salzarr.store.verification import Problem, verify
 from salzarr.store.writer import Writer, create
@@ -29,10 +28,8 @@ __all__ = [
     "Writer",
     "convert",
     "create",
-    "export",
     "facts",
     "info",
-    "merge",
     "open_dataset",
     "open_maps",
     "read_block",

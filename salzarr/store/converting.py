@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzarr import schema
-from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError, listed
-from salzarr.locks import lock
+from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError, UsageError, listed
+from salzarr.locks import local_path, lock
 from salzarr.plan import CHUNK_BYTES
 from salzarr.run import Progress, run
 from salzarr.schema import IMAGE, MODEL, Status
@@ -25,7 +25,7 @@ from salzarr.store.chunk_jobs import ChunkJob, Conversion, WrittenMaps
 from salzarr.store.convert_report import ConvertReport, make_report, provenance, remembered
 from salzarr.store.joining import Models, NamedSource, Names, check_joins, common_size, gather, join, union
 from salzarr.store.layout import MapsStore
-from salzarr.store.records import add_records, blank, checksum
+from salzarr.store.records import add_records, blank
 
 SHOWN = 10
 """Inputs that cannot be read which a message lists at most."""
@@ -62,13 +62,15 @@ def convert(
     ----------
     source : path, mapping, or xarray object
         A folder with one folder (or archive) per model, whatever lies between that and the maps; one file
-        with many models; ``{model: array[image, y, x]}``; or what has a ``model`` dimension.
+        with many models; another maps store, whose facts are taken along; ``{model: array[image, y, x]}``;
+        or what has a ``model`` dimension.
     store : path or URL
         Where the store is or is to be.
     glob : str, optional
         Only files whose path below the source matches are looked at, such as ``*/**/Baseline/*.npy``.
     models : mapping or sequence of str, optional
-        ``{name: path}`` (below the source) instead of one folder each; or the names of those wanted.
+        ``{name: path}`` (below the source) instead of one folder each, ``{name: model}`` of a store; or the
+        names of those wanted.
     stacked : str, default "batch_maps*.npy"
         Which ``.npy`` files are stacks, (image, H, W).
     names : path, sequence of str, or mapping of model to either, optional
@@ -113,7 +115,6 @@ def convert(
     See Also
     --------
     create : to write maps from the loop that makes them
-    export : the way back
 
     Examples
     --------
@@ -126,6 +127,9 @@ def convert(
     (('a', 'b'), 5, (8, 8))
     """
     recipe = Recipe.of(size, channel, dtype, resize)
+    url = layout.url_of(store)
+    if isinstance(source, (str, os.PathLike)) and _is_same_place(os.fspath(source), url):
+        raise UsageError(f"{url} is both the source and the store; choose another store")
     notices: list[str] = []
     labelled = gather(
         source, notices, glob=glob, models=models, stacked=stacked,
@@ -135,7 +139,7 @@ def convert(
     chosen |= {"stacked": None if stacked == STACKED else stacked}
     origin = {"source": remembered(source), "chosen": {k: remembered(v) for k, v in chosen.items() if v}}
     return write_store(
-        labelled, layout.url_of(store), recipe, origin, notices,
+        labelled, url, recipe, origin, notices,
         append=append, overwrite=overwrite, chunk_bytes=chunk_bytes, progress=progress,
     )  # fmt: skip
 
@@ -179,6 +183,7 @@ def write_store(
         store = _open_or_create(
             url, labelled, recipe, notices, append=append, overwrite=overwrite, chunk_bytes=chunk_bytes
         )
+        labelled = [item.stored_as(store.shape, store.maps.dtype) for item in labelled]
         conversion = _plan(store, labelled, recipe, append=append)
         if conversion.jobs:
             _run(store, conversion, progress)
@@ -187,6 +192,14 @@ def write_store(
             earlier = store.attrs.get(schema.ATTR_PROVENANCE)
             store.finish(conversion.facts, provenance(origin, report, earlier))
     return report
+
+
+def _is_same_place(source: str, url: str) -> bool:
+    """Whether a source is the store that is to be written."""
+    paths = local_path(source), local_path(url)
+    if None in paths:
+        return source.rstrip("/") == url
+    return os.path.realpath(str(paths[0])) == os.path.realpath(str(paths[1]))
 
 
 def _open_or_create(
@@ -329,18 +342,15 @@ def _check_unchanged(
     differ = (sizes != here["source_size"]) | (times != here["source_mtime"]) | (times < 0)
     suspects = np.flatnonzero(done[places] & differ).tolist()
     part = item.select(suspects)
-    crcs = (
-        part.facts["source_crc"] if part.facts is not None else [checksum(raw) for raw in part.source.read()]
-    )
     changed = [
         origin
-        for position, crc, origin in zip(suspects, crcs, part.source.origins(), strict=True)
+        for position, crc, origin in zip(suspects, part.checksums(), part.source.origins(), strict=True)
         if crc != here["source_crc"][position]
     ]
     if changed:
         raise ChangedError(
-            f"{len(changed)} inputs are not those that {url} was made from: {listed(changed)}; "
-            "start again with --overwrite"
+            f"{len(changed)} inputs are not those that {url} was made from: {listed(changed)}; give another "
+            "model another name (--model NAME=PATH), or start again with --overwrite"
         )
 
 

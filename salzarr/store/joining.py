@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from salzarr.errors import InputError, ShapeError
+from salzarr.errors import InputError, ShapeError, UsageError, near
 from salzarr.sources import FORMATS
 from salzarr.sources.discover import STACKED, Entry, Finder, select_models, with_classes
 from salzarr.sources.labelled import in_memory
@@ -20,6 +20,8 @@ from salzarr.sources.memory import Arrays
 from salzarr.sources.names import Rename, clean, duplicates, read_names, relabel, renamer
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Source
+from salzarr.store.records import checksum
+from salzarr.store.stored_source import StoredModel, is_maps_store, stored_models
 
 Path = str | os.PathLike[str]
 Models = Mapping[str, Path] | Sequence[str]
@@ -37,8 +39,6 @@ class NamedSource:
         Names of its images, in the order of the source.
     source : Source
         Where the maps are.
-    facts : ndarray of dtype FACT, optional
-        What is known of the maps already, where they come from another store.
     named : bool
         False if the ids are mere positions.
     """
@@ -46,8 +46,24 @@ class NamedSource:
     model: str
     ids: tuple[str, ...]
     source: Source
-    facts: NDArray[np.void] | None = None
     named: bool = True
+
+    @property
+    def facts(self) -> NDArray[np.void] | None:
+        """What is known of the maps (dtype FACT), where they come from another store."""
+        return self.source.facts if isinstance(self.source, StoredModel) else None
+
+    def stored_as(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> NamedSource:
+        """Return the same model, to be compared with or written to a store of this size and dtype."""
+        if not isinstance(self.source, StoredModel):
+            return self
+        return replace(self, source=self.source.stored_as(shape, dtype))
+
+    def checksums(self) -> list[int]:
+        """Return the checksum of each input; one that is not known is read."""
+        if self.facts is not None:
+            return [int(crc) for crc in self.facts["source_crc"]]
+        return [checksum(raw) for raw in self.source.read()]
 
     def select(self, positions: Sequence[int]) -> NamedSource:
         """Return the same model with these maps only."""
@@ -55,7 +71,6 @@ class NamedSource:
             self,
             ids=tuple(self.ids[position] for position in positions),
             source=self.source.select(positions),
-            facts=None if self.facts is None else self.facts[list(positions)],
         )
 
 
@@ -96,6 +111,8 @@ def find(
     source: Any, notices: list[str], *, glob: str | None, models: Models | None, stacked: str
 ) -> list[Entry]:
     """Find the models of a source: in a tree or a file, or in memory."""
+    if isinstance(source, (str, os.PathLike)) and is_maps_store(os.fspath(source)):
+        return _in_store(os.fspath(source), glob, models)
     finder = Finder(FORMATS, glob, stacked, notices)
     if isinstance(models, Mapping) and isinstance(source, (str, os.PathLike)):
         placed = [(name, os.path.join(source, path)) for name, path in models.items()]
@@ -108,6 +125,22 @@ def find(
         entries = [Entry(str(model), Arrays.of(str(model), values)) for model, values in source.items()]
     else:
         raise InputError(f"maps come from a path, a mapping or an xarray object, not {type(source).__name__}")
+    wanted = [models] if isinstance(models, str) else list(models or ())
+    return select_models(entries, wanted) if wanted else entries
+
+
+def _in_store(path: str, glob: str | None, models: Models | None) -> list[Entry]:
+    """Find the models of another store; ``{name: model}`` gives them new names."""
+    if glob:
+        raise UsageError(f"a pattern chooses among files, and {path} is a store; choose with --models")
+    sources = stored_models(path)
+    if isinstance(models, Mapping):
+        for model in models.values():
+            if model not in sources:
+                hint = near(str(model), list(sources))
+                raise UsageError(f"{path} has no model {model!r}; {hint}there are {', '.join(sources)}")
+        return [Entry(name, sources[str(model)]) for name, model in models.items()]
+    entries = [Entry(model, source) for model, source in sources.items()]
     wanted = [models] if isinstance(models, str) else list(models or ())
     return select_models(entries, wanted) if wanted else entries
 

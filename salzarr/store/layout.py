@@ -217,7 +217,8 @@ def open_writable(url: str) -> MapsStore:
         store = _with_arrays(url, open_group(url, "r+"))
     if not store.chunks.native:
         raise StoreError(
-            f"{url} was laid out by another tool and can only be read; merge it into a new store"
+            f"{url} was laid out by another tool and can only be read; convert it into a new store, as in "
+            f"'salzarr convert {url} new.zarr'"
         )
     return store
 

@@ -21,7 +21,7 @@ from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
 from salzarr.store.joining import Models, NamedSource, Names, gather
 from salzarr.store.layout import MapsStore
-from salzarr.store.records import blank, checksum, note
+from salzarr.store.records import blank, note
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ def verify(
             source, [], glob=glob, models=models, stacked=stacked,
             names=names, rename=rename, strip_suffix=strip_suffix,
         )  # fmt: skip
+        labelled = [item.stored_as(opened.shape, opened.maps.dtype) for item in labelled]
         problems += _strangers(labelled, facts, axes)
         jobs += _source_checks(labelled, facts, axes, opened.chunks.length)
     run(jobs, problems.extend, progress, lambda job, why: problems.append(job.unreadable(why)))
@@ -218,11 +219,11 @@ class _SourceCheck:
         for at, crc in enumerate(self.crcs):
             one = self.part(slice(at, at + 1))
             try:
-                [raw] = one.item.source.read()
+                [found] = one.item.checksums()
             except InputError as error:
                 problems.append(one.unreadable(str(error)))
                 continue
-            if checksum(raw) != crc:
+            if found != crc:
                 what = "was made from another map than the source has now"
                 problems.append(Problem(self.item.model, one.item.ids, what))
         return problems

@@ -197,14 +197,13 @@ def test_plot_draws_maps_and_groups(compared):
     assert (folder / "groups.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_verify_export_merge(compared):
-    folder, maps, *_ = compared
+def test_verify_and_join(compared):
+    folder, *_ = compared
     assert "intact" in salzarr("verify", folder / "maps.zarr").stdout
-    salzarr("export", folder / "maps.zarr", folder / "files")
-    (back,) = (folder / "files").glob("VGG16/**/img00.npy")
-    assert np.load(back).tobytes() == maps["VGG16", "img00"].tobytes()
-    salzarr("merge", folder / "maps.zarr", folder / "merged.zarr")
-    assert json.loads(salzarr("info", folder / "merged.zarr", "--json").stdout)["images"] == 8
+    salzarr("convert", folder / "maps.zarr", folder / "all.zarr", "--models", "VGG16")
+    salzarr("convert", folder / "maps.zarr", folder / "all.zarr", "--append")
+    assert json.loads(salzarr("info", folder / "all.zarr", "--json").stdout)["images"] == 8
+    assert "intact" in salzarr("verify", folder / "all.zarr", "--source", folder / "maps.zarr").stdout
 
 
 def test_verify_finds_the_source_as_convert_did(untidy, tmp_path):
@@ -246,10 +245,9 @@ WRONG = [
     (["compare", "nowhere.zarr", "{new}"], 3, "make it with 'salzarr convert'"),
     (["compare", "{store}", ".", "--metrics", "mse"], 3, "holds other files, such as"),
     (["compare", "{store}", ".", "--metrics", "mse", "--overwrite"], 3, "./results"),
-    (["merge", "{store}", "thesis.tex"], 3, "thesis.tex"),
-    (["merge", "{store}", "other.zarr", "x.zarr"], 3, "another map of VGG16, image 'img00'"),
-    (["merge", "{store}", "small.zarr", "x.zarr"], 3, "convert small.zarr resized.zarr --size 16x16"),
-    (["merge", "other.zarr", "{store}"], 3, "--overwrite"),
+    (["convert", "other.zarr", "{store}", "--append"], 3, "other.zarr: image img00 of VGG16"),
+    (["convert", "small.zarr", "{store}", "--append", "--model", "new=VGG16"], 3, "12x12"),
+    (["convert", "{store}", "{store}", "--overwrite"], 2, "both the source and the store"),
     (["report", "nowhere"], 3, "nowhere"),
     (["plot", "{results}", "pie"], 2, "pie"),
     (["plot", "{results}", "matrix", "--metric", "emd"], 2, "emd"),
@@ -288,8 +286,6 @@ def test_help_is_quick_and_complete():
         "metrics",
         "info",
         "verify",
-        "export",
-        "merge",
         "completion",
     ]
     shown = salzarr("--help").stdout
@@ -314,11 +310,12 @@ def test_module_version_and_completion():
 
 def test_a_second_conversion_says_what_was_there(untidy, tmp_path):
     root, maps = untidy
-    for command in ("convert", root), ("merge", tmp_path / "convert.zarr"):
-        store = tmp_path / f"{command[0]}.zarr"
-        assert f"{len(maps)} maps written" in salzarr(*command, store).stdout
-        assert f"nothing to do: all {len(maps)} maps are in {store}" in salzarr(*command, store).stdout
-        assert f"{len(maps)} maps written" in salzarr(*command, store, "--overwrite").stdout
+    for source, store in (root, tmp_path / "a.zarr"), (tmp_path / "a.zarr", tmp_path / "b.zarr"):
+        assert f"{len(maps)} maps written" in salzarr("convert", source, store).stdout
+        assert (
+            f"nothing to do: all {len(maps)} maps are in {store}" in salzarr("convert", source, store).stdout
+        )
+        assert f"{len(maps)} maps written" in salzarr("convert", source, store, "--overwrite").stdout
 
 
 def test_an_unfinished_store_is_told_and_finished(untidy, tmp_path):

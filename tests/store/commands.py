@@ -45,9 +45,10 @@ def create(folder, store):
                 writer.write(model, list(batch), np.stack([a_map(model, image) for image in batch]))
 
 
-def merge(folder, store):
+def join(folder, store):
     """Put two stores together."""
-    salzarr.merge([folder / "first.zarr", folder / "second.zarr"], store)
+    for part in ("first", "second"):
+        salzarr.convert(folder / f"{part}.zarr", store, append=True, chunk_bytes=CHUNK)
 
 
 def prepare(folder):

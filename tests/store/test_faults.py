@@ -54,7 +54,7 @@ def test_1_kill_9_at_some_writes(command, every, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("command", ["convert", "append", "overwrite", "create", "merge"])
+@pytest.mark.parametrize("command", ["convert", "append", "overwrite", "create", "join"])
 def test_1_kill_9_at_every_single_write(command, tmp_path):
     kills = killed_at_each(command, tmp_path, 1)
     print(f"{command} was killed at {kills} points")
