@@ -52,6 +52,12 @@ class Reason(IntEnum):
     ZERO_MASS = 4
     NEGATIVE = 5
     FAILED = 6
+    IDENTICAL = 7
+    """The maps are equal, and the metric has no finite value for that."""
+    OVERFLOW = 8
+    """The maps are finite, and the score is beyond the largest float64."""
+    UNSIGNED = 9
+    """A map has no negative value, and the metric compares signs."""
 
     @property
     def label(self) -> str:

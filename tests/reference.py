@@ -95,9 +95,12 @@ def ms_ssim(data_range: float) -> Callable[[Map, Map], float]:
     return score
 
 
-def kl(a: Map, b: Map) -> float:
-    p, q = mass(a), mass(b)
-    return float(np.sum(p * np.log(EPS + p / (q + EPS))))
+def kl(eps: float) -> Callable[[Map, Map], float]:
+    def score(a: Map, b: Map) -> float:
+        p, q = mass(a), mass(b)
+        return max(0.0, float(np.sum(p * np.log(eps + p / (q + eps)))))
+
+    return score
 
 
 def js(a: Map, b: Map) -> float:
@@ -131,21 +134,21 @@ def topk(fraction: float, union: bool) -> Callable[[Map, Map], float]:
     return score
 
 
-def hog(cells: int) -> Callable[[Map, Map], float]:
+def hog(cells: int, correlation: Callable[..., Any] = stats.pearsonr) -> Callable[[Map, Map], float]:
     from skimage.feature import hog as descriptor
 
     def score(a: Map, b: Map) -> float:
-        p, q = (descriptor(m, pixels_per_cell=(cells, cells)) for m in (a, b))
-        return float(stats.spearmanr(p, q).statistic)
+        p, q = (np.float64(descriptor(m, pixels_per_cell=(cells, cells))) for m in (a, b))
+        return float(correlation(p, q).statistic)
 
     return score
 
 
 def mutual_information(bins: int) -> Callable[[Map, Map], float]:
-    """As scikit-image does it, with counts for densities, whose float32 bin widths are noisy."""
+    """As scikit-image does it, in float64, with counts for densities, whose widths are noisy."""
 
     def score(a: Map, b: Map) -> float:
-        joint = np.histogramdd([a.ravel(), b.ravel()], bins=bins)[0]
+        joint = np.histogramdd([np.float64(a).ravel(), np.float64(b).ravel()], bins=bins)[0]
         alone = stats.entropy(joint.sum(axis=0)) + stats.entropy(joint.sum(axis=1))
         return float(alone / stats.entropy(joint.ravel())) - 1
 
@@ -214,7 +217,8 @@ def table(data_range: float) -> dict[str, Row]:
         "ssim:window=11": Row(ssim(data_range, 11), absolute=1e-9),
         "ssim_gaussian": Row(ssim(data_range, gaussian=True), absolute=1e-9),
         "ms_ssim": Row(ms_ssim(data_range), absolute=1e-9),
-        "kl": Row(kl, absolute=1e-14),
+        "kl": Row(kl(EPS), absolute=1e-14),
+        "kl:eps=0.001": Row(kl(1e-3), absolute=1e-14),
         "js": Row(js, absolute=1e-16),
         "similarity": Row(similarity(shift=True)),
         "similarity:shift=if_negative": Row(similarity(shift=False)),
@@ -223,7 +227,7 @@ def table(data_range: float) -> dict[str, Row]:
         "topk_iou:fraction=0.03": Row(topk(0.03, union=True)),
         "topk_intersection": Row(topk(0.1, union=False)),
         "hog": Row(hog(16)),
-        "hog:cells=8": Row(hog(8)),
+        "hog:cells=8:correlation=spearman": Row(hog(8, stats.spearmanr)),
         "mutual_information": Row(mutual_information(100)),
         "mutual_information:bins=16": Row(mutual_information(16)),
         "center_distance": Row(center_distance, absolute=1e-10),

@@ -2,7 +2,7 @@
 
 from salzarr.metrics import normalize
 from salzarr.metrics.block import Block, Scored, score_block
-from salzarr.metrics.checks import check_maps, check_size, warnings_for
+from salzarr.metrics.checks import check_maps, check_size, range_warnings, warnings_for
 from salzarr.metrics.gradients import hog
 from salzarr.metrics.information import mutual_information
 from salzarr.metrics.mass import center_distance, hellinger, js, kl, similarity
@@ -39,6 +39,7 @@ __all__ = [
     "normalize",
     "parse_metrics",
     "pearson",
+    "range_warnings",
     "register",
     "rmse",
     "score_block",

@@ -96,12 +96,13 @@ class Block:
 
     @cached_property
     def degenerate(self) -> dict[Reason, NDArray[np.bool_]]:
-        """Which usable maps (model, image) are CONSTANT, ZERO_MASS (0 everywhere) or NEGATIVE (somewhere)."""
+        """Which usable maps are CONSTANT, ZERO_MASS, NEGATIVE (somewhere) or UNSIGNED: (model, image)."""
         usable = self.unusable == Reason.SCORED
         return {
             Reason.CONSTANT: usable & (self.low == self.high),
             Reason.ZERO_MASS: usable & (self.low == 0) & (self.high == 0),
             Reason.NEGATIVE: usable & (self.low < 0),
+            Reason.UNSIGNED: usable & (self.low >= 0),
         }
 
     def normalized(self, chain: str | None) -> Block:
@@ -114,7 +115,7 @@ class Block:
     def _after(self, step: normalize.Step) -> Block:
         with np.errstate(invalid="ignore", over="ignore"):
             after = Block(step.apply(self.flat).reshape(self.maps.shape))
-        why = np.where(after.unusable, np.uint8(Reason.NON_FINITE), np.uint8(Reason.SCORED))
+        why = np.where(after.unusable, np.uint8(Reason.OVERFLOW), np.uint8(Reason.SCORED))
         for reason in sorted(step.undefined, reverse=True):
             why[(after.unusable > 0) & self.degenerate[reason]] = reason
         after.unusable = np.where(self.unusable, self.unusable, why)

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from salzarr.compiled import jit
 from salzarr.metrics.block import Block
 from salzarr.metrics.metric import Metric, Pairs, Scores, check_parameter, is_whole, register
+from salzarr.metrics.pixelwise import power_of_two
 from salzarr.schema import Reason
 
 
 def _binned(block: Block, bins: int) -> NDArray[np.uint16]:
     """Bin of each pixel (model, image, pixel) between its map's extremes, as numpy.histogramdd has it."""
     binned = np.zeros(block.flat.shape, np.uint16)
+    scale = power_of_two(np.maximum(np.abs(block.low), np.abs(block.high)))  # the span of huge maps overflows
     for index in np.argwhere(block.unusable == Reason.SCORED):
-        row = block.flat[tuple(index)]
+        row = block.flat[tuple(index)] * scale[tuple(index)]
         edges = np.linspace(row.min(), row.max(), bins + 1)
         # The last bin holds its upper edge.
         binned[tuple(index)] = (np.searchsorted(edges, row, side="right") - 1).clip(0, bins - 1)
@@ -75,6 +77,7 @@ def mutual_information(bins: int = 100) -> Metric:
         features=(name,),
         advised_pixels=10 * bins,
         cost="medium",
+        revision=2,
         map_bytes=2,
         pair_bytes=20,
     )

@@ -9,7 +9,17 @@ from numpy.typing import NDArray
 
 from salzarr.compiled import jit
 from salzarr.metrics.block import Block
-from salzarr.metrics.metric import DIAGONAL, NEEDS_MASS, Metric, Pairs, Scores, check_parameter, register
+from salzarr.metrics.metric import (
+    DIAGONAL,
+    NEEDS_MASS,
+    Caution,
+    Metric,
+    Pairs,
+    Scores,
+    check_parameter,
+    is_number,
+    register,
+)
 from salzarr.metrics.pixelwise import sum_of_distances, sum_of_squares
 from salzarr.schema import Reason
 
@@ -33,45 +43,57 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 @jit(error_model="numpy")
-def _kullback_leibler(mass: Scores, pairs: Pairs, ok: NDArray[np.bool_], scores: Scores) -> None:
+def _kullback_leibler(mass: Scores, pairs: Pairs, ok: NDArray[np.bool_], eps: float, scores: Scores) -> None:
+    """KL of the pairs that are ok, both ways; 0 for equal maps and where eps takes it below."""
     for image in range(mass.shape[1]):
         for pair in range(len(pairs)):
             if ok[pair, image]:
                 a, b = mass[pairs[pair, 0], image], mass[pairs[pair, 1], image]
                 forth = back = 0.0
+                equal = True
                 for p, q in zip(a, b):  # noqa: B905 (numba's zip takes no strict)
+                    equal &= p == q
                     if p > 0:
-                        forth += p * np.log(EPS + p / (q + EPS))
+                        forth += p * np.log(eps + p / (q + eps))
                     if q > 0:
-                        back += q * np.log(EPS + q / (p + EPS))
-                scores[0, pair, image], scores[1, pair, image] = forth, back
+                        back += q * np.log(eps + q / (p + eps))
+                scores[0, pair, image] = 0.0 if equal else max(forth, 0.0)
+                scores[1, pair, image] = 0.0 if equal else max(back, 0.0)
 
 
 @register
-def kl() -> Metric:
+def kl(eps: float = EPS) -> Metric:
     """Kullback-Leibler divergence KL(a ‖ b) of the first map from the second, in nats; directed.
+
+    Parameters
+    ----------
+    eps : float
+        Keeps it finite where b is 0 and a is not; there it sets the score alone, up to -log(eps) nats.
 
     References
     ----------
     MIT saliency benchmark, whose KLD(map1, map2) is KL(map2 ‖ map1)
     """
+    check_parameter("kl: eps", eps, is_number(eps, 1e-300, 1), "a number from 1e-300 to 1")
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
         scores = np.full((2, *ok.shape), np.nan)
-        _kullback_leibler(unit_mass(block), pairs, ok, scores)
+        _kullback_leibler(unit_mass(block), pairs, ok, float(eps), scores)
         return scores
 
     return Metric(
         score,
-        definition="KL(a ‖ b) = Σ a·log(eps + a / (b + eps)) of unit masses, natural log",
+        definition=f"KL(a ‖ b) = Σ a·log(eps + a / (b + eps)) of unit masses, natural log, eps {eps:.3g}",
         kind="dissimilarity",
         self_value=0.0,
         bounds=(0.0, np.inf),
         undefined=NEEDS_MASS,
+        cautions=frozenset({Caution.ZEROS}),
         directed=True,
         features=(MASS,),
         unit="nat",
         cost="medium",
+        revision=2,
         map_bytes=8,
     )
 
@@ -132,12 +154,12 @@ def similarity(shift: Literal["always", "if_negative"] = "always") -> Metric:
     Parameters
     ----------
     shift : {"always", "if_negative"}
-        Whether each map's minimum is subtracted always (MIT; a constant map is then undefined) or where it
-        is negative (pysaliency; a map without mass is undefined).
+        Whether each map's minimum is subtracted always (the MIT benchmark; a constant map is then undefined)
+        or only where it is negative (the Tübingen benchmark and pysaliency; a map without mass is undefined).
 
     References
     ----------
-    MIT saliency benchmark, SIM; with shift=if_negative pysaliency's
+    MIT saliency benchmark, SIM; with shift=if_negative the Tübingen benchmark's and pysaliency's
     """
     check_parameter("similarity: shift", shift, shift in ("always", "if_negative"), "always or if_negative")
     always = shift == "always"
@@ -180,7 +202,7 @@ def hellinger() -> Metric:
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
         roots = block.feature("roots of mass", lambda b: np.sqrt(unit_mass(b)))
-        distances: Scores = np.sqrt(sum_of_squares(roots, pairs, ok) / 2).clip(0, 1)
+        distances: Scores = np.sqrt(sum_of_squares(roots, pairs, ok, np.ones(ok.shape)) / 2).clip(0, 1)
         return distances
 
     return Metric(

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -35,6 +36,15 @@ NEEDS_MASS = frozenset({Reason.ZERO_MASS, Reason.NEGATIVE})
 """``undefined`` of the metrics that compare distributions of mass."""
 
 
+class Caution(StrEnum):
+    """What about the maps makes a metric's scores mean less than they seem to."""
+
+    SIGNED = "signed"
+    """Maps of both signs: opposite ones may score as alike."""
+    ZEROS = "zeros"
+    """Pixels of 0: where one map has them, a constant of the definition sets the score."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """One way to compare two maps, with everything that its scores' readers need to know.
@@ -51,14 +61,17 @@ class Metric:
     kind : {"similarity", "dissimilarity"}
         Whether more is more alike.
     self_value : float
-        The score of a map against itself: the matrix's diagonal. NaN if it is not known.
+        The score of a map against itself: the matrix's diagonal. NaN if it is not known. If it depends on
+        the map, this is its best, and a companion ``self`` holds the mean of the two maps' own self scores.
     bounds : (float, float, "diagonal" or "sides")
         What the scores lie between.
     undefined : frozenset of Reason
-        Which of CONSTANT, ZERO_MASS and NEGATIVE in either map leave the pair without a score. Missing and
-        non-finite maps never have one.
+        Which of CONSTANT, ZERO_MASS, NEGATIVE and UNSIGNED in either map leave the pair without a score.
+        Missing and non-finite maps never have one.
     nan_reason : Reason
-        Why a pair has no score if ``ok`` holds and the score is NaN all the same.
+        Why a pair has no score if ``ok`` holds and the score is NaN or infinite all the same.
+    cautions : frozenset of Caution
+        What draws a warning before the comparison.
     directed : bool
         Whether f(a, b) and f(b, a) differ.
     scale_dependent : bool
@@ -100,7 +113,8 @@ class Metric:
     self_value: float
     bounds: tuple[float, float | str]
     undefined: frozenset[Reason] = frozenset()
-    nan_reason: Reason = Reason.NON_FINITE
+    nan_reason: Reason = Reason.OVERFLOW
+    cautions: frozenset[Caution] = frozenset()
     directed: bool = False
     scale_dependent: bool = False
     companions: tuple[str, ...] = ()
@@ -130,6 +144,12 @@ class Metric:
     def slug(self) -> str:
         """Its spec as a name for variables and files: ``ssim_window_11``."""
         return re.sub(r"[^A-Za-z0-9]+", "_", self.spec).strip("_") or "metric"
+
+    @property
+    def data_range(self) -> float | None:
+        """Range of the data that the scores are relative to; None if there is none, or none yet."""
+        found = dict(self.params).get("data_range")
+        return None if found is None else float(found)
 
     @property
     def needs_data_range(self) -> bool:
@@ -291,6 +311,12 @@ def check_parameter(name: str, value: object, holds: bool, needed: str) -> None:
     """
     if not holds:
         raise MetricError(f"{name} must be {needed}, not {value!r}")
+
+
+def check_data_range(value: object) -> None:
+    """Refuse a data range that is not a number from 0, nor None: not known yet."""
+    fits = value is None or is_number(value, 0)
+    check_parameter("data_range", value, fits, "a finite number of at least 0, or none")
 
 
 def is_number(value: object, low: float = -np.inf, high: float = np.inf) -> bool:

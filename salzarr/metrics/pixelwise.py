@@ -100,16 +100,16 @@ def centre(row: NDArray[Any], scale: float, out: NDArray[np.float64]) -> float:
 
 
 @jit(fastmath=REORDER)
-def sum_of_squares(rows: NDArray[Any], pairs: Pairs, wanted: NDArray[np.bool_]) -> Scores:
-    """Sum of (a - b)² of the wanted (pair, image), directly, in float64; else 0."""
+def sum_of_squares(rows: NDArray[Any], pairs: Pairs, wanted: NDArray[np.bool_], unit: Scores) -> Scores:
+    """Sum of (a - b)² of rows times a unit (pair, image) where wanted, directly, in float64; else 0."""
     sums = np.zeros((len(pairs), rows.shape[1]))
     for image in range(rows.shape[1]):
         for pair in range(len(pairs)):
             if wanted[pair, image]:
                 a, b = rows[pairs[pair, 0], image], rows[pairs[pair, 1], image]
-                total = 0.0
+                factor, total = unit[pair, image], 0.0
                 for i in range(a.size):
-                    difference = np.float64(a[i]) - np.float64(b[i])
+                    difference = np.float64(a[i]) * factor - np.float64(b[i]) * factor
                     total += difference * difference
                 sums[pair, image] = total
     return sums
@@ -138,20 +138,37 @@ The difference of sums that a product gives is off by some 1e-16 of those square
 """
 
 
-def _mean_squared(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+def _mean_squared(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> tuple[Scores, Scores]:
+    """Mean squared differences (pair, image) of the pairs' maps times a power of two, and that power.
+
+    It brings the larger map of a pair to about 1, so that no square overflows.
+    """
     made = block.feature("products", products)
     a, b = pairs.T
-    inverse = 1 / made.scale
-    mean = made.mean * inverse
-    square = np.diagonal(made.gram, axis1=1, axis2=2).T * inverse**2 / made.pixels
-    product = made.gram[:, a, b].T * inverse[a] * inverse[b] / made.pixels
-    result: Scores = square[a] + square[b] - 2 * product + (mean[a] - mean[b]) ** 2
-    norms = square + mean**2
-    cancelled = ok & ~(result > CANCELLED * (norms[a] + norms[b]))
+    unit = np.minimum(made.scale[a], made.scale[b])
+    to_a, to_b = unit / made.scale[a], unit / made.scale[b]
+    square = np.diagonal(made.gram, axis1=1, axis2=2).T / made.pixels
+    product = made.gram[:, a, b].T / made.pixels * to_a * to_b
+    square_a, square_b = square[a] * to_a**2, square[b] * to_b**2
+    mean_a, mean_b = made.mean[a] * to_a, made.mean[b] * to_b
+    result: Scores = square_a + square_b - 2 * product + (mean_a - mean_b) ** 2
+    cancelled = ok & ~(result > CANCELLED * (square_a + square_b + mean_a**2 + mean_b**2))
     if cancelled.any():
-        direct = sum_of_squares(block.flat, pairs, cancelled) / made.pixels
+        direct = sum_of_squares(block.flat, pairs, cancelled, unit) / made.pixels
         result = np.where(cancelled, direct, result)
-    return result
+    return result, unit
+
+
+def root_mean_squared(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+    """Root of the mean squared differences (pair, image): 0 for equal maps only, and it does not overflow."""
+    squares, unit = _mean_squared(block, pairs, ok)
+    roots: Scores = np.sqrt(squares) / unit
+    for pair, image in np.argwhere(ok & (squares < 1e-290)):  # equal, or their squares underflow
+        a, b = block.flat[pairs[pair], image].astype(np.float64)
+        away = np.abs(a - b)
+        largest = away.max() or 1.0
+        roots[pair, image] = largest * np.sqrt(np.mean((away / largest) ** 2))
+    return roots
 
 
 def _difference(score: Callable[[Block, Pairs, NDArray[np.bool_]], Scores], **fields: Any) -> Metric:
@@ -168,8 +185,13 @@ def mse() -> Metric:
     ----------
     equals :func:`sklearn.metrics.mean_squared_error`
     """
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        squares, unit = _mean_squared(block, pairs, ok)
+        return squares / unit / unit
+
     return _difference(
-        _mean_squared,
+        score,
         definition="mean((a - b)²)",
         features=("products",),
         image_bytes=8,
@@ -185,7 +207,7 @@ def rmse() -> Metric:
     equals :func:`sklearn.metrics.root_mean_squared_error`
     """
     return _difference(
-        lambda block, pairs, ok: np.sqrt(_mean_squared(block, pairs, ok)),
+        root_mean_squared,
         definition="√mean((a - b)²)",
         features=("products",),
         image_bytes=8,

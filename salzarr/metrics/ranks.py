@@ -84,6 +84,13 @@ def ranked(rows: NDArray[Any]) -> Scores:
     return ranks
 
 
+def correlate_rows(rows: NDArray[Any], pairs: Pairs) -> Scores:
+    """Correlation (pair, image) of rows (model, image, value); NaN if all values of a row are equal."""
+    constant = rows.min(axis=2) == rows.max(axis=2)
+    scores = products_of(rows, np.ones(rows.shape[:2])).correlate(pairs, centred=True)
+    return np.where(constant[pairs].any(axis=1), np.nan, scores)
+
+
 def spearman_of(rows: NDArray[Any], pairs: Pairs) -> Scores:
     """Rank correlation (pair, image) of rows (model, image, value); NaN if all values of a row are equal."""
     scores, unscaled = np.empty((len(pairs), rows.shape[1])), np.ones((len(rows), 1))

@@ -20,6 +20,7 @@ from salzarr.errors import MetricError, PairError, near
 from salzarr.metrics import normalize as chains
 from salzarr.metrics.block import Block
 from salzarr.metrics.metric import METRICS, Metric, Pairs, Scores, Value, check_keywords, check_parameter
+from salzarr.schema import Reason
 
 ALIASES = {
     "cc": "pearson", "sim": "similarity", "kld": "kl", "jsd": "js", "nmi": "mutual_information",
@@ -236,6 +237,7 @@ def custom(
         kind=kind,
         self_value=float(self_value),
         bounds=(float(low), float(high)),
+        nan_reason=Reason.NON_FINITE,
         directed=directed,
         cost="high",
         reference=f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', title)}",

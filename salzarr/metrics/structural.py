@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from salzarr.metrics.block import Block
 from salzarr.metrics.metric import (
+    Caution,
     Metric,
     Pairs,
     ScoreFunction,
     Scores,
+    check_data_range,
     check_parameter,
-    is_number,
     is_whole,
     register,
 )
@@ -46,14 +47,14 @@ def _compare(
 
 
 def _structural(score: ScoreFunction, data_range: float | None, **fields: Any) -> Metric:
-    fits = data_range is None or is_number(data_range, 0)
-    check_parameter("data_range", data_range, fits, "a finite number of at least 0, or none")
+    check_data_range(data_range)
     return Metric(
         score,
         kind="similarity",
         self_value=1.0,
         undefined=frozenset({Reason.CONSTANT}) if data_range == 0 else frozenset(),
         nan_reason=Reason.CONSTANT,
+        cautions=frozenset({Caution.SIGNED}),
         scale_dependent=True,
         **fields,
     )

@@ -21,7 +21,7 @@ SAMPLE_MODELS, SAMPLE_IMAGES = 4, 4
 
 @dataclass(frozen=True)
 class _ExtremesJob:
-    """Find the smallest and largest value of some maps."""
+    """Find the smallest and largest finite value of each map: (map, 2)."""
 
     maps: Maps
     chain: str | None
@@ -32,14 +32,14 @@ class _ExtremesJob:
     def part(self, images: slice) -> _ExtremesJob:
         return replace(self, maps=self.maps.part(range(len(self.maps.models)), images))
 
-    def __call__(self) -> tuple[float, float]:
-        low, high = np.nan, np.nan
+    def __call__(self) -> NDArray[np.float64]:
+        found = []
         for model in range(len(self.maps.models)):
-            values = normalize.apply(self.maps.part([model], slice(None)).read(), self.chain)
-            values = values[np.isfinite(values)]
-            if values.size:
-                low, high = np.fmin(low, values.min()), np.fmax(high, values.max())
-        return float(low), float(high)
+            [maps] = normalize.apply(self.maps.part([model], slice(None)).read(), self.chain)
+            for one in maps:
+                finite = one[np.isfinite(one)]
+                found.append((finite.min(), finite.max()) if finite.size else (np.nan, np.nan))
+        return np.array(found, np.float64)
 
 
 def extremes(maps: Maps, chain: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -53,8 +53,8 @@ def extremes(maps: Maps, chain: str | None) -> tuple[NDArray[np.float64], NDArra
 
     Returns
     -------
-    (chunk,) float64, (chunk,) float64
-        Of each chunk of images; NaN where there are no values.
+    (map,) float64, (map,) float64
+        Of each map, in no particular order; NaN where it has no values.
 
     Raises
     ------
@@ -62,12 +62,12 @@ def extremes(maps: Maps, chain: str | None) -> tuple[NDArray[np.float64], NDArra
         If workers died of it.
     """
     every = range(len(maps.models))
-    found: list[tuple[float, float]] = []
+    found: list[NDArray[np.float64]] = []
     try:
         run([_ExtremesJob(maps.part(every, chunk), chain) for chunk in maps.chunks()], found.append)
     except RunError as error:
         raise RunError(f"{error}; or give data_range= (--data-range), which saves this read") from None
-    low, high = np.array(found).reshape(-1, 2).T
+    low, high = np.concatenate(found).T
     return low, high
 
 

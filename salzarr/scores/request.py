@@ -153,10 +153,8 @@ def _check(metrics: Sequence[Metric], maps: Maps, facts: Facts | None) -> None:
     measures.check_size(metrics, maps.map_shape)
     if facts is None:
         return
-    low = np.fmin.reduce(facts.low, axis=1, initial=np.nan)
-    high = np.fmax.reduce(facts.high, axis=1, initial=np.nan)
-    measures.check_maps(metrics, low, maps.models)
-    for said in measures.warnings_for(metrics, maps.map_shape, low, high, maps.models):
+    measures.check_maps(metrics, np.fmin.reduce(facts.low, axis=1, initial=np.nan), maps.models)
+    for said in measures.warnings_for(metrics, maps.map_shape, facts.low, facts.high, maps.models):
         warnings.warn(said, UserWarning, stacklevel=4)
 
 
@@ -184,10 +182,13 @@ def _with_range(
     metric: Metric, given: float | None, maps: Maps, facts: Facts | None, scan: Scan | None
 ) -> Metric:
     """Settle the one data range of the comparison: given, known, found from the facts, or by reading."""
+    if metric.needs_data_range and given is not None:
+        metric = metric.with_data_range(given)
     if not metric.needs_data_range:
+        known = metric.data_range and facts and normalize.extremes(metric.normalize, *facts[:3])
+        if known:
+            _warn_of_range(metric, *known)
         return metric
-    if given is not None:
-        return metric.with_data_range(given)
     unknown = np.array([0.0]), np.array([1.0]), np.array([np.nan])
     found = normalize.extremes(metric.normalize, *(unknown if facts is None else facts[:3]))
     if facts is None and normalize.steps(metric.normalize)[-1:] != ("minmax",):
@@ -206,4 +207,11 @@ def _with_range(
             f"{metric.spec} needs the range of the data, and every map holds one and the same value; "
             "say data_range= (--data-range)"
         )
-    return metric.with_data_range(float(high - low))
+    metric = metric.with_data_range(float(high - low))
+    _warn_of_range(metric, *found)
+    return metric
+
+
+def _warn_of_range(metric: Metric, low: Floats, high: Floats) -> None:
+    for said in measures.range_warnings([metric], low, high):
+        warnings.warn(said, UserWarning, stacklevel=6)

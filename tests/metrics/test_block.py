@@ -49,6 +49,7 @@ EXPECTED = {
     "mse:normalize=zscore": {"constant": "CONSTANT", "zero": "CONSTANT", "debt": "CONSTANT"},
     "mse:normalize=sum": {"zero": "ZERO_MASS", "signed": "NEGATIVE", "debt": "NEGATIVE"},
     "mse:normalize=max": {"zero": "ZERO_MASS", "debt": "NEGATIVE"},
+    "mae:normalize=minmax": {"constant": "CONSTANT", "zero": "CONSTANT", "debt": "CONSTANT"},
     "kl:normalize=abs+sum": {"zero": "ZERO_MASS"},
     "kl:normalize=positive": {"zero": "ZERO_MASS", "debt": "ZERO_MASS"},
     "kl:normalize=abs+minmax": {"constant": "CONSTANT", "zero": "CONSTANT", "debt": "CONSTANT"},
@@ -178,3 +179,63 @@ def test_normalised_maps_do_not_touch_the_callers():
     before = maps.copy()
     score_block(maps, [(0, 1)], as_metrics("mse:normalize=minmax,kl,pearson:normalize=abs,topk_iou,js"))
     np.testing.assert_array_equal(maps, before)
+
+
+@pytest.mark.parametrize("spec", ["mse", "mae", "mse:normalize=minmax"])
+def test_a_score_of_finite_maps_that_overflows_has_a_reason_of_its_own(spec):
+    maps = 1.7e308 * (2 * RNG.random((2, 1, 9, 9)) - 1)
+    maps[:, 0, 0, 0], maps[:, 0, 1, 1] = 1.7e308, -1.7e308
+    maps[1] *= -1
+    scored = next(iter(score_block(maps, [(0, 1)], as_metrics(spec)).values()))
+    assert scored.reason[0, 0] == Reason.OVERFLOW
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e200, 1e300])
+def test_rmse_does_not_overflow_where_mse_does(scale):
+    a, b = RNG.random((2, 9, 9))
+    want = np.sqrt(np.mean((a - b) ** 2)) * scale
+    maps = np.stack([a, b])[:, None] * scale
+    assert score_block(maps, [(0, 1)], as_metrics("rmse"))["rmse"].values[0, 0] == pytest.approx(want)
+
+
+def test_rmse_of_maps_that_differ_by_next_to_nothing_is_not_zero():
+    maps = np.ones((2, 1, 5, 5))
+    maps[:, 0, 0, 0] = 1e-200, 3e-200
+    assert score_block(maps, [(0, 1)], as_metrics("rmse"))["rmse"].values[0, 0] == pytest.approx(4e-201)
+
+
+def test_kl_of_equal_maps_is_zero_and_of_no_maps_negative():
+    one = RNG.random((9, 9))
+    delta = np.zeros((9, 9))
+    delta[3, 3] = 1
+    maps = np.stack([one, one, one * (1 + 1e-9 * RNG.random((9, 9))), delta, delta])[:, None]
+    for spec in ("kl", "kl:eps=0.1"):
+        values = score_block(maps, [(0, 1), (0, 2), (3, 4)], as_metrics(spec)).popitem()[1].values
+        assert (values[:, [0, 2]] == 0).all()
+        assert (values >= 0).all()
+
+
+def test_kl_where_one_map_is_zero_is_eps_alone():
+    maps = np.ones((2, 1, 80, 100))
+    maps[1, 0, :40] = 0
+    forth, back = score_block(maps, [(0, 1)], as_metrics("kl"))["kl"].values[:, 0, 0]
+    assert forth == pytest.approx(13.2, abs=0.1)  # by the formula; without eps it is infinite
+    assert back == pytest.approx(np.log(2))
+
+
+def test_bins_of_maps_on_an_offset_are_found_in_float64():
+    maps = (1000 + 0.01 * RNG.standard_normal((2, 1, 64, 64))).astype(np.float32)
+    single, double = (
+        score_block(m, [(0, 1)], as_metrics("mutual_information"))["mutual_information"].values
+        for m in (maps, maps.astype(np.float64))
+    )
+    assert single == double
+
+
+def test_mutual_information_of_the_largest_maps():
+    maps = 2 * RNG.random((2, 1, 64, 64)) - 1
+    plain, huge = (
+        score_block(m, [(0, 1)], as_metrics("mutual_information"))["mutual_information"].values
+        for m in (maps, maps * 2.0**1023)
+    )
+    assert plain == huge

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from salzarr.errors import MetricError
-from salzarr.metrics import METRICS, as_metrics, check_maps, check_size, parse_metrics, warnings_for
+from salzarr.metrics import (
+    METRICS,
+    as_metrics,
+    check_maps,
+    check_size,
+    parse_metrics,
+    range_warnings,
+    ssim,
+    warnings_for,
+)
 from salzarr.schema import Reason
 
 MODELS = ["VGG16", "ResNet50", "LRP"]
@@ -74,11 +83,12 @@ def said(metrics, low, high, shape=(224, 224)):
 
 def test_models_of_very_different_ranges_draw_a_warning():
     low, high = [0, 0, -1], [1, 255, 1]
-    [warning] = said("mse,pearson,ssim,mae:normalize=minmax", low, high)
+    warning, of_signs = said("mse,pearson,ssim,mae:normalize=minmax", low, high)
+    assert "the maps of LRP have negative values, for which ssim can be" in of_signs
     assert "ResNet50 span 255 and those of VGG16 1" in warning
     assert "so mse, ssim mostly compare" in warning
     assert "--normalize minmax" in warning
-    assert not said("pearson,spearman,kl,mse:normalize=max", low, high)
+    assert not said("pearson,spearman,js,mse:normalize=max", low, high)
     assert said("mse:normalize=abs", low, high)
     assert not said("mse", [0, 0, 0], [1, 9.9, 2])
     assert said("mse", [0, 0, 0], [1, 10, 2])
@@ -89,3 +99,32 @@ def test_maps_of_few_pixels_bias_mutual_information():
     [warning] = said("mutual_information,mse", [0, 0, 0], [1, 1, 1], (30, 30))
     assert "mutual_information is biased on maps of 900 pixels, fewer than the 1000" in warning
     assert not said("mutual_information:bins=50", [0, 0, 0], [1, 1, 1], (30, 30))
+
+
+def test_structural_similarity_of_signed_maps_draws_a_warning():
+    low, high = [[0, 0], [0, -1], [0, 0]], [[1, 1], [1, 1], [1, 1]]
+    [warning] = said("ssim,ms_ssim,pearson", low, high)
+    assert "the maps of ResNet50 have negative values, for which ssim, ms_ssim can be high" in warning
+    assert not said("ssim:normalize=minmax", low, high)
+    assert not said("ssim", np.zeros((3, 2)), high)
+    [warning] = said("ssim:normalize=zscore", np.zeros((3, 2)), high)
+    assert "maps after zscore have negative values" in warning
+
+
+def test_pixels_of_zero_draw_a_warning_for_kl():
+    low, high = [[0, 0.5], [0.1, np.nan], [0.2, 0]], [[1, 1], [1, np.nan], [1, 0]]
+    [warning] = said("kl,js", low, high)
+    assert "1 of 5 maps have pixels of 0: mass of the other map there counts in kl by its eps" in warning
+    [warning] = said("kl:normalize=minmax", [[0.5, 0.5]] * 3, [[1, 1]] * 3)
+    assert "6 of 6 maps" in warning
+    assert not said("kl:normalize=abs", [[-0.5]] * 3, [[1]] * 3), "nobody knows how near to 0 these come"
+
+
+def test_a_data_range_that_one_hot_pixel_made_draws_a_warning():
+    metric = ssim(data_range=500.0)
+    [warning] = range_warnings([metric], [[0, 0], [0, 0]], [[1, 1], [500, np.nan]])
+    assert "the data range of ssim, 500, is 500 times that of the median map" in warning
+    assert "--normalize minmax" in warning
+    assert not range_warnings([metric], [[0, 0]], [[400, 500]])
+    assert not range_warnings(as_metrics("mse"), [0, 0, 0], [1, 1, 500])
+    assert not range_warnings([metric], [np.nan], [np.nan])

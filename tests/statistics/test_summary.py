@@ -54,10 +54,10 @@ def test_directed_keeps_both(scores):
 
 
 def test_counts_images_per_reason_and_pair(scores):
-    scores.mse_reason[0, :6] = [1, 2, 3, 4, 5, 6]
-    scores.mse_reason[0, 6:] = 0
-    scores.mse[0, :6] = np.nan
-    scores.mse[0, 6:] = 1.0
+    scores.mse_reason[0, :9] = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    scores.mse_reason[0, 9:] = 0
+    scores.mse[0, :9] = np.nan
+    scores.mse[0, 9:] = 1.0
     scores.mse[1] = np.nan
     scores.mse_reason[1] = Reason.ZERO_MASS
     summary = summarize(scores)
@@ -68,10 +68,13 @@ def test_counts_images_per_reason_and_pair(scores):
         "zero_mass",
         "negative",
         "failed",
+        "identical",
+        "overflow",
+        "unsigned",
     ]
-    assert summary.mse_reason.isel(pair=0).values.tolist() == [1] * 6
+    assert summary.mse_reason.isel(pair=0).values.tolist() == [1] * 9
     frame = to_frame(summary).query("metric == 'mse'")
-    assert frame.iloc[0][["n", "missing", "failed"]].tolist() == [24, 1, 1]
+    assert frame.iloc[0][["n", "missing", "failed"]].tolist() == [21, 1, 1]
     assert frame.iloc[1][["n", "zero_mass"]].tolist() == [0, 30]
     assert np.isnan(frame.iloc[1]["mean"])
     np.testing.assert_array_equal(
@@ -215,9 +218,10 @@ def test_csv_numbers_are_full(tmp_path, scores):
     scores.mse[0] = -1 / 3
     scores.mse[0, 0] = np.nan
     write_csv(summarize(scores), tmp_path / "s.csv")
-    row = (tmp_path / "s.csv").read_text().splitlines()[1].split(",")
-    assert row[3] == "29"
-    assert row[10] == "-0.3333333333333333"
+    with (tmp_path / "s.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert row["n"] == "29"
+    assert row["mean"] == "-0.3333333333333333"
 
 
 @pytest.mark.parametrize("text", ["", "metric,n\nmse\n", "metric,n\nmse,x\n"])
