@@ -167,8 +167,10 @@ def _signs(metrics: Sequence[Metric], low: Floats, models: Sequence[str]) -> str
 
 def _zeros(metric: Metric, low: Floats, high: Floats) -> str:
     """Warn of maps with pixels of 0, after the metric's normalization."""
-    least, most = normalize.spans(metric.normalize, low, high)
-    if "abs" in normalize.steps(metric.normalize):  # of a signed map, nobody knows how near to 0 it comes
+    # minmax makes a single pixel 0, which weighs nothing.
+    chain = [step for step in normalize.steps(metric.normalize) if step != "minmax"]
+    least, most = normalize.spans("+".join(chain) or None, low, high)
+    if "abs" in chain:  # of a signed map, nobody knows how near to 0 it comes
         least = np.where(low < 0, np.nan, least)
     zeros, maps = int(((least == 0) & (most > 0)).sum()), int(np.isfinite(low).sum())
     if not zeros:
@@ -204,7 +206,7 @@ def range_warnings(metrics: Sequence[Metric], low: ArrayLike, high: ArrayLike) -
     spread = spread[spread > 0]
     median = float(np.median(spread)) if spread.size else np.nan
     return [
-        f"the data range of {m.name}, {m.data_range:g}, is {m.data_range / median:.3g} times that of the "
+        f"the data range of {m.name}, {m.data_range:g}, is {m.data_range / median:,.0f} times that of the "
         "median map, so that most maps look alike; use --normalize minmax, or give --data-range"
         for m in metrics
         if m.data_range is not None and m.data_range >= TENFOLD * median

@@ -115,8 +115,9 @@ def test_pixels_of_zero_draw_a_warning_for_kl():
     low, high = [[0, 0.5], [0.1, np.nan], [0.2, 0]], [[1, 1], [1, np.nan], [1, 0]]
     [warning] = said("kl,js", low, high)
     assert "1 of 5 maps have pixels of 0: mass of the other map there counts in kl by its eps" in warning
-    [warning] = said("kl:normalize=minmax", [[0.5, 0.5]] * 3, [[1, 1]] * 3)
-    assert "6 of 6 maps" in warning
+    [warning] = said("kl:normalize=positive", [[-0.5, 0.5]] * 3, [[1, 1]] * 3)
+    assert "3 of 6 maps" in warning
+    assert not said("kl:normalize=minmax", [[0.5, 0.5]] * 3, [[1, 1]] * 3), "a single pixel"
     assert not said("kl:normalize=abs", [[-0.5]] * 3, [[1]] * 3), "nobody knows how near to 0 these come"
 
 

@@ -444,6 +444,7 @@ def test_where_the_scores_come_from_is_stored(store, tmp_path):
     assert "data_range" in scores.ssim.attrs["parameters"]
 
 
+@pytest.mark.filterwarnings("ignore:maps after zscore have negative values")
 def test_a_range_that_takes_a_pass_over_the_maps(store, tmp_path):
     from salzarr.metrics import normalize
 

@@ -122,7 +122,7 @@ def test_the_odd_one_out_agrees_least():
     assert mean[4] < 0.2 < 0.8 < mean[:4].min()
 
 
-@pytest.mark.filterwarnings("ignore:the maps of m1 span")
+@pytest.mark.filterwarnings("ignore:the maps of m1 span", "ignore:the data range of ssim")
 def test_ssim_is_given_the_range_of_the_normalised_maps(maps):
     del maps["m3"]
     scores = salzarr.compare(maps, "ssim,ssim:window=9:normalize=minmax", data_range=123.0)
@@ -134,7 +134,7 @@ def test_ssim_is_given_the_range_of_the_normalised_maps(maps):
     assert found.ssim.max() < 1
 
 
-@pytest.mark.filterwarnings("ignore:the maps of m1 span")
+@pytest.mark.filterwarnings("ignore:the maps of m1 span", "ignore:the data range of ssim")
 def test_store_and_small_memory_give_the_same(maps, tmp_path):
     url = store_of(maps, tmp_path / "maps.zarr")
     scores = salzarr.compare(url, "mse,ssim,kl", data_range=1000.0).compute()
