@@ -47,6 +47,7 @@ class StoredModel:
     times: tuple[Stamp, ...]
     facts: NDArray[np.void] | None
     named: bool = True
+    rows_of_stack: bool = True
 
     def __len__(self) -> int:
         return len(self.ids)
