@@ -24,7 +24,7 @@ SALZARR = Path(sys.executable).with_name("salzarr")
 
 def salzarr(*arguments, code=0):
     done = subprocess.run(
-        [SALZARR, *map(str, arguments)], capture_output=True, text=True, timeout=250, check=False
+        [SALZARR, *map(str, arguments)], capture_output=True, text=True, timeout=800, check=False
     )
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
