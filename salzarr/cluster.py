@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask
 
@@ -29,6 +29,9 @@ PATIENCE = 120.0
 
 ANSWER = 5.0
 """Seconds for a scheduler to answer at its address, where Dask waits 30; ``salzarr.answer`` changes it."""
+
+ASKED = 3
+"""Times that a worker whose connection broke is asked again, as long as the scheduler still lists it."""
 
 SAME = ("salzarr", "zarr", "numpy")
 """Packages whose versions must be the same everywhere, or the numbers need not be."""
@@ -244,13 +247,48 @@ def _look(read: Callable[[], object]) -> tuple[dict[str, str], str | None]:
     """On a worker: return which versions it has, and why it cannot read the store, if so."""
     try:
         read()
-    except StoreError as error:
+    except (StoreError, OSError) as error:  # an OSError that a worker raised would pass for its death
         return versions(), str(error)
     return versions(), None
 
 
+def _ask(client: Client, question: Callable[[], Any]) -> dict[str, Any]:
+    """Ask all workers; return the answers, or exceptions, of those that did not die over it.
+
+    Workers come and go: one that is lost is left out as long as others answer, and waited for if none does.
+
+    Raises
+    ------
+    RunError
+        If there are no workers, or none that answers.
+    """
+    until = time.monotonic() + dask.config.get("salzarr.patience", PATIENCE)
+    left = ASKED
+    while True:
+        await_workers(client)
+        answers = client.run(question, on_error="return")
+        # Connections that break or are never made; whatever else is raised was raised on the worker.
+        lost = {worker: answer for worker, answer in answers.items() if isinstance(answer, OSError)}
+        heard = {worker: answer for worker, answer in answers.items() if worker not in lost}
+        if heard and not lost:
+            return heard
+        left -= 1
+        time.sleep(0.2)  # until the scheduler has noticed
+        # One that is still listed would be given work: it is better asked than left out.
+        if heard and (left <= 0 or lost.keys().isdisjoint(client.nthreads())):
+            for worker, error in lost.items():
+                logger.warning("worker %s was lost while it was checked, and is left out: %s", worker, error)
+            return heard
+        if time.monotonic() > until:
+            why = "; ".join(f"{worker}: {type(error).__name__}: {error}" for worker, error in lost.items())
+            raise RunError(
+                f"no worker of the scheduler answers ({why or 'they come and go'}); see why in their logs, "
+                "and give the same command again"
+            )
+
+
 def check_workers(client: Client | None, url: str, read: Callable[[], object]) -> None:
-    """Refuse to start on workers that cannot do the work.
+    """Refuse to start on workers that cannot do the work; one that dies meanwhile is left out.
 
     Parameters
     ----------
@@ -264,15 +302,13 @@ def check_workers(client: Client | None, url: str, read: Callable[[], object]) -
     Raises
     ------
     RunError
-        If there are no workers; one has other versions of salzarr, zarr or NumPy, or none; or one cannot read
-        the store.
+        If there are no workers, or none answers; one has other versions of salzarr, zarr or NumPy, or none;
+        or one cannot read the store.
     """
     if client is None:
         return
-    await_workers(client)
     here = versions()
-    answers = client.run(functools.partial(_look, read), on_error="return")
-    for worker, answer in answers.items():
+    for worker, answer in _ask(client, functools.partial(_look, read)).items():
         if isinstance(answer, BaseException):
             raise RunError(
                 f"worker {worker} cannot run salzarr: {type(answer).__name__}: {answer}; install it there"

@@ -80,7 +80,7 @@ def power_of_two(largest: Scores | float) -> Scores:
     return factor
 
 
-@jit(fastmath=REORDER)
+@jit(fastmath=REORDER, inline="always")
 def centre(row: NDArray[Any], scale: float, out: NDArray[np.float64]) -> float:
     """Scale a row and subtract its mean, to the last bit; return the mean."""
     total = 0.0

@@ -27,7 +27,7 @@ STRIP = 16
 pixels wide, 0.9 MB, stays in a second-level cache while 45 pairs read it."""
 
 
-@jit(**SIMD)
+@jit(**SIMD, inline="always")
 def _multiply(a: Floats, b: Floats, first: int, rows: int, out: Floats) -> None:
     """Products of the rows of two maps from ``first`` on."""
     for y in range(rows):
@@ -35,7 +35,7 @@ def _multiply(a: Floats, b: Floats, first: int, rows: int, out: Floats) -> None:
             out[y, x] = a[first + y, x] * b[first + y, x]
 
 
-@jit(**SIMD)
+@jit(**SIMD, inline="always")
 def _columns(
     values: Floats, y: int, weights: Floats, taps: tuple[int, ...], running: bool, out: Floats
 ) -> None:
@@ -55,7 +55,7 @@ def _columns(
             out[x] = s
 
 
-@jit(**SIMD)
+@jit(**SIMD, inline="always")
 def _means(
     values: Floats, first: int, rows: int, weights: Floats, taps: tuple[int, ...], uniform: bool, out: Floats
 ) -> None:
@@ -70,7 +70,7 @@ def _means(
             out[y, x] = s
 
 
-@jit(**SIMD)
+@jit(**SIMD, inline="always")
 def _sum_of_similarities(
     products: Floats, rows: int, mean_a: Floats, mean_b: Floats, variance_a: Floats, variance_b: Floats,
     offset_a: float, offset_b: float, weights: Floats, taps: tuple[int, ...], uniform: bool,

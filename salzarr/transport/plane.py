@@ -84,7 +84,7 @@ def length(dy: float, dx: float) -> float:
     return floor(sqrt(dy * dy + dx * dx) / GRAIN + 0.5) * GRAIN
 
 
-@jit(fastmath=True)
+@jit
 def best(
     ys: Floats, xs: Floats, prices: Floats, y: float, x: float, gain: float, beat: float
 ) -> tuple[float, int]:

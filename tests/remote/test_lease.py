@@ -24,7 +24,7 @@ TESTS = Path(__file__).parents[1]
 HOLD = """
 import sys, time
 from salzarr import lease, locks
-lease.HEARTBEAT, lease.EXPIRY = 0.1, 0.5
+lease.HEARTBEAT, lease.EXPIRY = 0.1, 2.0
 with locks.lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
@@ -49,7 +49,7 @@ def test_a_second_run_is_refused_and_told_whose_the_first_is(bucket, other, tmp_
     begun = time.monotonic()
     with pytest.raises(LockedError, match=message):
         compare(store, "mse", out=tmp_path / "r", scores=bucket.url + "/s.zarr")
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 15
     with pytest.raises(LockedError, match=message):
         salzarr.convert({"a": np.ones((1, 8, 8))}, bucket.url + "/s.zarr", names=["x"])
     assert bucket.names() == ["s.zarr.lock"]
@@ -61,7 +61,7 @@ def test_a_killed_run_is_succeeded(bucket, other, caplog):
     other.kill()
     begun = time.monotonic()
     with lock(bucket.url + "/s.zarr"):
-        assert 0.4 < time.monotonic() - begun < 5
+        assert 1.9 < time.monotonic() - begun < 20
         assert f"is taken over from a run on {os.uname().nodename} (process {other.pid})" in caplog.text
     assert bucket.names() == []
 
@@ -78,7 +78,7 @@ def test_a_run_that_was_silent_for_too_long_is_stopped(bucket, tmp_path):
         sleeper.send_signal(signal.SIGSTOP)
         with lock(url):
             sleeper.send_signal(signal.SIGCONT)
-            error = sleeper.communicate(timeout=20)[1]
+            error = sleeper.communicate(timeout=60)[1]
             assert "LockedError" in error
             assert "s.zarr was taken over by another run, since nothing was heard of this one" in error
             assert bucket.names() == ["s.zarr.lock"]  # and it took nothing away
@@ -93,7 +93,9 @@ def test_of_many_that_come_at_once_one_gets_it(bucket):
         try:
             with lock(bucket.url + "/s.zarr"):
                 held.append(number)
-                time.sleep(1)
+                until = time.monotonic() + 30
+                while len(refused) < 5 and time.monotonic() < until:  # none may come when it is free again
+                    time.sleep(0.01)
         except LockedError:
             refused.append(number)
 
@@ -113,16 +115,17 @@ def test_of_many_that_find_a_dead_run_one_takes_over(bucket, other):
 
 @pytest.mark.usefixtures("quick")
 def test_one_that_waits_gets_it_when_it_is_given_back(bucket):
-    url, order = bucket.url + "/s.zarr", []
+    url, order, begun = bucket.url + "/s.zarr", [], threading.Event()
 
     def first():
         with lock(url):
             order.append("first")
+            begun.set()
             time.sleep(1)
 
     run = threading.Thread(target=first)
     run.start()
-    time.sleep(0.3)
+    assert begun.wait(30)
     with lock(url, wait=20):
         order.append("second")
     run.join()

@@ -115,7 +115,7 @@ import os, sys, signal, traceback
 sys.path.insert(0, sys.argv[1])
 import dask, numpy, salzarr, salzarr.scores, salzarr.store, obstore, zarr.storage, distributed.system
 from salzarr import lease
-lease.HEARTBEAT, lease.EXPIRY = 0.05, 0.3
+lease.HEARTBEAT, lease.EXPIRY = 0.05, 1.0
 count = 0
 
 def counted(change):

@@ -8,6 +8,7 @@ import dask
 import numpy as np
 
 from salzarr import convert
+from salzarr.cluster import versions
 from salzarr.metrics import custom
 
 POISON = 1.5
@@ -44,6 +45,15 @@ def killing(a, b):
     if poisoned(a):
         os.kill(os.getpid(), signal.SIGKILL)
     return abs(float(a.sum() - b.sum()))
+
+
+def die_once(note):
+    """Kill the first process that is asked; the others answer as workers that can do the work."""
+    try:
+        os.close(os.open(note, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return versions(), None
+    return os.kill(os.getpid(), signal.SIGKILL)
 
 
 def hungry(a, b):

@@ -133,10 +133,10 @@ def big_request(images, models=10, metrics="mse,cosine,pearson,ssim,kl"):
 
 def test_graph_of_a_hundred_thousand_images_is_built_in_a_second():
     request = big_request(100_000)
-    begun = time.perf_counter()
+    begun = time.process_time()  # not the time that others take from a busy machine
     scores = lazy_scores(request)
     mean = scores.ssim.mean("image")
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
     assert scores.mse.data.npartitions == 5_000
     assert mean.shape == (45,)
 
