@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import Future
 
 import dask
 import dask.array as da
@@ -216,7 +217,11 @@ class Fake:
 
     def __init__(self, *rounds, gone=()):
         self.rounds, self.gone, self.asked = list(rounds), gone, 0
-        self.scheduler = None
+        self.scheduler, self.status = None, "closed"
+
+    def submit(self, function, *, pure):
+        """Take a task that waits for workers, as a scheduler does."""
+        return Future()
 
     def nthreads(self):
         return {worker: 1 for answers in self.rounds for worker in answers if worker not in self.gone}
