@@ -18,7 +18,7 @@ LAYERS = [
     {"schema", "objects"},
     {"plan", "transport", "lease", "descriptive"},
     {"locks"},
-    {"sources", "metrics", "bootstrap"},
+    {"sources", "metrics", "bootstrap", "units"},
     {"cluster"},
     {"run"},
     {"store"},
@@ -31,7 +31,7 @@ LAYERS = [
     {"cli"},
     {"__init__", "__main__"},
 ]
-NUMERICS = ("transport", "metrics", "descriptive", "bootstrap")
+NUMERICS = ("transport", "metrics", "descriptive", "bootstrap", "units")
 NOT_FOR_NUMERICS = {"dask", "distributed", "xarray", "zarr", "pandas", "matplotlib"}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from salzarr.descriptive import Floats, mean
-from salzarr.statistics.units import Units
+from salzarr.units import Units
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from salzarr.bootstrap import resamples
 from salzarr.descriptive import Floats
 from salzarr.statistics.ceilings import correlations
 from salzarr.statistics.intervals import expanded
-from salzarr.statistics.units import Units, ratio
+from salzarr.units import Units, ratio
 
 
 @dataclass(frozen=True)

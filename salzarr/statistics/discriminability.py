@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from salzarr.descriptive import Floats, mean
 from salzarr.statistics.intervals import of_means
 from salzarr.statistics.mismatches import of_mismatched, pseudo_values
-from salzarr.statistics.units import Units
+from salzarr.units import Units
 
 
 @dataclass(frozen=True)

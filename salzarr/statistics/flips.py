@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzarr.descriptive import Floats, mean
-from salzarr.statistics.units import Units, ratio
+from salzarr.units import Units, ratio
 
 _BATCH_BYTES = 2**24
 

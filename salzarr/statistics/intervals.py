@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 
 from salzarr.bootstrap import resamples, skew
 from salzarr.descriptive import Floats, mean, quantile
-from salzarr.statistics.units import Units, ratio
+from salzarr.units import Units, ratio
 
 Kind = Literal["auto", "bca", "percentile", "studentized"]
 

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from salzarr.descriptive import Floats
 from salzarr.statistics.intervals import of_means
-from salzarr.statistics.units import Units, ratio
+from salzarr.units import Units, ratio
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from salzarr.bootstrap import resamples
 from salzarr.descriptive import Floats
 from salzarr.statistics.intervals import expanded, percentile
-from salzarr.statistics.units import Units, ratio
+from salzarr.units import Units, ratio
 
 _BATCH_BYTES = 2**24
 

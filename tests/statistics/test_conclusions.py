@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from salzarr.statistics.conclusions import rank_correlations, resampled, reversals, told_apart
-from salzarr.statistics.units import Units
+from salzarr.units import Units
 
 
 def named(images, of=None):

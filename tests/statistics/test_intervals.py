@@ -4,7 +4,7 @@ from scipy import stats
 
 from salzarr.bootstrap import resamples
 from salzarr.statistics.intervals import expanded, of_means
-from salzarr.statistics.units import Units
+from salzarr.units import Units
 
 
 def named(images, of=None, **options):

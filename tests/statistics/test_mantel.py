@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from salzarr.statistics.ceilings import ceiling
 from salzarr.statistics.mantel import mantel, orders, smallest_p
-from salzarr.statistics.units import Units
+from salzarr.units import Units
 
 
 def symmetric(rng, n):

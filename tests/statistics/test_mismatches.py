@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from salzarr.statistics.derangements import derangements
+from salzarr.scores.derangements import derangements
 from salzarr.statistics.discriminability import discriminability
 from salzarr.statistics.mismatches import corrected, of_mismatched
-from salzarr.statistics.units import Units
+from salzarr.units import Units
 
 
 def named(images, of=None, **options):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from salzarr.statistics.derangements import derangements
+from salzarr.scores.derangements import derangements
 from salzarr.statistics.flips import Contrasts, Flips, equivalence_test, sign_flip_test
 from salzarr.statistics.intervals import of_means
 from salzarr.statistics.mismatches import corrected
 from salzarr.statistics.two_groups import difference
-from salzarr.statistics.units import Units
+from salzarr.units import Units
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from salzarr.statistics.two_groups import difference
-from salzarr.statistics.units import Units
+from salzarr.units import Units
 
 
 def named(images, of=None, **options):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from salzarr.errors import UsageError
-from salzarr.statistics.derangements import derangements
-from salzarr.statistics.units import Units
+from salzarr.scores.derangements import derangements
+from salzarr.units import Units
 
 
 def named(images, of=None, **options):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzarr.errors import UsageError
-from salzarr.statistics.units import Units
+from salzarr.units import Units
 
 _ROUNDS = 200
 
