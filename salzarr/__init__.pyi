@@ -1,13 +1,14 @@
 from . import errors as errors
 from . import metrics as metrics
 from . import plot as plot
+from .errors import SalzarrError as SalzarrError
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .publishing import publish as publish
 from .report import write_report as write_report
 from .scores import compare as compare
+from .scores import open_scores as open_scores
 from .scores import plan_comparison as plan_comparison
-from .scores.score_store import open_scores as open_scores
 from .statistics.analysis import analyse as analyse
 from .statistics.summary import summarize as summarize
 from .statistics.summary import to_frame as to_frame

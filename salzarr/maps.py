@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from salzarr import store
 from salzarr.errors import ShapeError, UsageError, listed
 from salzarr.locks import local_path
+from salzarr.plan import blocks, chunk_images
 from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, Status, X, Y
 from salzarr.sources.memory import Arrays, to_numpy
 from salzarr.sources.names import clean
@@ -105,6 +106,10 @@ class Maps(ABC):
             labels={name: (dim, values[chosen[dim]]) for name, (dim, values) in self.labels.items()},
         )
 
+    def on(self, images: slice) -> Self:
+        """Return the maps of all models on some images."""
+        return self.part(range(len(self.rows)), images)
+
     def named(self, models: Sequence[str], images: Sequence[str]) -> Self:
         """Return the maps of these models on these images.
 
@@ -186,6 +191,10 @@ class ArrayMaps(Maps):
         """The array of the chosen maps, of NumPy or Dask."""
         rows, columns = _slice(self.rows), _slice(self.columns)
         return self.array[rows][:, columns] if isinstance(rows, slice) else self.array[:, columns][rows]
+
+    def chunks(self) -> list[slice]:
+        """Cut the images into parts of a few megabytes."""
+        return blocks(len(self.columns), chunk_images(self.map_shape, self.dtype.itemsize))
 
     def facts(self) -> Facts | None:
         """Return what an array of NumPy tells; None for one of Dask, which would have to be computed."""

@@ -24,6 +24,15 @@ MANY_BLOCKS = 2_000
 BASE_BYTES = 320 * 2**20
 """A process that has imported numpy, scipy, numba, zarr, xarray and dask and has compiled its kernels."""
 
+MEMORY = 2**30
+"""Bytes for what reads maps a second time, or reduces scores, unless told otherwise."""
+
+FEW = 16
+"""Images of a block, of maps that are not stored many together."""
+
+COPY_BYTES = 24.0
+"""Per pixel of a map that is normalised: its float64 copy, and two more while that is made."""
+
 READ_AHEAD = 10
 """Chunks that zarr fetches and decodes at the same time (its ``async.concurrency``)."""
 
@@ -161,6 +170,8 @@ class Plan:
         Measured time to read a map; NaN if nobody has measured.
     copy_bytes : float
         Memory per pixel of every map of a chunk for its normalised copy.
+    copies : int
+        Maps in memory for each model and image: two where a pair's maps are of different images.
     block : int
         Images of a task, a whole number of stored chunks: one chunk of scores.
     tile : int
@@ -179,6 +190,7 @@ class Plan:
     budget: int | None = None
     read_seconds: float = math.nan
     copy_bytes: float = 0.0
+    copies: int = 1
     block: int = 1
     tile: int = 1
 
@@ -222,15 +234,12 @@ class Plan:
     def task_bytes(self) -> int:
         """Peak memory of a task: a chunk of maps, being read or with its features, and a block of scores."""
         image = self.shape[0] * self.shape[1]
-        chunk = image * min(self.chunk, self.images)
-        maps = self.models_at_once * chunk * self.itemsize
-        reading = 2 * min(READ_AHEAD, self.models_at_once) * chunk * self.itemsize
-        features = (
-            self.models_at_once * chunk * (self.copy_bytes + sum(load.map_bytes for load in self.loads))
-        )
-        scratch = image * max(
-            (self.models_at_once * load.image_bytes + load.pair_bytes for load in self.loads), default=0.0
-        )
+        chunk = image * min(self.chunk, self.block, self.images)
+        held = self.copies * self.models_at_once
+        maps = held * chunk * self.itemsize
+        reading = 2 * min(READ_AHEAD, held) * chunk * self.itemsize
+        features = held * chunk * (self.copy_bytes + sum(load.map_bytes for load in self.loads))
+        scratch = image * max((held * load.image_bytes + load.pair_bytes for load in self.loads), default=0.0)
         # A block of scores, and once more the largest array while it is encoded.
         scores = 2 * min(self.block, self.images) * self._image_score_bytes
         return math.ceil(maps + max(reading, features + scratch) + scores)
@@ -278,7 +287,7 @@ class Plan:
         return found | {"pairs": len(self.pairs), "shape": list(self.shape), "seconds": seconds}
 
 
-def fit(plan: Plan, *, block: int | None = None, tile: int | None = None) -> Plan:
+def fit(plan: Plan, *, block: int | None = None, tile: int | None = None, split_chunks: bool = False) -> Plan:
     """Choose blocks of images and tiles of models that fit the plan's budget.
 
     Parameters
@@ -287,6 +296,8 @@ def fit(plan: Plan, *, block: int | None = None, tile: int | None = None) -> Pla
         Its block and tile are not looked at.
     block, tile : int, optional
         Those of a comparison that is resumed: they are followed, whatever the budget.
+    split_chunks : bool, default False
+        Let a block be less than a stored chunk, where no block of scores is stored.
 
     Returns
     -------
@@ -306,7 +317,9 @@ def fit(plan: Plan, *, block: int | None = None, tile: int | None = None) -> Pla
     3
     """
     many = max(1, -(-plan.images // (plan.chunk * MANY_BLOCKS)))
-    sizes = (plan.chunk * many, plan.chunk) if block is None else (block,)
+    sizes: tuple[int, ...] = (plan.chunk * many, plan.chunk) if block is None else (block,)
+    if split_chunks:
+        sizes = (plan.chunk, *(plan.chunk >> halves for halves in range(1, plan.chunk.bit_length())))
     # Larger tiles first: the smaller they are, the more often a map is read.
     cuts = (plan.models, *(-(-plan.models // parts) for parts in range(3, plan.models + 1)))
     found = plan
@@ -315,7 +328,9 @@ def fit(plan: Plan, *, block: int | None = None, tile: int | None = None) -> Pla
             found = replace(plan, block=images, tile=side)
             if plan.budget is None or found.peak_bytes <= plan.budget:
                 return found
-    what = f"a chunk of {plan.chunk} images" if tile is None else "the tile that these results began with"
+    what = f"a block of {min(found.block, plan.chunk)} images"
+    if tile is not None:
+        what = "the tile that these results began with"
     raise BudgetError(
         f"{what} with {found.models_at_once} models of {plan.shape[0]}x{plan.shape[1]} needs "
         f"{size(found.peak_bytes)} in a process ({size(BASE_BYTES)}, and {size(found.task_bytes)} for each "

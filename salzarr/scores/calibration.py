@@ -1,74 +1,16 @@
-"""What has to be measured on the maps themselves: how long a metric takes, and how far values range."""
+"""Time the metrics on a few maps, for the plan."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
 
 from salzarr import plan
-from salzarr.errors import RunError
-from salzarr.maps import Maps
-from salzarr.metrics import normalize, score_block
-from salzarr.run import run
+from salzarr.metrics import score_block
 from salzarr.scores.request import Request
 
 SAMPLE_MODELS, SAMPLE_IMAGES = 4, 4
 """Maps that a calibration times."""
-
-
-@dataclass(frozen=True)
-class _ExtremesJob:
-    """Find the smallest and largest finite value of each map: (map, 2)."""
-
-    maps: Maps
-    chain: str | None
-
-    def __len__(self) -> int:
-        return self.maps.shape[1]
-
-    def part(self, images: slice) -> _ExtremesJob:
-        return replace(self, maps=self.maps.part(range(len(self.maps.models)), images))
-
-    def __call__(self) -> NDArray[np.float64]:
-        found = []
-        for model in range(len(self.maps.models)):
-            [maps] = normalize.apply(self.maps.part([model], slice(None)).read(), self.chain)
-            for one in maps:
-                finite = one[np.isfinite(one)]
-                found.append((finite.min(), finite.max()) if finite.size else (np.nan, np.nan))
-        return np.array(found, np.float64)
-
-
-def extremes(maps: Maps, chain: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find the smallest and largest value of normalised maps, by reading them all once.
-
-    Parameters
-    ----------
-    maps : Maps
-    chain : str or None
-        The normalisation.
-
-    Returns
-    -------
-    (map,) float64, (map,) float64
-        Of each map, in no particular order; NaN where it has no values.
-
-    Raises
-    ------
-    RunError
-        If workers died of it.
-    """
-    every = range(len(maps.models))
-    found: list[NDArray[np.float64]] = []
-    try:
-        run([_ExtremesJob(maps.part(every, chunk), chain) for chunk in maps.chunks()], found.append)
-    except RunError as error:
-        raise RunError(f"{error}; or give data_range= (--data-range), which saves this read") from None
-    low, high = np.concatenate(found).T
-    return low, high
 
 
 def calibrate(request: Request, asked: plan.Plan) -> plan.Plan:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from salzarr import plan, schema, store
 from salzarr.cluster import check_workers, current_client
 from salzarr.errors import RunError, listed
-from salzarr.maps import Maps, StoreMaps
+from salzarr.maps import StoreMaps
 from salzarr.metrics import Metric
 from salzarr.run import Progress, run
 from salzarr.schema import Reason
@@ -20,24 +20,20 @@ from salzarr.scores import score_store
 from salzarr.scores.budget import fit
 from salzarr.scores.growth import Earlier, input_crc, is_same, reconcile, record, settle, swap
 from salzarr.scores.request import Request
-from salzarr.scores.scoring import Arrays, Scoring
+from salzarr.scores.scoring import MapsJob, Scores, Scoring
 from salzarr.sources.source import runs
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ScoreJob:
+class ScoreJob(MapsJob):
     """Read the maps of a block of images, score them, and write one chunk of each metric.
 
     A part of a block does not write, since a chunk has one writer: its scores come back.
 
     Attributes
     ----------
-    maps : Maps
-        Of the block, or the part of it.
-    images : slice
-        Its images, in the scores.
     block : slice
         The images of the whole block.
     scoring : Scoring
@@ -48,21 +44,11 @@ class ScoreJob:
         Scores that can be copied.
     """
 
-    maps: Maps
-    images: slice
     block: slice
     scoring: Scoring
     url: str
     run: str
     earlier: Earlier | None = None
-
-    def __len__(self) -> int:
-        return int(self.images.stop - self.images.start)
-
-    def part(self, images: slice) -> ScoreJob:
-        """Return the job for some of its images."""
-        where = slice(self.images.start + images.start, self.images.start + images.stop)
-        return replace(self, maps=self.maps.part(range(len(self.maps.models)), images), images=where)
 
     def __call__(self) -> Scored:
         """Score all metrics; an image that cannot be scored is FAILED."""
@@ -71,7 +57,7 @@ class ScoreJob:
             none = np.zeros(len(self), np.bool_)
             known = none if self.earlier is None else self.earlier.known(metric, self.images)
             groups.setdefault(known.tobytes(), ([], known))[0].append(metric)
-        arrays: Arrays = {}
+        arrays: Scores = {}
         failed: dict[int, str] = {}
         scored = 0
         for metrics, known in groups.values():
@@ -86,29 +72,29 @@ class ScoreJob:
 
     def failed(self, why: str) -> Scored:
         """Return the result for an image that cannot be scored."""
-        arrays = self.scoring.empty(len(self.scoring.pairs), 1, Reason.FAILED)
+        arrays = self.scoring.empty(1, Reason.FAILED)
         return Scored(self, 0, {self.images.start: why}, arrays)
 
     def _score_unknown(
         self, scoring: Scoring, known: NDArray[np.bool_], failed: dict[int, str]
-    ) -> tuple[Arrays, int]:
+    ) -> tuple[Scores, int]:
         """Copy the known scores and compute the others: new pairs of known images, all pairs of the rest."""
-        pairs, old = scoring.pairs, 0
-        arrays = scoring.empty(len(pairs), len(known), Reason.FAILED)
+        arrays = scoring.empty(len(known), Reason.FAILED)
+        pairs, old = len(scoring.design.pairs), 0
         if self.earlier is not None and known.any():
             old = self.earlier.pairs
             there = slice(self.images.start, min(self.images.stop, self.earlier.images))
             for name, values in score_store.read(self.earlier.url, self.earlier.run, arrays, there).items():
                 arrays[name][..., :old, : values.shape[-1]] = values
         scored = 0
-        for new, images in ((pairs[old:], np.flatnonzero(known)), (pairs, np.flatnonzero(~known))):
-            if len(new) and images.size:
+        for first, images in ((old, np.flatnonzero(known)), (0, np.flatnonzero(~known))):
+            if first < pairs and images.size:
+                new = replace(scoring, design=scoring.design.after(first))
                 for some in runs(images.tolist()):
                     part = self.part(some)
-                    values_of = scoring.score_isolated(part.maps, new, failed, part.images.start)
-                    for name, values in values_of.items():
-                        arrays[name][..., len(pairs) - len(new) :, some] = values
-                scored += len(new) * images.size * len(scoring.metrics)
+                    for name, values in new.score_isolated(part.inputs, failed, part.images.start).items():
+                        arrays[name][..., first:, some] = values
+                scored += (pairs - first) * images.size * len(scoring.metrics)
         return arrays, scored
 
 
@@ -131,7 +117,7 @@ class Scored:
     part: ScoreJob | None
     scored: int
     failed: dict[int, str]
-    arrays: Arrays | None = None
+    arrays: Scores | None = None
 
 
 def bring_up(
@@ -173,7 +159,7 @@ def bring_up(
         logger.info("nothing to do: all of %s is scored", scope)
         return
     jobs = _jobs(request, begun)
-    if kept := images - sum(job.maps.shape[1] for job in jobs):
+    if kept := images - sum(map(len, jobs)):
         logger.info("continued: %s of %s images were scored already", f"{kept:,}", f"{images:,}")
     results = _run(jobs, progress)
     failed = {image: why for result in results for image, why in result.failed.items()}
@@ -245,14 +231,14 @@ def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Beg
 def _jobs(request: Request, begun: Begun) -> list[ScoreJob]:
     """Make a job of every block and the metrics that are not done on it."""
     done = score_store.done(begun.url, begun.run, request.metrics)
-    scoring = Scoring(len(request.models), request.reference, request.metrics, begun.tile, request.models)
+    scoring = Scoring(request.design, request.metrics, begun.tile)
     jobs = []
     for number, images in enumerate(plan.blocks(len(request.images), begun.block)):
         metrics = tuple(metric for metric in request.metrics if number not in done[metric.slug])
         if metrics:
-            maps = request.maps.part(range(len(request.models)), images)
+            inputs = request.design.inputs(request.maps, images)
             left = replace(scoring, metrics=metrics)
-            jobs.append(ScoreJob(maps, images, images, left, begun.url, begun.run, begun.earlier))
+            jobs.append(ScoreJob(inputs, images, images, left, begun.url, begun.run, begun.earlier))
     return jobs
 
 

@@ -18,9 +18,9 @@ from salzarr.errors import ChangedError, listed
 from salzarr.locks import local_path
 from salzarr.maps import Maps, StoreMaps
 from salzarr.metrics import Metric
-from salzarr.plan import pairs as pairs_of
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
 from salzarr.scores import score_store
+from salzarr.scores.designs import UniquePairs
 from salzarr.scores.request import Request
 from salzarr.scores.score_store import growing
 from salzarr.store import storage_errors
@@ -143,8 +143,8 @@ def reconcile(request: Request, url: str, attrs: dict[str, Any]) -> tuple[Reques
     )
     if not new:
         return request, None
-    pairs = len(pairs_of(len(models), request.reference))
-    return request, Earlier(url, attrs["run"], pairs, len(images), kept, stale)
+    pairs = UniquePairs(len(models), request.reference).pairs
+    return request, Earlier(url, attrs["run"], len(pairs), len(images), kept, stale)
 
 
 _WHAT = {
@@ -168,7 +168,8 @@ def _in_order(request: Request, models: list[str], images: list[str]) -> Request
         positions.append([where[n] for n in had] + [where[n] for n in have if n not in known])
     rows, columns = positions
     reference = None if request.reference is None else rows.index(request.reference)
-    return replace(request, maps=request.maps.part(rows, columns), reference=reference)
+    design = UniquePairs(len(rows), reference)
+    return replace(request, maps=request.maps.part(rows, columns), design=design)
 
 
 def _redefined(plan: dict[str, Any], wanted: dict[str, Any]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -9,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from salzarr import metrics as measures
-from salzarr import plan
-from salzarr.errors import MetricError, UsageError, near
+from salzarr.errors import ChangedError, MetricError, UsageError, near
 from salzarr.maps import Facts, Maps, as_maps, distinct
-from salzarr.metrics import Metric, normalize
-from salzarr.schema import Reason
+from salzarr.metrics import Metric, normalize, parse_metrics
+from salzarr.schema import IMAGE, MODEL_A, MODEL_B, Reason, reason_name
+from salzarr.scores.designs import Design, GivenPairs, UniquePairs
 from salzarr.sources.names import spelled
 
 Floats = NDArray[np.float64]
@@ -34,15 +36,14 @@ class Request:
     maps : Maps
     metrics : tuple of Metric
         With their normalisation and data range.
-    reference : int or None
-        Position of the model that every other is compared with.
+    design : Design
     automatic : frozenset of str
         Slugs of the metrics whose data range was found, not given.
     """
 
     maps: Maps
     metrics: tuple[Metric, ...]
-    reference: int | None = None
+    design: Design
     automatic: frozenset[str] = frozenset()
 
     @property
@@ -57,8 +58,13 @@ class Request:
 
     @property
     def pairs(self) -> NDArray[np.intp]:
-        """(pair, 2) positions of models."""
-        return plan.pairs(len(self.models), self.reference)
+        """(pair, 2) positions among the names of the design."""
+        return self.design.pairs
+
+    @property
+    def reference(self) -> int | None:
+        """Position of the model that every other is compared with, if there is one."""
+        return self.design.reference if isinstance(self.design, UniquePairs) else None
 
 
 def resolve(
@@ -109,9 +115,72 @@ def resolve(
     return Request(
         chosen,
         tuple(_with_range(metric, data_range, chosen, facts, scan) for metric in as_asked),
-        None if reference is None else chosen.models.index(reference),
+        UniquePairs(len(chosen.models), None if reference is None else chosen.models.index(reference)),
         frozenset(m.slug for m in as_asked if m.needs_data_range and data_range is None),
     )
+
+
+def repeat(scores: xr.Dataset, maps: Any, metrics: Any = None) -> Request:
+    """Request the models, images, pairs and metrics of scores once more, from the maps that were compared.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Of :func:`salzarr.compare`.
+    maps
+        As :func:`salzarr.compare` takes them.
+    metrics : optional
+        Others than those of the scores.
+
+    Raises
+    ------
+    UsageError
+        If a model or an image of the scores is not there.
+    """
+    a, b = (scores[end].values.astype(str).tolist() for end in (MODEL_A, MODEL_B))
+    in_pairs = dict.fromkeys(name for pair in zip(a, b, strict=True) for name in pair)
+    models = [str(name) for name in scores.attrs.get("models", in_pairs)]
+    chosen = as_maps(maps).named(models, scores[IMAGE].values.astype(str).tolist())
+    place = {name: i for i, name in enumerate(models)}
+    pairs = np.array([[place[name] for name in end] for end in (a, b)], np.intp).T.reshape(-1, 2)
+    wanted = metrics_of(scores) if metrics is None else measures.as_metrics(metrics)
+    return Request(chosen, wanted, GivenPairs(pairs))
+
+
+def _slugs(scores: xr.Dataset) -> list[str]:
+    """Return the names of the variables that are scores of a metric."""
+    return [str(name) for name in scores.data_vars if reason_name(str(name)) in scores]
+
+
+def metrics_of(scores: xr.Dataset) -> tuple[Metric, ...]:
+    """Make the metrics that scores were computed with from what is stored beside them.
+
+    Raises
+    ------
+    UsageError
+        If one of them is a function of the user's, which a store cannot hold.
+    ChangedError
+        If this salzarr defines one of them differently.
+    """
+    found = []
+    for slug in _slugs(scores):
+        attrs = scores[slug].attrs
+        try:
+            (metric,) = parse_metrics(attrs["spec"])
+        except (MetricError, ImportError) as error:
+            raise UsageError(f"{slug} cannot be made from its name ({error}); give metrics=") from error
+        metric = metric.with_normalize(attrs["normalize"])
+        if metric.needs_data_range:
+            metric = metric.with_data_range(json.loads(attrs["parameters"])["data_range"])
+        now = metric.attrs()
+        for what in ("revision", "parameters", "normalize"):
+            if now[what] != attrs[what]:
+                raise ChangedError(
+                    f"{slug} was computed with {what} {attrs[what]}, and here it would be {now[what]}; "
+                    "compare the maps again"
+                )
+        found.append(metric)
+    return tuple(found)
 
 
 def _known(what: str, name: str, known: Collection[str]) -> str:

@@ -33,9 +33,9 @@ from salzarr.locks import local_path
 from salzarr.metrics import Metric
 from salzarr.objects import check_bucket, is_object_store, names_in, zarr_store
 from salzarr.schema import IMAGE, MODEL, REASON_DTYPE, Reason, reason_name
-from salzarr.scores.lazy import coordinates, labels_of
+from salzarr.scores.assembly import coordinates, labels_of
 from salzarr.scores.request import Request
-from salzarr.scores.scoring import Arrays, fields
+from salzarr.scores.scoring import Scores, fields
 from salzarr.store import storage_errors
 from salzarr.store.chunks import put, seal
 
@@ -180,7 +180,7 @@ def arrays(url: str, run: str) -> dict[str, zarr.Array[Any]]:
         return dict(zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False).arrays())
 
 
-def write(url: str, run: str, images: slice, found: Arrays) -> None:
+def write(url: str, run: str, images: slice, found: Scores) -> None:
     """Write all pairs of one block of images, one chunk each; the reasons of each metric after its values."""
     opened = arrays(url, run)
     with storage_errors(url):
@@ -192,7 +192,7 @@ def write(url: str, run: str, images: slice, found: Arrays) -> None:
             put(url, array.store, key, seal(COMPRESSOR.encode(chunk)))
 
 
-def read(url: str, run: str, names: Iterable[str], images: slice) -> Arrays:
+def read(url: str, run: str, names: Iterable[str], images: slice) -> Scores:
     """Read all pairs of a block of images."""
     opened = arrays(url, run)
     with storage_errors(url):

@@ -1,21 +1,21 @@
-"""Scoring the maps of one task: what the lazy graph and the durable run have in common."""
+"""Score the maps of one job: what the lazy graph, the durable run and the baselines have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from salzarr import plan
 from salzarr.errors import PairError, UnreachableError
 from salzarr.maps import Maps
-from salzarr.metrics import Block, Metric, score_block
+from salzarr.metrics import Metric, score_block
 from salzarr.schema import DIRECTION, IMAGE, PAIR, REASON_DTYPE, SCORE_DTYPE, Reason, reason_name
+from salzarr.scores.designs import Design, Tile
 
-Arrays = dict[str, "NDArray[Any]"]
+Scores = dict[str, "NDArray[Any]"]
 """Scores, companions and reasons by variable: (..., pair, image) each."""
 
 
@@ -29,7 +29,7 @@ class Field:
     fill: float
 
     def shape(self, pairs: int, images: int) -> tuple[int, ...]:
-        """Of so many pairs and images."""
+        """Return its shape for so many pairs and images."""
         sizes = {DIRECTION: 2, PAIR: pairs, IMAGE: images}
         return tuple(sizes[dim] for dim in self.dims)
 
@@ -50,112 +50,116 @@ def fields(metric: Metric) -> tuple[Field, ...]:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How to score maps: a small value that every task carries.
+    """How to score maps: a small value that every job carries.
 
     Attributes
     ----------
-    models : int
-    reference : int or None
-        Position of the model that all others are compared with.
+    design : Design
     metrics : tuple of Metric
     tile : int or None
         Models along a side of a tile; None for all at once.
-    names : tuple of str
-        Of the models, for messages; a lazy graph, with its many tasks, leaves them out and tells places.
     """
 
-    models: int
-    reference: int | None
+    design: Design
     metrics: tuple[Metric, ...]
     tile: int | None = None
-    names: tuple[str, ...] = ()
 
-    @property
-    def pairs(self) -> NDArray[np.intp]:
-        """(pair, 2) positions of models."""
-        return plan.pairs(self.models, self.reference)
-
-    def empty(self, pairs: int, images: int, reason: Reason = Reason.SCORED) -> Arrays:
+    def empty(self, images: int, reason: Reason = Reason.SCORED) -> Scores:
         """Make scores that are all NaN, for this reason."""
-        return {
+        pairs = len(self.design.pairs)
+        scores = {
             field.name: np.full(
                 field.shape(pairs, images), reason if field.dtype == REASON_DTYPE else np.nan, field.dtype
             )
             for metric in self.metrics
             for field in fields(metric)
         }
+        return scores | {name: np.zeros((pairs, images), np.int64) for name in self.design.more}
 
-    def score(
-        self, maps: NDArray[Any] | Block, pairs: NDArray[np.intp], models: Sequence[int] | None = None
-    ) -> Arrays:
-        """Score maps in memory, (model, image, y, x), of all models or of some."""
-        found: Arrays = {}
+    def score_tile(self, tile: Tile) -> Scores:
+        """Score maps in memory."""
+        scores: Scores = dict(tile.more)
         try:
-            scores = score_block(maps, pairs, self.metrics)
+            scored = score_block(tile.maps, tile.pairs, self.metrics)
         except PairError as error:
-            names = self.names or [f"model {i}" for i in range(self.models)]
-            raise error.named(names if models is None else [names[i] for i in models]) from error.__cause__
-        for metric, scored in zip(self.metrics, scores.values(), strict=True):
+            names = tile.names or [f"model {i}" for i in range(1 + int(tile.pairs.max()))]
+            raise error.named(names) from error.__cause__
+        for metric, found in zip(self.metrics, scored.values(), strict=True):
             *values, reason = fields(metric)
-            names = ("", *metric.companions)
-            for field, name in zip(values, names, strict=True):
-                found[field.name] = scored.companions[name] if name else scored.values
-            found[reason.name] = scored.reason
-        return found
+            for field, name in zip(values, ("", *metric.companions), strict=True):
+                scores[field.name] = found.companions[name] if name else found.values
+            scores[reason.name] = found.reason
+        return scores
 
-    def score_stored(self, maps: Maps, pairs: NDArray[np.intp]) -> Arrays:
-        """Read and score stored maps, a stored chunk of images and a tile of models at a time."""
-        images = maps.shape[1]
-        found = self.empty(len(pairs), images)
-        side = self.tile or self.models
-        walk = plan.tiles(pairs, side) if side < self.models else [(np.unique(pairs), np.arange(len(pairs)))]
-        for chunk in maps.chunks():
-            for models, where in walk:
-                inside = np.searchsorted(models, pairs[where])
-                part = self.score(maps.part(models, chunk).read(), inside, models.tolist())
-                for name, values in part.items():
-                    found[name][..., where, chunk] = values
-        return found
+    def score(self, inputs: Sequence[Maps]) -> Scores:
+        """Read and score a design's inputs, a stored chunk of images and a tile of models at a time."""
+        models, images, *_ = inputs[0].shape
+        scores = self.empty(images)
+        for chunk in inputs[0].chunks():
+            for tile in self.design.tiles([maps.on(chunk) for maps in inputs], self.tile or models):
+                for name, values in self.score_tile(tile).items():
+                    scores[name][..., tile.rows, chunk] = values
+        return scores
 
-    def score_isolated(
-        self, maps: Maps, pairs: NDArray[np.intp], failed: dict[int, str], first: int = 0
-    ) -> Arrays:
-        """Read and score stored maps, and go on without what cannot be scored.
+    def score_isolated(self, inputs: Sequence[Maps], failed: dict[int, str], first: int = 0) -> Scores:
+        """Read and score the inputs, and go on without what cannot be scored.
 
         Images are halved until those that fail are alone, then metrics are tried one by one; what fails once,
         or for lack of memory, is thereby tried again, in smaller parts.
 
         Parameters
         ----------
-        maps : Maps
-        pairs : (pair, 2) int
+        inputs : sequence of Maps
         failed : dict of int to str
             Is told which images failed, and why.
         first : int
-            What it is told for the first of the maps' images.
+            What it is told for the first of the images.
         """
         try:
-            return self.score_stored(maps, pairs)
+            return self.score(inputs)
         except UnreachableError:  # for all images alike: to try each would take hours
             raise
         except Exception as error:
-            every, images = range(len(maps.models)), maps.shape[1]
+            images = inputs[0].shape[1]
             if images > 1:
                 cuts = (slice(0, images // 2), slice(images // 2, images))
                 halves = [
-                    self.score_isolated(maps.part(every, cut), pairs, failed, first + cut.start)
+                    self.score_isolated([maps.on(cut) for maps in inputs], failed, first + cut.start)
                     for cut in cuts
                 ]
                 return {name: np.concatenate([half[name] for half in halves], axis=-1) for name in halves[0]}
             if len(self.metrics) > 1:
                 alone = (replace(self, metrics=(metric,)) for metric in self.metrics)
-                parts = [one.score_isolated(maps, pairs, failed, first) for one in alone]
+                parts = [one.score_isolated(inputs, failed, first) for one in alone]
                 return {name: values for part in parts for name, values in part.items()}
             if isinstance(error, PairError):
                 failed[first] = str(error.alone())
             else:
                 failed[first] = f"{self.metrics[0].spec}: {type(error).__name__}: {error}"
-            return self.empty(len(pairs), 1, Reason.FAILED)
+            return self.empty(1, Reason.FAILED)
+
+
+@dataclass(frozen=True)
+class MapsJob:
+    """Work on the maps that a design takes for some images.
+
+    Attributes
+    ----------
+    inputs : tuple of Maps
+    images : slice
+        Their positions among all images.
+    """
+
+    inputs: tuple[Maps, ...]
+    images: slice
+
+    def __len__(self) -> int:
+        return int(self.images.stop - self.images.start)
+
+    def part(self, images: slice) -> Self:
+        """Return the job for some of its images."""
+        where = slice(self.images.start + images.start, self.images.start + images.stop)
+        return replace(self, inputs=tuple(maps.on(images) for maps in self.inputs), images=where)
 
 
 def families(metrics: Iterable[Metric]) -> Iterator[tuple[Metric, ...]]:

@@ -6,11 +6,9 @@
 ``ranking``           the images on which models disagree most and least, distributions
 ``structure``         clusters, a map of the models, agreement between metrics
 ``inference``         which of two models is closer to a third, how far the images suffice to say so
-``baseline``          how alike two models look by chance
-``consensus``         how well a model agrees with the others
+``baseline``          what remains of scores beyond chance
 ``analysis``          all of it in one call
 ``rows``              how scores are read: which row is which pair, as many at a time as fit the memory
-``second_read``       how the maps behind the scores are read once more
 ====================  =====================================================================================
 
 The arithmetic is in :mod:`salzarr.descriptive` and :mod:`salzarr.bootstrap`, which know NumPy alone.

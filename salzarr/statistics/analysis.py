@@ -9,7 +9,7 @@
 ``agreement``       :func:`salzarr.statistics.structure.metric_agreement`
 ``clusters``        :func:`salzarr.statistics.structure.cluster`
 ``places``          :func:`salzarr.statistics.structure.embed`
-``consensus``       :func:`salzarr.statistics.consensus.agreement`, summarised
+``consensus``       :func:`salzarr.scores.leave_one_out.agreement`, summarised
 ``corrected``       :func:`salzarr.statistics.baseline.corrected`
 ==================  ===========================================================
 """
@@ -29,7 +29,8 @@ import xarray as xr
 
 from salzarr.bootstrap import warning_once
 from salzarr.errors import UsageError
-from salzarr.statistics import baseline, consensus
+from salzarr.scores import leave_one_out, mismatched
+from salzarr.statistics import baseline
 from salzarr.statistics.groups import Groups
 from salzarr.statistics.inference import closer, split_half
 from salzarr.statistics.ranking import rank_images
@@ -123,7 +124,7 @@ def analyse(
     bootstrap: int = 2000,
     permutations: int = 9999,
     confidence: float = 0.95,
-    normalize: str = consensus.SUM,
+    normalize: str = leave_one_out.SUM,
     seed: int = 0,
     memory: int = MEMORY,
     progress: Callable[[int, int], None] | None = None,
@@ -176,9 +177,9 @@ def analyse(
         log.info("%d models are too many to test all pairs against each other; name some to closer()", count)
     agreed = corrected = None
     if maps is not None:
-        alike = consensus.agreement(scores, maps, normalize=normalize, memory=memory, progress=progress)
-        agreed = reduce(alike).assign_coords(consensus.made_from(alike))
-        chance = baseline.chance(scores, maps, seed=seed, memory=memory, progress=progress)
+        alike = leave_one_out.agreement(scores, maps, normalize=normalize, memory=memory, progress=progress)
+        agreed = reduce(alike).assign_coords(leave_one_out.made_from(alike))
+        chance = mismatched.chance(scores, maps, seed=seed, memory=memory, progress=progress)
         corrected = baseline.corrected(
             scores, chance, repeats=bootstrap, confidence=confidence, seed=seed, memory=memory
         )

@@ -1,205 +1,28 @@
-"""The chance baseline: how alike two models look on images that do not belong together.
-
-Two models can agree on every image merely because both look at its middle. Their maps of *different* images
-then agree as well; what agreement remains beyond that is about the images.
-"""
+"""What remains of scores beyond the chance baseline of :func:`salzarr.scores.mismatched.chance`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from salzarr import plan
 from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew, warn_if_few
 from salzarr.descriptive import Floats, mean
 from salzarr.errors import UsageError
-from salzarr.maps import Maps
 from salzarr.schema import (
     DIRECTION,
     IMAGE,
-    MODEL_A,
-    MODEL_B,
     PAIR,
     STATISTIC,
     reason_name,
 )
-from salzarr.scores.scoring import Arrays, Scoring, fields
-from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, rows_of, with_directions
-from salzarr.statistics.second_read import SecondRead
+from salzarr.scores.mismatched import PARTNER
+from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, rows_of
 from salzarr.statistics.summary import summarize
 
-PARTNER = "partner"
 STATISTICS = ("n", "score", "baseline", "corrected", "corrected_low", "corrected_high")
-
-
-def partners(images: int, block: int = 1, seed: int = 0) -> NDArray[np.intp]:
-    """Match the images two by two: each is the other's partner.
-
-    Blocks of images are shuffled and then matched two by two, image by image: a stored chunk is read once
-    more and not once for each of its images, and like images, which a sorted set has side by side, are far
-    apart. A block that is left over is matched within itself, half a block away; a last single image joins
-    two others in a ring of three.
-
-    Parameters
-    ----------
-    images : int
-    block : int
-        Images that stay together.
-    seed : int
-
-    Returns
-    -------
-    (image,) int
-        Position of each image's partner.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than two images.
-
-    Examples
-    --------
-    >>> partners(6, block=2)
-    array([4, 5, 3, 2, 0, 1])
-    """
-    if images < 2:
-        raise UsageError(f"a chance baseline takes two images or more, not {images}")
-    starts = np.random.default_rng(seed).permutation(np.arange(0, images, block))
-    blocks = [np.arange(start, min(start + block, images)) for start in starts]
-    half = len(blocks) // 2
-    partner = np.empty(images, np.intp)
-    left = blocks[2 * half :]
-    for one, other in zip(blocks[:half], blocks[half : 2 * half], strict=True):
-        size = min(len(one), len(other))
-        partner[one[:size]], partner[other[:size]] = other[:size], one[:size]
-        left += [one[size:], other[size:]]
-    rest = np.concatenate([*left, np.empty(0, np.intp)])
-    half = len(rest) // 2
-    partner[rest[:half]], partner[rest[half : 2 * half]] = rest[half : 2 * half], rest[:half]
-    if len(rest) % 2:
-        single, joined = rest[-1], int(rest[-1] == 0)
-        partner[single], partner[joined] = partner[joined], single
-    return partner
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Some images and their partners, to be scored tile by tile."""
-
-    images: slice
-    tiles: tuple[tuple[NDArray[np.intp], NDArray[np.intp], Maps, Maps], ...]
-    scoring: Scoring
-    pairs: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return int(self.images.stop - self.images.start)
-
-    def part(self, images: slice) -> _Job:
-        tiles = [
-            (models, where, own.part(range(len(models)), images), others.part(range(len(models)), images))
-            for models, where, own, others in self.tiles
-        ]
-        start = self.images.start
-        return replace(self, images=slice(start + images.start, start + images.stop), tiles=tuple(tiles))
-
-    def __call__(self) -> tuple[slice, Arrays]:
-        found = self.scoring.empty(len(self.pairs), len(self))
-        for models, where, own, others in self.tiles:
-            both = np.concatenate([own.read(), others.read()])
-            a, b = np.searchsorted(models, self.pairs[where]).T
-            for name, values in self.scoring.score(both, np.stack([a, len(models) + b], axis=1)).items():
-                found[name][..., where, :] = values
-        return self.images, found
-
-
-def chance(
-    scores: xr.Dataset,
-    maps: Any,
-    *,
-    metrics: Any = None,
-    seed: int = 0,
-    memory: int = MEMORY,
-    progress: Callable[[int, int], None] | None = None,
-) -> xr.Dataset:
-    """Compare the same pairs of models on mismatched images: model a on an image, model b on another.
-
-    Parameters
-    ----------
-    scores : Dataset
-        Of :func:`salzarr.compare`: its models, images, pairs and metrics are taken. Only one metric's
-        baseline is computed if only it is given: ``scores[["ssim", "ssim_reason"]]``.
-    maps : path or URL of a maps store, DataArray, dict or list of arrays
-        The maps that were compared.
-    metrics : optional
-        As :func:`salzarr.compare` takes them, if a metric is a function that cannot be found by its name.
-    seed : int
-        Of the permutation, see :func:`partners`.
-    memory : int
-        Bytes for the maps and features that are in memory at the same time in a process. The scores, 8 bytes
-        per metric, pair and image, come on top.
-    progress : callable, optional
-        Is told (done, total) tasks.
-
-    Returns
-    -------
-    Dataset
-        As the scores are, in memory, with a coordinate ``partner`` (image): the other image.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than two images, or maps of the scores are missing from ``maps``.
-    BudgetError
-        If the maps of two models on one image do not fit the memory.
-
-    See Also
-    --------
-    corrected : Score, baseline and what remains of one beyond the other.
-    """
-    again = SecondRead.of(scores, maps, metrics)
-    images = len(again.maps.images)
-    block, side = again.fit(2, memory)
-    partner = partners(images, min(again.maps.chunk, images), seed)
-    scoring = Scoring(len(again.maps.models), None, again.metrics)
-    walk = plan.tiles(again.pairs, side)
-
-    def job(where: slice) -> _Job:
-        own = range(where.start, where.stop)
-        tiles = [
-            (models, chosen, again.maps.part(models, own), again.maps.part(models, partner[where]))
-            for models, chosen in walk
-        ]
-        return _Job(where, tuple(tiles), scoring, again.pairs)
-
-    found = scoring.empty(len(again.pairs), images)
-
-    def keep(result: tuple[slice, Arrays]) -> None:
-        where, arrays = result
-        for name, values in arrays.items():
-            found[name][..., where] = values
-
-    again.run([job(where) for where in plan.blocks(images, block)], keep, progress)
-    dataset = xr.Dataset(
-        {
-            field.name: (field.dims, found[field.name], metric.attrs())
-            for metric in again.metrics
-            for field in fields(metric)
-        },
-        coords={
-            MODEL_A: (PAIR, scores[MODEL_A].values),
-            MODEL_B: (PAIR, scores[MODEL_B].values),
-            IMAGE: scores[IMAGE].values,
-            PARTNER: (IMAGE, np.array(again.maps.images, object)[partner]),
-        },
-        attrs={**scores.attrs, "baseline_seed": seed},
-    )
-    return with_directions(dataset)
 
 
 def corrected(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,8 +11,11 @@ import salzarr
 from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.errors import BudgetError, ChangedError, UsageError
 from salzarr.metrics import score_block
-from salzarr.statistics.baseline import _corrected, chance, corrected, partners
-from salzarr.statistics.second_read import SecondRead, metrics_of
+from salzarr.scores.budget import fit_in_memory
+from salzarr.scores.designs import Mismatched, partners
+from salzarr.scores.mismatched import chance
+from salzarr.scores.request import metrics_of, repeat
+from salzarr.statistics.baseline import _corrected, corrected
 from salzarr.statistics.summary import summarize, to_frame, to_matrix
 
 METRICS = "mse,pearson,ssim,kl,similarity:normalize=minmax"
@@ -120,9 +125,10 @@ def test_store_arrays_lazy_maps_tiles_and_memory_agree(maps, scores, tmp_path):
     told = []
     whole = chance(stored, url, progress=lambda done, total: told.append((done, total)))
     assert told[-1][0] == told[-1][1] == len(told) - 1
-    again = SecondRead.of(stored, url)
-    least = next(m for m in range(1, 2**25, 2**12) if fits(again, m))
-    assert again.fit(2, least)[1] == 1  # two models of a tile, an image at a time
+    request = repeat(stored, url)
+    request = replace(request, design=Mismatched(request.pairs, np.roll(np.arange(50), 1)))
+    least = next(m for m in range(1, 2**25, 2**12) if fits(request, m))
+    assert fit_in_memory(request, least) == (1, 1)  # two models of a tile, an image at a time
     few = chance(stored, url, memory=least)
     for name in whole.data_vars:
         np.testing.assert_allclose(few[name], whole[name], rtol=1e-5, atol=1e-8, err_msg=name)
@@ -130,13 +136,13 @@ def test_store_arrays_lazy_maps_tiles_and_memory_agree(maps, scores, tmp_path):
     lazy = chance(stored, salzarr.open_maps(url).chunk({"image": 7}) * 1)
     for name in arrays.data_vars:
         np.testing.assert_allclose(lazy[name], arrays[name], rtol=1e-6, err_msg=name)
-    with pytest.raises(BudgetError, match="give more memory"):
+    with pytest.raises(BudgetError, match="allow more memory"):
         chance(stored, url, memory=1000)
 
 
-def fits(again, memory):
+def fits(request, memory):
     try:
-        return again.fit(2, memory)
+        return fit_in_memory(request, memory)
     except BudgetError:
         return False
 

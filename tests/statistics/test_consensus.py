@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import salzarr
 from salzarr.errors import BudgetError, MetricError
 from salzarr.metrics import parse_metrics, score_block
 from salzarr.schema import Reason
-from salzarr.statistics.consensus import CONSENSUS, agreement, consensus
-from salzarr.statistics.second_read import SecondRead
+from salzarr.scores.budget import fit_in_memory
+from salzarr.scores.designs import CONSENSUS, LeaveOneOut
+from salzarr.scores.leave_one_out import agreement, consensus
+from salzarr.scores.request import repeat
 from salzarr.statistics.summary import summarize, to_frame, to_matrix
 
 
@@ -141,10 +144,11 @@ def test_store_and_small_memory_give_the_same(maps, tmp_path):
     told = []
     whole = agreement(scores, url, progress=lambda done, total: told.append(done))
     assert told == list(range(len(told)))
-    again = SecondRead.of(scores, url)
+    request = repeat(scores, url)
+    request = replace(request, design=LeaveOneOut(len(request.models), "sum"))
     for memory in range(1, 2**25, 2**12):
         try:
-            block, side = again.fit(2, memory)
+            block, side = fit_in_memory(request, memory)
             break
         except BudgetError:
             continue

@@ -1,0 +1,247 @@
+"""Compare every pair of models on every image: lazily as a Dask graph, or durably into a results folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from salzarr.errors import StoreExistsError, UsageError
+from salzarr.locks import local_path, lock
+from salzarr.maps import Maps, StoreMaps
+from salzarr.plan import Plan, parse_size
+from salzarr.scores.budget import fit
+from salzarr.scores.calibration import calibrate
+from salzarr.scores.durable import bring_up
+from salzarr.scores.growth import reconcile, replaced
+from salzarr.scores.jobs import extremes
+from salzarr.scores.lazy import lazy_scores
+from salzarr.scores.request import Request, resolve
+from salzarr.scores.score_store import (
+    ATTR_PLAN,
+    ELSEWHERE,
+    SCORES,
+    attributes,
+    growing,
+    open_scores,
+    place,
+    remember_place,
+    remove,
+)
+
+FIVE = ("mse", "cosine", "pearson", "ssim", "emd")
+"""What is compared if nothing is said."""
+
+LOGS = (".log", ".out", ".err")
+"""What a shell or a batch system may write into the folder of the results."""
+
+
+def compare(
+    maps: Any,
+    metrics: Any = FIVE,
+    *,
+    names: Sequence[str] | None = None,
+    models: Iterable[str] | None = None,
+    images: slice | int | Iterable[str] | None = None,
+    normalize: str = "none",
+    data_range: float | None = None,
+    reference: str | None = None,
+    complete_cases: bool = False,
+    allow_incomplete: bool = False,
+    out: str | os.PathLike[str] | None = None,
+    scores: str | None = None,
+    memory: int | str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Score every pair of models on every image.
+
+    Without ``out`` nothing is computed here: the scores are a Dask graph that follows whatever scheduler or
+    client there is, and computing one metric does not compute the others. With ``out`` they are computed and
+    written block by block; killed at any moment, the same call goes on and ends with the same scores.
+
+    Parameters
+    ----------
+    maps : path, DataArray, mapping or sequence
+        A maps store; a DataArray with the dimensions model, image, y and x; a dict of name to array
+        (image, y, x); or a list of such arrays, with ``names``.
+    metrics : str, Metric, callable or an iterable of these
+        See :func:`salzarr.metrics.as_metrics`. A function ``f(a, b) -> float`` of two maps is one, too.
+    names : sequence of str, optional
+        The models' names, for a list of arrays.
+    models : iterable of str, optional
+        Compare only these, in this order.
+    images : slice, int or iterable of str, optional
+        Compare only on these: by position, the first so many, or by name.
+    normalize : str, default "none"
+        What is done to each map first, unless a metric says otherwise; see
+        :func:`salzarr.metrics.normalize.apply`.
+    data_range : float, optional
+        Range of the values, for SSIM. It is 1 after ``minmax``, and known for a store; a lazy array needs it.
+    reference : str, optional
+        Compare each model with this one only, such as human fixation maps.
+    complete_cases : bool, default False
+        Leave out every image on which some model's map is missing or, normalised, cannot be scored by some
+        metric. What shows only in the score itself, such as NaN from a function of your own, is not foreseen.
+    allow_incomplete : bool, default False
+        Compare what a store that was not finished has.
+    out : path, optional
+        Results folder; the scores go to ``scores.zarr`` in it. The maps are then those of a store.
+    scores : str, optional
+        With ``out``: where the scores go instead, a path or URL.
+    memory : int or str, optional
+        With ``out``: bytes that one process may take, such as ``"2GiB"``; what there is, if not given.
+    overwrite : bool, default False
+        With ``out``: begin anew, whatever scores are there.
+    progress : callable, optional
+        With ``out``: called with the blocks of images done, and with all of them.
+
+    Returns
+    -------
+    xarray.Dataset
+        Per metric its scores, float64 (pair, image), or (direction, pair, image) if directed; and
+        ``<metric>_reason``, uint8 (pair, image), see :class:`salzarr.schema.Reason`: a score is NaN where it
+        is not 0. Coordinates ``model_a`` and ``model_b`` (pair), and ``image``.
+
+    Raises
+    ------
+    UsageError, MetricError, ShapeError
+        If the comparison cannot be, as asked.
+    BudgetError
+        If a block does not fit the memory.
+    ChangedError
+        If the results folder holds scores of other maps, options or definitions.
+    LockedError
+        If another run is at work on the results folder.
+    RunError
+        If images could not be scored: all others are done, and the message names them.
+
+    See Also
+    --------
+    salzarr.summarize : statistics over the images
+    salzarr.open_scores : open what was computed
+    plan_comparison : what it would take
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> maps = {"a": np.zeros((2, 8, 8)), "b": np.ones((2, 8, 8))}
+    >>> compare(maps, "mse").mse.values
+    array([[1., 1.]])
+    """
+    request = resolve(
+        maps, metrics, names=names, models=models, images=images, normalize=normalize,
+        data_range=data_range, reference=reference, complete_cases=complete_cases,
+        allow_incomplete=allow_incomplete, scan=None if out is None else extremes,
+    )  # fmt: skip
+    if out is None:
+        useless = {"scores": scores, "memory": memory, "overwrite": overwrite or None, "progress": progress}
+        given = [name for name, value in useless.items() if value is not None]
+        if given:
+            raise UsageError(f"{', '.join(given)} only have a meaning with out=, a results folder")
+        return lazy_scores(request)
+    _check_stored(request)
+    folder = os.fspath(out)
+    with _results(folder):
+        url = place(folder, scores)
+        with lock(url) if local_path(url) is None else nullcontext():
+            if overwrite:
+                for old in (replaced(url), growing(url), url):  # or a swap that was begun would be finished
+                    remove(old)
+            remember_place(folder, url)
+            bring_up(request, url, memory=parse_size(memory), progress=progress)
+    return open_scores(folder)
+
+
+def plan_comparison(
+    maps: Any,
+    metrics: Any = FIVE,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    scores: str | None = None,
+    memory: int | str | None = None,
+    overwrite: bool = False,
+    calibrated: bool = True,
+    **options: Any,
+) -> Plan:
+    """Say what a durable comparison would take, without running it.
+
+    Parameters
+    ----------
+    maps, metrics
+        As :func:`compare` takes them; the maps are those of a store.
+    out, scores, overwrite
+        As for :func:`compare`: a comparison that was begun there goes on as it was planned then.
+    memory : int or str, optional
+        Bytes that one process may take.
+    calibrated : bool, default True
+        Time each metric on a few of the store's maps.
+    **options
+        ``models``, ``images``, ``normalize``, ``data_range``, ``reference`` and the like, as for
+        :func:`compare`.
+
+    Returns
+    -------
+    Plan
+        To be printed, or asked for its numbers.
+
+    Raises
+    ------
+    UsageError, MetricError, BudgetError
+        As :func:`compare`.
+    """
+
+    def anything(_maps: Maps, _chain: str | None) -> tuple[Any, Any]:
+        return np.zeros(1), np.ones(1)  # scores do not take longer for another range of the data
+
+    request = resolve(maps, metrics, scan=anything, **options)
+    _check_stored(request)
+    kept = {}
+    if out is not None and not overwrite:
+        url = place(os.fspath(out), scores)
+        if (begun := attributes(url)) is not None:
+            request, _ = reconcile(request, url, begun)
+            kept = {key: begun[ATTR_PLAN][key] for key in ("block", "tile")}
+    found = fit(request, parse_size(memory), **kept)
+    return calibrate(request, found) if calibrated else found
+
+
+def _check_stored(request: Request) -> None:
+    if not isinstance(request.maps, StoreMaps):
+        raise UsageError(
+            "a durable comparison takes its maps from a store, which tells a later run whether they changed; "
+            "make one with salzarr.convert(maps, 'maps.zarr'), and compare that"
+        )
+    if not request.maps.has_stored_names():
+        raise UsageError(
+            f"the models or images have other names than in {request.maps.url}, where the report looks for "
+            "them; convert the maps with these names, and compare that store"
+        )
+
+
+@contextmanager
+def _results(folder: str) -> Iterator[None]:
+    """Hold the lock of a results folder."""
+    if local_path(folder) is None:
+        raise UsageError(f"results are a local folder, not {folder}; the scores can be elsewhere, by scores=")
+    if os.path.exists(os.path.join(folder, "zarr.json")):
+        raise StoreExistsError(f"{folder} is itself a Zarr store; choose another folder for the results")
+    _check_ours(folder)
+    with lock(folder):
+        yield
+
+
+def _check_ours(folder: str) -> None:
+    """Refuse a folder that holds other things than results: dozens of files would be written between them."""
+    if not os.path.isdir(folder):
+        return
+    names = sorted(name for name in os.listdir(folder) if not (name.startswith(".") or name.endswith(LOGS)))
+    if names and not any(name.startswith((SCORES, ELSEWHERE)) for name in names):
+        raise StoreExistsError(
+            f"{folder} holds other files, such as {names[0]}, and no results of salzarr; choose another "
+            f"folder, such as {os.path.join(folder, 'results')}"
+        )
