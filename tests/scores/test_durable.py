@@ -309,7 +309,7 @@ def test_a_failure_that_passes_is_made_good(store, tmp_path, monkeypatch):
     from salzarr.scores.scoring import Scoring
 
     compare(store, "mse", out=tmp_path / "whole")
-    real, calls = Scoring.score_stored, []
+    real, calls = Scoring.score, []
 
     def once(self, maps, pairs):
         calls.append(1)
@@ -317,7 +317,7 @@ def test_a_failure_that_passes_is_made_good(store, tmp_path, monkeypatch):
             raise OSError("a hiccup")
         return real(self, maps, pairs)
 
-    monkeypatch.setattr(Scoring, "score_stored", once)
+    monkeypatch.setattr(Scoring, "score", once)
     compare(store, "mse", out=tmp_path / "r")
     assert contents(tmp_path / "r") == contents(tmp_path / "whole")
 
@@ -395,7 +395,7 @@ def test_relative_paths_are_those_of_the_caller(store, tmp_path, monkeypatch):
     monkeypatch.setattr(durable, "run", lambda jobs, *_: seen.extend(jobs))
     compare("maps.zarr", "mse", out="r")
     assert {job.url for job in seen} == {str(tmp_path / "r" / "scores.zarr")}
-    assert {job.maps.url for job in seen} == {str(tmp_path / "maps.zarr")}
+    assert {job.inputs[0].url for job in seen} == {str(tmp_path / "maps.zarr")}
 
 
 def test_damaged_scores_of_an_unfinished_run_are_made_anew(store, tmp_path):

@@ -18,6 +18,7 @@ from salzarr.maps import StoreMaps
 from salzarr.metrics import METRICS, as_metrics, score_block
 from salzarr.plan import pairs
 from salzarr.schema import Reason
+from salzarr.scores.designs import UniquePairs
 from salzarr.scores.lazy import lazy_scores
 from salzarr.scores.request import Request
 
@@ -128,7 +129,7 @@ def big_request(images, models=10, metrics="mse,cosine,pearson,ssim,kl"):
         range(models), range(images), (224, 224), np.dtype("float32"), 20, "nowhere.zarr",
     )  # fmt: skip
     found = [m.with_data_range(1) if m.needs_data_range else m for m in as_metrics(metrics)]
-    return Request(stored, tuple(found))
+    return Request(stored, tuple(found), UniquePairs(models))
 
 
 def test_graph_of_a_hundred_thousand_images_is_built_in_a_second():
