@@ -311,11 +311,11 @@ def test_a_failure_that_passes_is_made_good(store, tmp_path, monkeypatch):
     compare(store, "mse", out=tmp_path / "whole")
     real, calls = Scoring.score, []
 
-    def once(self, maps, pairs):
+    def once(self, inputs):
         calls.append(1)
         if len(calls) == 1:
             raise OSError("a hiccup")
-        return real(self, maps, pairs)
+        return real(self, inputs)
 
     monkeypatch.setattr(Scoring, "score", once)
     compare(store, "mse", out=tmp_path / "r")
