@@ -339,7 +339,7 @@ def fit(plan: Plan, *, block: int | None = None, tile: int | None = None, split_
     )
 
 
-def parse_size(text: str | int | None) -> int | None:
+def parse_size(text: str | int | None, of: str = "memory") -> int | None:
     """Bytes from a text such as ``512MiB``; a number is taken as it is.
 
     Raises
@@ -364,7 +364,7 @@ def parse_size(text: str | int | None) -> int | None:
     except (ValueError, KeyError, OverflowError):
         found = 0
     if found <= 0:
-        raise UsageError(f"memory {text!r} is no size; write it as 512MiB or 4GiB")
+        raise UsageError(f"{of} {text!r} is no size; write it as 512MiB or 4GiB")
     return found
 
 

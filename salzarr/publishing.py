@@ -15,9 +15,11 @@ import xarray as xr
 from salzarr import plan, plot
 from salzarr.errors import InputNotFoundError, StoreNotFoundError, UsageError
 from salzarr.report import write_report
+from salzarr.report.contents import REPORT_SIZE, Page
 from salzarr.schema import MAP_STATUS, MAPS
 from salzarr.scores.score_store import maps_url, open_scores
 from salzarr.statistics.analysis import analyse
+from salzarr.statistics.findings import findings
 from salzarr.statistics.groups import read_groups
 from salzarr.statistics.rows import MEMORY, metric_names, metric_slug
 from salzarr.statistics.summary import summarize, to_frame
@@ -35,13 +37,26 @@ class Published:
 
     Attributes
     ----------
-    frame : DataFrame
-        The rows of ``summary.csv``.
+    summary : Dataset
+        As :func:`salzarr.summarize` makes it.
+    findings : list of str
+        What the scores say, in sentences.
     files : list of Path
     """
 
-    frame: pd.DataFrame
+    summary: xr.Dataset
+    findings: list[str]
     files: list[Path]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows of ``summary.csv``."""
+        return to_frame(self.summary)
+
+    @property
+    def report(self) -> Path | None:
+        """The report, if it was written."""
+        return next((path for path in self.files if path.name == "report.html"), None)
 
 
 def publish(
@@ -52,6 +67,9 @@ def publish(
     baseline: bool = False,
     photos: str | PathLike[str] | None = None,
     pictures: bool = True,
+    title: str | None = None,
+    comment: str = "",
+    report_size: str | int | None = None,
     memory: str | int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Published:
@@ -72,6 +90,13 @@ def publish(
         Folder of the photographs, for the report.
     pictures : bool, default True
         Write the pictures and the report, too.
+    title : str, optional
+        Of the report; by default it names the results folder.
+    comment : str, optional
+        What you have to say, shown below the title; its lines are paragraphs.
+    report_size : str or int, optional
+        What the report may weigh, such as ``"20MB"``, the default: as many maps of the images that tell most
+        are carried as fit, and the page names how many did not.
     memory : str or int, optional
         What this process may take, such as ``"1GiB"``: scores that do not fit are reduced a range of pairs at
         a time. The process itself, with all that draws and compiles, is 480 MiB of it, and whatever is given,
@@ -102,16 +127,23 @@ def publish(
         progress=progress,
     )
     files = found.write(folder)
+    sentences = findings(found)
     if pictures:
         for slug in metric_names(found.summary):
             files += plot.save(plot.similarity_matrix(found.summary, slug), folder / f"matrix_{slug}")
         kept = ("summary", "groups", "corrected", "consensus", "reliability", "tests")
         parts = {name: getattr(found, name) for name in kept}
-        named = {"--groups": groups, "--photos": photos}
+        named = {
+            "--groups": groups, "--photos": photos, "--title": title, "--comment": comment or None,
+            "--report-size": None if report_size is None else str(report_size),
+        }  # fmt: skip
         asked = [word for option, path in named.items() if path is not None for word in (option, str(path))]
         asked += ["--baseline"] * baseline
-        files.append(write_report(folder, photos=photos, asked=asked, memory=share, **parts))
-    return Published(to_frame(found.summary), files)
+        page = Page(
+            title, comment, tuple(sentences), plan.parse_size(report_size, "report size") or REPORT_SIZE
+        )
+        files.append(write_report(folder, photos=photos, asked=asked, page=page, memory=share, **parts))
+    return Published(found.summary, sentences, files)
 
 
 def _beside_the_process(memory: str | int | None) -> int:

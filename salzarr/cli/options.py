@@ -42,6 +42,14 @@ def memory_size(_: click.Context, __: click.Parameter, value: str | None) -> int
     return parse_size(value)
 
 
+def report_size(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Take the size of a report, refused at once if it is none; as typed, for the report to repeat it."""
+    from salzarr.plan import parse_size
+
+    parse_size(value, "report size")
+    return value
+
+
 models = click.option(
     "--models",
     multiple=True,
@@ -143,6 +151,24 @@ bootstrap = click.option(
     show_default=True,
     help="How often to resample the images for the intervals of the statistics; 0 for no intervals.",
 )
+
+
+def report_options(command: Command) -> Command:
+    """Add what stands around the numbers of a report, and what it may weigh."""
+    for option in (
+        click.option(
+            "--report-size",
+            metavar="SIZE",
+            callback=report_size,
+            help="What the report may weigh, such as 20MB (the default): as many maps are carried as fit.",
+        ),
+        click.option(
+            "--comment", metavar="TEXT", default="", help="What you have to say, shown below the title."
+        ),
+        click.option("--title", metavar="TEXT", help="Of the report; it names RESULTS if left out."),
+    ):
+        command = option(command)
+    return command
 
 
 baseline = click.option(

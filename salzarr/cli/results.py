@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from salzarr.cli import options
-from salzarr.cli.terminal import progress, show_json, show_table
+from salzarr.cli.terminal import progress, show_json, show_matrix, show_table, show_text
 from salzarr.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from salzarr.publishing import Published
 
 
-MOST_ROWS = 100
-"""Rows of a summary that a terminal is shown, spread over its metrics."""
-
-SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "std", "median")
+MOST_MODELS = 12
+"""Up to how many models a terminal is shown the matrices."""
 
 
 @click.command(short_help="Score every pair of models; matrices and a report.")
@@ -68,6 +68,7 @@ SHOWN = ("metric", "model_a", "model_b", "n", "mean", "mean_low", "mean_high", "
 @options.groups
 @options.baseline
 @options.photos
+@options.report_options
 @click.option("--no-report", is_flag=True, help="Only the scores and the tables: no pictures, no report.")
 @options.cluster
 @options.as_json
@@ -84,6 +85,9 @@ def compare(
     groups: str | None,
     baseline: bool,
     photos: str | None,
+    title: str | None,
+    comment: str,
+    report_size: str | None,
     no_report: bool,
     as_json: bool,
     scheduler: str,
@@ -129,6 +133,9 @@ def compare(
                 groups=groups,
                 baseline=baseline,
                 photos=photos,
+                title=title,
+                comment=comment,
+                report_size=report_size,
                 memory=given["memory"],
                 pictures=not no_report,
                 progress=bar,
@@ -159,18 +166,37 @@ def _listed(part: str) -> list[str]:
 
 
 def _show(published: Published, as_json: bool) -> None:
-    """Print a summary and say where everything is."""
-    frame = published.frame
+    """Print what was found: a matrix per metric, the findings, and where the report is."""
     if as_json:
-        show_json({"summary": frame.to_dict("records"), "files": published.files})
+        records = published.frame.to_dict("records")
+        show_json({"summary": records, "findings": published.findings, "files": published.files})
         return
-    columns = [name for name in SHOWN if name in frame]
-    shown = frame.groupby("metric", sort=False).head(max(1, MOST_ROWS // frame["metric"].nunique()))
-    show_table(columns, shown[columns].astype(object).to_numpy().tolist())
-    if len(frame) > len(shown):
-        click.echo(f"… and {len(frame) - len(shown)} more pairs in summary.csv")
-    for path in published.files:
-        click.echo(str(path))
+    _show_matrices(published.summary)
+    show_text(" ".join(published.findings))
+    table = next(path for path in published.files if path.name == "summary.csv")
+    click.echo(f"Every pair is in {table}" if published.report is None else f"Open {published.report}")
+
+
+def _show_matrices(summary: xr.Dataset) -> None:
+    """Print the means of each metric as a matrix, if there are not too many models."""
+    from salzarr.plot.style import numbers, short
+    from salzarr.statistics.rows import metric_names, model_names
+    from salzarr.statistics.structure import reference_model
+    from salzarr.statistics.summary import to_matrix
+
+    names = short(model_names(summary), 20)
+    if len(names) > MOST_MODELS:
+        click.echo(f"{len(names)} models are too many to show their matrices here; the report has them.")
+        return
+    reference = reference_model(summary)
+    rows = [k for k in range(len(names)) if k != reference]
+    columns = rows if reference is None else [reference]
+    for slug in metric_names(summary):
+        matrix = to_matrix(summary, slug)
+        values = matrix.values[rows][:, columns]
+        texts = [numbers(values)[k * len(columns) : (k + 1) * len(columns)] for k in range(len(rows))]
+        title = f"{matrix.attrs.get('spec', slug)}, mean over the images"
+        show_matrix([names[k] for k in rows], [names[k] for k in columns], texts, title)
 
 
 @click.command(short_help="Write tables, pictures and report anew.")
@@ -179,6 +205,7 @@ def _show(published: Published, as_json: bool) -> None:
 @options.groups
 @options.baseline
 @options.photos
+@options.report_options
 @options.memory
 @options.as_json
 @click.pass_context

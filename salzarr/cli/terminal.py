@@ -31,8 +31,14 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table; numbers stand to the right, None is shown as a dash."""
+def show_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str | None = None,
+    *,
+    right: bool = False,
+) -> None:
+    """Print a table; numbers stand to the right, or all but the first column; None is shown as a dash."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -40,11 +46,28 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     rows = [list(row) for row in rows]
     table = Table(title=title and Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for i, column in enumerate(columns):
-        numeric = any(isinstance(row[i], int | float) for row in rows)
+        numeric = any(isinstance(row[i], int | float) for row in rows) or (right and i > 0)
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_shown(value)) for value in row))
     console().print(table)
+
+
+def show_matrix(
+    rows: Sequence[str], columns: Sequence[str], texts: Sequence[Sequence[str]], title: str
+) -> None:
+    """Print a matrix, its columns by number where their names take too much room."""
+    room = console().width - max(map(len, rows), default=0)
+    if sum(max(len(name), 6) + 2 for name in columns) > room and len(columns) == len(rows):
+        columns = [str(k) for k in range(1, len(columns) + 1)]
+        rows = [f"{k:>2} {name}" for k, name in enumerate(rows, 1)]
+    lines = [[name, *(text or None for text in line)] for name, line in zip(rows, texts, strict=True)]
+    show_table(["", *columns], lines, title, right=True)
+
+
+def show_text(text: str) -> None:
+    """Print a paragraph, broken between words where the output is a terminal."""
+    console().print(as_typed(text) + "\n")
 
 
 def _shown(value: object) -> str:

@@ -34,9 +34,9 @@ from salzarr.plot.style import (
     numbers,
     short,
 )
-from salzarr.schema import DIRECTION, MODEL_A, MODEL_B, PAIR, STATISTIC
+from salzarr.schema import DIRECTION, STATISTIC
 from salzarr.statistics.rows import model_names, require_summary
-from salzarr.statistics.structure import Clustering, cluster, distances
+from salzarr.statistics.structure import Clustering, cluster, distances, reference_model
 from salzarr.statistics.summary import to_matrix
 
 ANNOTATED = 15
@@ -259,15 +259,6 @@ def tree_lines(tree: Clustering) -> tuple[list[list[float]], list[list[float]]]:
     """Lay out a dendrogram: four heights of each fork, and four rows (0 is the first leaf)."""
     drawn = dendrogram_layout(tree.linkage, no_plot=True)
     return drawn["dcoord"], [[place / 10 - 0.5 for place in fork] for fork in drawn["icoord"]]
-
-
-def reference_model(summary: xr.Dataset) -> int | None:
-    """Find the model that is part of every pair, where the others are never compared."""
-    known = model_names(summary)
-    if len(known) <= 2 or summary.sizes[PAIR] == len(known) * (len(known) - 1) // 2:
-        return None
-    a, b = summary[MODEL_A].values, summary[MODEL_B].values
-    return next((k for k, name in enumerate(known) if ((a == name) | (b == name)).all()), None)
 
 
 def _draw_tree(ax: Axes, tree: Clustering) -> None:

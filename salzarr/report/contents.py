@@ -17,6 +17,27 @@ REPORT_SIZE = 20_000_000
 
 
 @dataclass(frozen=True)
+class Page:
+    """What stands around the numbers of a report.
+
+    Parameters
+    ----------
+    title : str, optional
+    comment : str
+        What its writer has to say, shown below the title.
+    findings : sequence of str
+        What the numbers say, in sentences, shown at the top.
+    size : int
+        Bytes that the page may weigh: as many maps are carried as fit beside the numbers.
+    """
+
+    title: str | None = None
+    comment: str = ""
+    findings: Sequence[str] = ()
+    size: int = REPORT_SIZE
+
+
+@dataclass(frozen=True)
 class Contents:
     """What a report shows; what is None is left out, and the page says so.
 
@@ -61,10 +82,7 @@ class Contents:
     maps: xr.DataArray | None = None
     facts: xr.Dataset | None = None
     photos: str | PathLike[str] | None = None
-    title: str = "Saliency maps compared"
-    findings: Sequence[str] = ()
-    comment: str = ""
-    report_size: int = REPORT_SIZE
+    page: Page = Page()
     commands: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     memory: int = MEMORY

@@ -16,12 +16,12 @@ from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike, NDArray
 
 from salzarr.errors import UsageError
-from salzarr.plot.matrix import arrange, reference_model, tree_lines
+from salzarr.plot.matrix import arrange, tree_lines
 from salzarr.plot.style import Scale, colour_scale
 from salzarr.schema import MODEL, PAIR, REASON, STATISTIC, reason_name
 from salzarr.statistics.groups import GROUP
 from salzarr.statistics.rows import model_names
-from salzarr.statistics.structure import cluster, distances, embed, metric_agreement
+from salzarr.statistics.structure import cluster, distances, embed, metric_agreement, reference_model
 from salzarr.statistics.summary import NO_SELF
 
 logger = logging.getLogger(__name__)

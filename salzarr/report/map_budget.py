@@ -93,7 +93,7 @@ def carry(
     side, map_bytes, photo_bytes = _choose_side(reader, order, room)
     facts["side"] = side
     whole = len(order) * map_bytes + len({image for image, _ in order}) * photo_bytes
-    facts["needed"] = contents.report_size - room + whole
+    facts["needed"] = contents.page.size - room + whole
     chosen = _affordable(order, room, map_bytes, photo_bytes)
     stored = reader.read(chosen, side)
     _drop_what_is_too_much(stored, chosen, room)

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 from salzarr._version import __version__
 from salzarr.metrics.metric import DIAGONAL, SIDES
 from salzarr.plot.groups import PANELS, largest
-from salzarr.plot.matrix import arrange, reference_model
+from salzarr.plot.matrix import arrange
 from salzarr.plot.style import plain, short
 from salzarr.report.contents import Contents
 from salzarr.report.data import (
@@ -54,6 +54,7 @@ from salzarr.schema import (
 )
 from salzarr.statistics.groups import GROUP
 from salzarr.statistics.rows import metric_names, model_names
+from salzarr.statistics.structure import reference_model
 
 SHORT = 24
 """Characters of a model's name where there is little room."""
@@ -101,8 +102,8 @@ def render(contents: Contents) -> str:
     script = _script()
     return environment.from_string((sources / "report.html.j2").read_text("utf-8")).render(
         page,
-        title=plain(contents.title),
-        comment=[plain(line) for line in contents.comment.splitlines()],
+        title=plain(contents.page.title or "Saliency maps compared"),
+        comment=[plain(line) for line in contents.page.comment.splitlines()],
         version=__version__,
         style=Markup((sources / "report.css").read_text("utf-8")),
         script=Markup(script),
@@ -111,7 +112,7 @@ def render(contents: Contents) -> str:
         map_data=Markup(as_json(maps)),
         metric_data=[Markup(as_json(metric)) for metric in metrics],
         facts=_facts(contents),
-        findings=[plain(sentence) for sentence in contents.findings],
+        findings=[plain(sentence) for sentence in contents.page.findings],
         group_count=0 if contents.groups is None else contents.groups.sizes[GROUP],
         reason_rows=_reason_rows(contents.summary),
         degenerate=_degenerate(contents),
@@ -179,9 +180,9 @@ def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]], dic
     if scores is not None and contents.maps is not None:
         weight = FRAME_BYTES + sum(len(as_json(part)) for part in (page, *metrics))
         cells = wanted(metrics, page["pairs"], len(models), page["representatives"])
-        room = max(0, contents.report_size - weight)
+        room = max(0, contents.page.size - weight)
         page["stored"], maps = carry(contents, cells, page["images"], room)
-        page["stored"]["limit"] = contents.report_size
+        page["stored"]["limit"] = contents.page.size
     return page, metrics, maps
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import xarray as xr
 
 from salzarr.errors import InputError, SalzarrError
 from salzarr.metrics.normalize import NONE
-from salzarr.report.contents import Contents
+from salzarr.report.contents import Contents, Page
 from salzarr.report.page import render
 from salzarr.schema import (
     ATTR_FINGERPRINT,
@@ -57,7 +58,7 @@ def write_report(
     tests: pd.DataFrame | None = None,
     maps: str | PathLike[str] | None = None,
     photos: str | PathLike[str] | None = None,
-    title: str | None = None,
+    page: Page | None = None,
     asked: Sequence[str] = (),
     memory: int = MEMORY,
 ) -> Path:
@@ -79,7 +80,8 @@ def write_report(
         By default the store that was compared, if it is still there; without it the page has no thumbnails.
     photos : path, optional
         Folder of the photographs, which are named like the images.
-    title : str, optional
+    page : Page, optional
+        Its title, comment, findings and size; see :class:`salzarr.report.contents.Page`.
     asked : sequence of str
         Options of ``salzarr compare`` beyond those of the scores, such as ``--baseline``: for the page to say
         how it is made again.
@@ -98,7 +100,7 @@ def write_report(
     InputError
         If ``summary.csv`` does not belong to the scores.
     """
-    folder = Path(results)
+    folder, page = Path(results), page or Page()
     scores = open_scores(folder)
     table = folder / "summary.csv"
     if summary is None:
@@ -122,7 +124,7 @@ def write_report(
         maps=None if opened is None else opened.set_coords(MAP_STATUS.name)[MAPS.name],
         facts=None if opened is None else facts(url, allow_incomplete=True),
         photos=photos,
-        title=title or f"Saliency maps compared: {folder.resolve().name}",
+        page=page if page.title else replace(page, title=f"Saliency maps compared: {folder.resolve().name}"),
         commands=commands(scores, opened, maps=url, results=fspath(results), asked=asked),
         provenance=json.loads(str(scores.attrs.get(ATTR_PROVENANCE, "{}"))),
         memory=memory,

@@ -18,8 +18,8 @@ from scipy.stats import rankdata
 from salzarr.descriptive import Floats
 from salzarr.errors import UsageError
 from salzarr.metrics.metric import Metric
-from salzarr.schema import MODEL, MODEL_A
-from salzarr.statistics.rows import metric_names
+from salzarr.schema import MODEL, MODEL_A, MODEL_B, PAIR
+from salzarr.statistics.rows import metric_names, model_names
 from salzarr.statistics.summary import to_matrix
 
 
@@ -51,6 +51,15 @@ def distances(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
     apart = np.maximum((apart + apart.T) / 2, 0)
     np.fill_diagonal(apart, 0)
     return matrix.copy(data=apart)
+
+
+def reference_model(summary: xr.Dataset) -> int | None:
+    """Find the model that is part of every pair, where the others are never compared."""
+    known = model_names(summary)
+    if len(known) <= 2 or summary.sizes[PAIR] == len(known) * (len(known) - 1) // 2:
+        return None
+    a, b = summary[MODEL_A].values, summary[MODEL_B].values
+    return next((k for k, name in enumerate(known) if ((a == name) | (b == name)).all()), None)
 
 
 @dataclass(frozen=True)

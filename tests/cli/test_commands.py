@@ -104,12 +104,21 @@ def test_the_table_tells_how_many_and_why_not(compared):
     assert ("kl", "[red]", "VGG16") in table.index
 
 
-def test_compare_writes_what_it_says(compared):
+def test_compare_shows_matrices_findings_and_where_the_report_is(compared):
     folder, _, _, done = compared
-    listed = [Path(line) for line in done.stdout.splitlines() if line.startswith(str(folder))]
-    assert {"summary.csv", "matrix_mse.png", "matrix_kl.svg", "report.html"} <= {path.name for path in listed}
-    assert all(path.stat().st_size > 0 for path in listed)
-    assert "[red]" in done.stdout
+    written = ("summary.csv", "matrix_mse.png", "matrix_kl.svg", "report.html")
+    assert all((folder / "results" / name).stat().st_size > 0 for name in written)
+    lines = done.stdout.splitlines()
+    assert lines[-1] == f"Open {folder / 'results' / 'report.html'}"
+    assert [line for line in lines if line.endswith("mean over the images")] == [
+        f"{metric}, mean over the images" for metric in ("mse", "pearson", "kl")
+    ]
+    frame = pd.read_csv(folder / "results" / "summary.csv").set_index(["metric", "model_a", "model_b"])
+    row = next(line.split() for line in lines if line.strip().startswith("[red]"))
+    assert float(row[1]) == pytest.approx(frame.loc[("mse", "VGG16", "[red]"), "mean"], abs=0.006)
+    sentences = next(line for line in lines if "the most alike" in line)
+    assert sentences in (folder / "results" / "report.html").read_text()
+    assert len(lines) < 40
 
 
 def test_compare_again_computes_nothing_and_a_metric_costs_itself(compared):

@@ -10,6 +10,7 @@ from PIL import Image
 
 import salzarr
 from salzarr.report import Contents, render
+from salzarr.report.contents import Page
 from salzarr.report.map_budget import representatives
 from salzarr.report.tiles import store
 from salzarr.statistics.summary import summarize
@@ -108,13 +109,13 @@ def test_the_extremes_of_every_pair_carry_their_maps(compared, read_page):
 def test_a_page_keeps_its_size_and_names_what_did_not_fit(compared, read_page, caplog):
     summary, scores, maps = compared
     caplog.set_level("INFO")
-    text = render(Contents(summary, scores, maps=maps, report_size=500_000))
+    text = render(Contents(summary, scores, maps=maps, page=Page(size=500_000)))
     page, _ = read_page(text)
     assert len(text.encode()) <= 500_000
     stored = page["stored"]
     assert 0 < stored["carried"] < stored["wanted"]
     assert f"{stored['carried']} of {stored['wanted']} maps" in caplog.text
-    needed = render(Contents(summary, scores, maps=maps, report_size=int(1.3 * stored["needed"])))
+    needed = render(Contents(summary, scores, maps=maps, page=Page(size=int(1.3 * stored["needed"]))))
     assert read_page(needed)[0]["stored"]["carried"] == stored["wanted"]
     first = page["gallery"][0]
     assert len(page["maps"][first]["maps"]) == 5  # what is seen first is kept longest
@@ -122,6 +123,6 @@ def test_a_page_keeps_its_size_and_names_what_did_not_fit(compared, read_page, c
 
 def test_a_page_too_small_for_any_map_is_still_made(compared, read_page):
     summary, scores, maps = compared
-    page, _ = read_page(render(Contents(summary, scores, maps=maps, report_size=1000)))
+    page, _ = read_page(render(Contents(summary, scores, maps=maps, page=Page(size=1000))))
     assert page["maps"] == {}
     assert page["stored"]["carried"] == 0
