@@ -130,7 +130,7 @@ class Load:
         Memory per pixel: of its features for every map of a chunk, of its scratch for every model while one
         image is scored, and while one pair is scored.
     values : int
-        Numbers per pair and image: two if directed, times one more for each companion.
+        Numbers per pair and image: its variables and their companions.
     map_seconds, pair_seconds : float
         Measured time per map, and per pair and image; NaN if nobody has measured.
     """

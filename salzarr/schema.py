@@ -19,12 +19,12 @@ from salzarr.errors import StoreError, VersionError
 FORMAT_VERSION = 1
 
 MODEL, IMAGE, Y, X = "model", "image", "y", "x"
-PAIR, DIRECTION = "pair", "direction"
+PAIR = "pair"
 MODEL_A, MODEL_B = "model_a", "model_b"
 STATISTIC, REASON = "statistic", "reason"
 
-DIRECTIONS = ("a_to_b", "b_to_a")
-"""Of a directed metric f: ``a_to_b`` is f(model_a, model_b), ``b_to_a`` is f(model_b, model_a)."""
+WAYS = ("a_to_b", "b_to_a")
+"""Suffixes of a directed metric's variables: f(model_a, model_b), then f(model_b, model_a)."""
 
 
 class Status(IntFlag):
@@ -117,6 +117,10 @@ ATTR_VERSION = "salzarr_version"  # of the package that wrote it
 ATTR_COMPLETE = "complete"  # bool, written last
 ATTR_PROVENANCE = "provenance"  # JSON-able mapping: where from, which options
 ATTR_FINGERPRINT = "fingerprint"  # of the options
+
+# Attributes of a metric's variables, beside its definition.
+ATTR_SLUG = "slug"  # of the metric
+ATTR_WAY = "way"  # of a directed metric: which of WAYS
 
 KIND_MAPS, KIND_SCORES = "maps", "scores"
 

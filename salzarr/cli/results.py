@@ -271,7 +271,7 @@ def plot(target: str, kind: str, **given: Any) -> None:
 @click.command(short_help="List the metrics and their parameters.")
 @options.as_json
 def metrics(as_json: bool) -> None:
-    """List the metrics, with their definitions, directions and costs."""
+    """List the metrics, with their definitions, what more of each means, and their costs."""
     from salzarr.metrics import describe
 
     found = describe()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from salzarr.errors import MetricError, near
 from salzarr.metrics import normalize as chains
-from salzarr.schema import Reason
+from salzarr.schema import WAYS, Reason
 
 if TYPE_CHECKING:  # block.py needs Metric
     from salzarr.metrics.block import Block
@@ -25,6 +25,7 @@ Scores = NDArray[np.float64]
 Pairs = NDArray[np.intp]
 ScoreFunction = Callable[["Block", Pairs, NDArray[np.bool_]], "Scores | tuple[Scores, ...]"]
 Value = int | float | str | bool | None
+Symmetry = Literal["symmetric", "directed", "antisymmetric"]
 
 DIAGONAL = "diagonal"
 """As an upper bound: the diagonal of the map in pixels, between the centres of its corners."""
@@ -72,12 +73,12 @@ class Metric:
         Why a pair has no score if ``ok`` holds and the score is NaN or infinite all the same.
     cautions : frozenset of Caution
         What draws a warning before the comparison.
-    directed : bool
-        Whether f(a, b) and f(b, a) differ.
+    symmetry : {"symmetric", "directed", "antisymmetric"}
+        What f(b, a) is: f(a, b); a score of its own, stored in a variable of its own; or -f(a, b).
     scale_dependent : bool
         Whether multiplying both maps by one number changes the score.
     companions : tuple of str
-        Names of further values per pair and image, stored as ``<slug>_<companion>``.
+        Names of further values per pair and image, stored as ``<variable>_<companion>``.
     features : tuple of str
         Names of the block's features that it reads and other metrics may share; see :class:`Block`.
     smallest : int
@@ -115,7 +116,7 @@ class Metric:
     undefined: frozenset[Reason] = frozenset()
     nan_reason: Reason = Reason.OVERFLOW
     cautions: frozenset[Caution] = frozenset()
-    directed: bool = False
+    symmetry: Symmetry = "symmetric"
     scale_dependent: bool = False
     companions: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
@@ -144,6 +145,20 @@ class Metric:
     def slug(self) -> str:
         """Its spec as a name for variables and files: ``ssim_window_11``."""
         return re.sub(r"[^A-Za-z0-9]+", "_", self.spec).strip("_") or "metric"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables that hold its scores of pairs a, b: one, or two if it is directed.
+
+        >>> METRICS["mse"].variables, METRICS["kl"].variables
+        (('mse',), ('kl_a_to_b', 'kl_b_to_a'))
+        """
+        return tuple(f"{self.slug}_{way}" for way in WAYS) if self.directed else (self.slug,)
+
+    @property
+    def directed(self) -> bool:
+        """Whether f(b, a) is a score of its own."""
+        return self.symmetry == "directed"
 
     @property
     def data_range(self) -> float | None:
@@ -193,12 +208,13 @@ class Metric:
         low, high = self.bounds
         return {
             "metric": self.name,
+            "slug": self.slug,
             "spec": self.spec,
             "definition": self.definition,
             "kind": self.kind,
             "self_value": str(self.self_value) if np.isnan(self.self_value) else self.self_value,
             "bounds": [str(low), str(high)],
-            "directed": self.directed,
+            "symmetry": self.symmetry,
             "companions": list(self.companions),
             "undefined": sorted(reason.label for reason in self.undefined),
             "unit": self.unit,

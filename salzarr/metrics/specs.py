@@ -19,7 +19,16 @@ from salzarr import schema
 from salzarr.errors import MetricError, PairError, near
 from salzarr.metrics import normalize as chains
 from salzarr.metrics.block import Block
-from salzarr.metrics.metric import METRICS, Metric, Pairs, Scores, Value, check_keywords, check_parameter
+from salzarr.metrics.metric import (
+    METRICS,
+    Metric,
+    Pairs,
+    Scores,
+    Symmetry,
+    Value,
+    check_keywords,
+    check_parameter,
+)
 from salzarr.schema import Reason
 
 ALIASES = {
@@ -63,10 +72,11 @@ def as_metrics(metrics: Wanted | Iterable[Wanted]) -> tuple[Metric, ...]:
             found.append(_metric(wanted))
     if not found:
         raise MetricError(f"no metric was given; choose among {', '.join(METRICS)}")
-    taken = dict.fromkeys((schema.MODEL_A, schema.MODEL_B, schema.PAIR, schema.IMAGE, schema.DIRECTION), "")
+    taken = dict.fromkeys((schema.MODEL_A, schema.MODEL_B, schema.PAIR, schema.IMAGE), "")
     for metric in found:
-        variables = [metric.slug, schema.reason_name(metric.slug)]
-        for variable in [*variables, *(f"{metric.slug}_{companion}" for companion in metric.companions)]:
+        names = dict.fromkeys((metric.slug, *metric.variables))
+        suffixes = ("", "_reason", *(f"_{companion}" for companion in metric.companions))
+        for variable in (name + suffix for name in names for suffix in suffixes):
             if variable in taken:
                 raise MetricError(
                     f"{metric.spec} would be stored as {variable!r}, "
@@ -184,7 +194,7 @@ def custom(
     self_value: float = np.nan,
     low: float = -np.inf,
     high: float = np.inf,
-    directed: bool = False,
+    symmetry: Symmetry = "symmetric",
     normalize: str | None = None,
 ) -> Metric:
     """Make a metric of a function of one's own.
@@ -201,8 +211,8 @@ def custom(
     kind : {"similarity", "dissimilarity"}
     self_value, low, high : float
         The score of a map against itself (NaN: not known, the matrix's diagonal stays empty), and bounds.
-    directed : bool
-        Whether f(a, b) and f(b, a) differ; both are computed then.
+    symmetry : {"symmetric", "directed", "antisymmetric"}
+        What f(b, a) is: f(a, b); a score of its own, which is computed too; or -f(a, b).
     normalize : str, optional
         See :func:`salzarr.metrics.normalize.apply`.
 
@@ -229,16 +239,18 @@ def custom(
     check_parameter(f"{title}: prepare", prepare, prepare is None or callable(prepare), "callable as f(map)")
     kinds = ("similarity", "dissimilarity")
     check_parameter(f"{title}: kind", kind, kind in kinds, "similarity or dissimilarity")
+    known = ("symmetric", "directed", "antisymmetric")
+    check_parameter(f"{title}: symmetry", symmetry, symmetry in known, ", ".join(known))
     chain = None if normalize is None else chains.checked(normalize)
     code = "".join(_source(f) for f in (function, prepare) if f is not None)
     return Metric(
-        _Custom(function, prepare, directed, title),
+        _Custom(function, prepare, symmetry == "directed", title),
         definition=(inspect.getdoc(function) or "a function of the user's").partition("\n")[0],
         kind=kind,
         self_value=float(self_value),
         bounds=(float(low), float(high)),
         nan_reason=Reason.NON_FINITE,
-        directed=directed,
+        symmetry=symmetry,
         cost="high",
         reference=f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', title)}",
         name=title,
@@ -297,7 +309,7 @@ def describe() -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        By name. Per metric: ``name``, ``definition``, ``kind``, ``directed``, ``cost``, ``unit``,
+        By name. Per metric: ``name``, ``definition``, ``kind``, ``symmetry``, ``cost``, ``unit``,
         ``self_value``, ``bounds`` (two strings), ``parameters`` (name to default), ``undefined`` (labels),
         ``companions``, ``smallest`` (side in pixels) and ``reference``.
     """
@@ -306,7 +318,7 @@ def describe() -> list[dict[str, Any]]:
             "name": metric.name,
             "definition": metric.definition,
             "kind": metric.kind,
-            "directed": metric.directed,
+            "symmetry": metric.symmetry,
             "cost": metric.cost,
             "unit": metric.unit,
             "self_value": metric.self_value,

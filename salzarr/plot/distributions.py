@@ -27,7 +27,7 @@ from salzarr.plot.style import (
     plain,
     short,
 )
-from salzarr.schema import DIRECTION, MODEL_A, MODEL_B
+from salzarr.schema import MODEL_A, MODEL_B, PAIR
 from salzarr.statistics.rows import model_names, rows_of
 
 SHOWN = 30
@@ -67,9 +67,9 @@ def score_distributions(
         If there is no such metric, or no such pair.
     """
     variable = metric_variable(scores, metric)
-    directed = DIRECTION in variable.dims
-    ends = list(zip(*(scores[end].values.astype(str).tolist() for end in (MODEL_A, MODEL_B)), strict=True))
-    labels = [*ends, *((b, a) for a, b in ends if directed)]
+    directed = variable.attrs.get("symmetry") == "directed"
+    ends = (variable[end].values.astype(str).tolist() for end in (MODEL_A, MODEL_B))
+    labels = list(zip(*ends, strict=True))
     median = _medians(scores, str(variable.name))
     alike = median if variable.attrs["kind"] == "similarity" else -median
     chosen = np.argsort(-alike, kind="stable")
@@ -83,7 +83,7 @@ def score_distributions(
 
     ax = ensure_axes(ax, (7.5, 0.29 * max(len(chosen), 2) + 1.5))
     scale = colour_scale(variable.attrs, median)
-    drawn = [_scores_of(variable, row, len(ends)) for row in chosen]
+    drawn = [_scores_of(variable, row) for row in chosen]
     for place, (row, values) in enumerate(zip(chosen, drawn, strict=True)):
         _violin(ax, values, place, scale.rgba(median[row]))
     known = model_names(scores)
@@ -113,18 +113,13 @@ def score_distributions(
 
 
 def _medians(scores: xr.Dataset, slug: str) -> NDArray[np.float64]:
-    """Give the median of every row, those of the second direction last."""
+    """Median of each of the metric's rows."""
     at = STATISTICS.index("median")
-    directions = scores[slug].sizes.get(DIRECTION, 1)
-    blocks = [describe(values)[at].reshape(directions, -1) for _, values in rows_of(scores, slug)]
-    return np.concatenate(blocks, axis=1).ravel()
+    return np.concatenate([describe(values)[at] for _, values in rows_of(scores, slug)])
 
 
-def _scores_of(variable: xr.DataArray, row: int, pairs: int) -> NDArray[np.float64]:
-    place: dict[str, int] = {"pair": row % pairs}
-    if DIRECTION in variable.dims:
-        place[DIRECTION] = row // pairs
-    values = np.asarray(variable.isel(place).values, float)
+def _scores_of(variable: xr.DataArray, row: int) -> NDArray[np.float64]:
+    values = np.asarray(variable.isel({PAIR: row}).values, float)
     return np.sort(values[np.isfinite(values)])
 
 

@@ -14,9 +14,9 @@ from salzarr.errors import UsageError
 from salzarr.metrics.metric import Metric
 from salzarr.plot.maps import RGB, brightest, draw_tiles, flaws, photograph, tile
 from salzarr.plot.style import INK, any_script, metric_variable, short
-from salzarr.schema import DIRECTION, IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, X, Y
+from salzarr.schema import IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, X, Y, reason_name
 from salzarr.statistics import ranking
-from salzarr.statistics.rows import model_names
+from salzarr.statistics.rows import model_names, variables_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ def divergent_images(
     ids = [str(scores[IMAGE].values[k]) for k in positions]
     shown = maps.sel({MODEL: chosen, IMAGE: ids}).transpose(MODEL, IMAGE, Y, X).compute()
     read = shown.values
-    apart = _least_alike(scores, variable, positions, chosen)
+    apart = _least_alike(variable, positions, chosen)
 
     tiles: list[list[RGB | None]] = []
     for k, name in enumerate(ids):
@@ -118,10 +118,11 @@ def _ranked(
     """Positions of the images at one end, and their scores."""
     if pair is None:
         slug = str(variable.name)
-        ranks = ranking.rank_images(scores[[slug, f"{slug}_reason"]])
+        names = [name for one in variables_of(scores, slug) for name in (one, reason_name(one))]
+        ranks = ranking.rank_images(scores[names])
         values = ranks[slug].values
     else:
-        values = _of_pair(scores, variable, pair).values
+        values = _of_pair(variable, pair).values
     alike = values if variable.attrs["kind"] == "similarity" else -values
     order = np.argsort(-alike if agree else alike, kind="stable")
     order = order[np.isfinite(values[order])][:count]
@@ -130,26 +131,23 @@ def _ranked(
     return order, values[order]
 
 
-def _of_pair(scores: xr.Dataset, variable: xr.DataArray, pair: tuple[str, str]) -> xr.DataArray:
+def _of_pair(variable: xr.DataArray, pair: tuple[str, str]) -> xr.DataArray:
     """Scores f(a, b) of one pair over images."""
-    for (a, b), direction in ((pair, 0), (pair[::-1], 1)):
-        found = np.flatnonzero((scores[MODEL_A].values == a) & (scores[MODEL_B].values == b))
+    for a, b in (pair, pair[::-1]):
+        found = np.flatnonzero((variable[MODEL_A].values == a) & (variable[MODEL_B].values == b))
         if len(found):
-            at = variable.isel({PAIR: int(found[0])})
-            return at.isel({DIRECTION: direction}) if DIRECTION in at.dims else at
+            return variable.isel({PAIR: int(found[0])})
     raise UsageError(f"{pair[0]!r} and {pair[1]!r} were not compared with each other")
 
 
 def _least_alike(
-    scores: xr.Dataset, variable: xr.DataArray, positions: NDArray[np.intp], chosen: Sequence[str]
+    variable: xr.DataArray, positions: NDArray[np.intp], chosen: Sequence[str]
 ) -> list[tuple[str, str]]:
     """Find on each image the least alike of the chosen models; the first two where none has a score."""
-    a, b = (scores[end].values.astype(str) for end in (MODEL_A, MODEL_B))
+    a, b = (variable[end].values.astype(str) for end in (MODEL_A, MODEL_B))
     among = np.flatnonzero(np.isin(a, chosen) & np.isin(b, chosen))
-    values = variable.isel({PAIR: among, IMAGE: positions})
-    if DIRECTION in values.dims:
-        values = values.mean(DIRECTION)
-    alike = values.transpose(PAIR, IMAGE).values * (1 if variable.attrs["kind"] == "similarity" else -1)
+    values = variable.isel({PAIR: among, IMAGE: positions}).transpose(PAIR, IMAGE).values
+    alike = values * (1 if variable.attrs["kind"] == "similarity" else -1)
     found = []
     for column in alike.T:
         row = among[np.nanargmin(column)] if np.isfinite(column).any() else -1

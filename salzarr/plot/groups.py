@@ -25,7 +25,7 @@ from salzarr.plot.style import (
 )
 from salzarr.schema import STATISTIC
 from salzarr.statistics.groups import GROUP
-from salzarr.statistics.rows import model_names
+from salzarr.statistics.rows import metric_rows, model_names
 from salzarr.statistics.structure import cluster, distances
 from salzarr.statistics.summary import to_matrix
 
@@ -109,7 +109,9 @@ def group_panels(
         cells = Cells(values, scale, own, np.zeros_like(own))
         font = min(7.0, cells.draw(inset))
         gone |= bool(cells.gone.any())
-        title = f"{short([label], 26)[0]}  n = {_range(part[slug].sel({STATISTIC: COUNT}).values)}"
+        title = (
+            f"{short([label], 26)[0]}  n = {_range(metric_rows(part, slug).sel({STATISTIC: COUNT}).values)}"
+        )
         inset.set_title(title, loc="left", fontsize=8, parse_math=False)
         for axis, outer in (("y", column == 0), ("x", k + across >= len(parts))):
             named = labels if outer else []
@@ -127,7 +129,7 @@ def group_panels(
 
 def largest(groups: xr.Dataset, slug: str, most: int) -> list[str]:
     """Name the groups that have the most images, in the order of the summary."""
-    counts = groups[slug].sel({STATISTIC: COUNT})
+    counts = metric_rows(groups, slug).sel({STATISTIC: COUNT})
     size = counts.max([dim for dim in counts.dims if dim != GROUP]).values
     kept = np.sort(np.argsort(-size, kind="stable")[:most])
     return [str(label) for label in groups[GROUP].values[kept]]

@@ -34,7 +34,7 @@ from salzarr.plot.style import (
     numbers,
     short,
 )
-from salzarr.schema import DIRECTION, STATISTIC
+from salzarr.schema import STATISTIC
 from salzarr.statistics.rows import model_names, require_summary
 from salzarr.statistics.structure import Clustering, cluster, distances, reference_model
 from salzarr.statistics.summary import to_matrix
@@ -111,7 +111,7 @@ def similarity_matrix(
     variable = metric_variable(summary, metric)
     slug, call = str(variable.name), str(variable.attrs.get("spec", variable.name))
     known = model_names(summary)
-    directed = DIRECTION in variable.dims
+    directed = variable.attrs.get("symmetry") == "directed"
     if names is not None and len(names) != len(known):
         raise UsageError(
             f"{len(names)} names for {len(known)} models; give one per model, in the summary's order"

@@ -26,7 +26,7 @@ from salzarr.plot.style import (
 )
 from salzarr.schema import MODEL
 from salzarr.statistics import structure
-from salzarr.statistics.rows import model_names
+from salzarr.statistics.rows import metric_rows, model_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,7 +174,7 @@ def metric_agreement(
     slugs = [str(slug) for slug in found["metric"].values]
     values, p = found["spearman"].values, found["p"].values
     own = np.eye(len(slugs), dtype=bool)
-    labels = short(summary[slug].attrs.get("spec", slug) for slug in slugs)
+    labels = short(metric_rows(summary, slug).attrs.get("spec", slug) for slug in slugs)
     nothing = np.zeros_like(own)
     cells = Cells(values, colour_scale(CORRELATION, values[~own]), nothing, nothing)
     inch = 0.55 if len(slugs) <= 15 else 0.36

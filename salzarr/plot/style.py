@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from salzarr.errors import UsageError
 from salzarr.metrics.metric import DIAGONAL, SIDES, Metric
-from salzarr.statistics.rows import metric_names, metric_slug
+from salzarr.statistics.rows import metric_rows, metric_slug
 from salzarr.statistics.summary import NO_SELF
 
 logger = logging.getLogger(__name__)
@@ -142,19 +142,14 @@ def _scale(cmap: str, low: float, high: float, *, centred: bool = False) -> Scal
 
 
 def metric_variable(dataset: xr.Dataset, metric: str | Metric | None = None) -> xr.DataArray:
-    """Find a metric's variable by its slug, its spec, or a Metric; the only one if none is named.
+    """Find a metric's rows by its slug, its spec, or a Metric; the only one if none is named.
 
     Raises
     ------
     UsageError
         If the dataset has no such metric, or several and none was named.
     """
-    if metric is not None:
-        return dataset[metric_slug(dataset, metric)]
-    slugs = metric_names(dataset)
-    if len(slugs) > 1:
-        raise UsageError(f"name one of the metrics: {', '.join(slugs)}")
-    return dataset[slugs[0]]
+    return metric_rows(dataset, metric_slug(dataset, metric))
 
 
 def plain(text: Hashable) -> str:

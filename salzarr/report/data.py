@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -13,14 +12,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.colors import to_hex
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from salzarr.errors import UsageError
 from salzarr.plot.matrix import arrange, tree_lines
 from salzarr.plot.style import Scale, colour_scale
-from salzarr.schema import MODEL, PAIR, REASON, STATISTIC, reason_name
+from salzarr.schema import MODEL, REASON, STATISTIC, reason_name
 from salzarr.statistics.groups import GROUP
-from salzarr.statistics.rows import model_names
+from salzarr.statistics.rows import metric_rows, model_names, variables_of
 from salzarr.statistics.structure import cluster, distances, embed, metric_agreement, reference_model
 from salzarr.statistics.summary import NO_SELF
 
@@ -62,13 +61,6 @@ def numbers(values: ArrayLike, digits: int | None = None) -> Any:
     ]
 
 
-def by_row(variable: xr.DataArray, *last: str) -> NDArray[Any]:
-    """Values by row, the pairs from a to b and then, if directed, from b to a; other dimensions last."""
-    values = variable.transpose(..., PAIR, *last).values
-    rows = math.prod(values.shape[: values.ndim - len(last)])
-    return values.reshape(rows, *(variable.sizes[name] for name in last))
-
-
 def statistics(
     summary: xr.Dataset,
     groups: xr.Dataset | None,
@@ -81,11 +73,13 @@ def statistics(
     Of every statistic: its colours, plain and stretched; whether small values are alike; and what a model
     has with itself, if anything.
     """
-    parts = {str(name): summary[slug].sel({STATISTIC: name}) for name in summary[STATISTIC].values}
-    if corrected is not None and slug in corrected:
-        parts |= {name: corrected[slug].sel({STATISTIC: name}) for name in CORRECTED}
+    rows = metric_rows(summary, slug)
+    parts = {str(name): rows.sel({STATISTIC: name}) for name in rows[STATISTIC].values}
+    if corrected is not None:
+        beyond = metric_rows(corrected, slug)
+        parts |= {name: beyond.sel({STATISTIC: name}) for name in CORRECTED}
         # The baseline is a mean of the metric's own scores, and of different images: a model has none.
-        parts["baseline"].attrs = summary[slug].attrs
+        parts["baseline"].attrs = rows.attrs
     looks = {}
     for name, part in parts.items():
         scales = [colour_scale(part.attrs, part.values, name, stretch=stretch) for stretch in (False, True)]
@@ -96,14 +90,14 @@ def statistics(
             "flip": scales[0].flip,
             "own": None if spread or name == "baseline" else numbers([part.attrs["self_value"]])[0],
         }
-    by_group = [] if groups is None else [groups.sel({GROUP: label}) for label in groups[GROUP].values]
-    reasons = summary[reason_name(slug)]
+    by_group = [] if groups is None else list(metric_rows(groups, slug).transpose(GROUP, ...))
+    reasons = summary[reason_name(variables_of(summary, slug)[0])]
     return {
-        "values": {name: numbers(by_row(part)) for name, part in parts.items()},
+        "values": {name: numbers(part.values) for name, part in parts.items()},
         "looks": looks,
         "reasons": {str(r): reasons.sel({REASON: r}).values.tolist() for r in reasons[REASON].values},
         "groups": [
-            {str(s): numbers(by_row(part[slug].sel({STATISTIC: s}))) for s in part[STATISTIC].values}
+            {str(s): numbers(part.sel({STATISTIC: s}).values) for s in part[STATISTIC].values}
             for part in by_group
         ],
     }
@@ -170,11 +164,12 @@ def tests(table: pd.DataFrame, slug: str, models: Sequence[str]) -> dict[str, An
 def agreement(summary: xr.Dataset, palettes: Palettes) -> dict[str, Any]:
     """Give the correlations between the metrics' matrices, their p-values and their colours."""
     found = metric_agreement(summary)
+    rows = [metric_rows(summary, str(slug)) for slug in found["metric"].values]
     scale = colour_scale(
         {"bounds": ["-1", "1"], "self_value": 1, "kind": "similarity"}, found["spearman"].values
     )
     return {
-        "names": [str(summary[str(slug)].attrs.get("spec", slug)) for slug in found["metric"].values],
+        "names": [str(row.attrs.get("spec", row.name)) for row in rows],
         "values": numbers(found["spearman"].values),
         "p": numbers(found["p"].values),
         "scale": _scale(scale, palettes),

@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from salzarr.report.data import Numbering, by_row, numbers
+from salzarr.report.data import Numbering, numbers
 from salzarr.schema import IMAGE
 from salzarr.statistics import ranking
+from salzarr.statistics.rows import metric_rows, variables_of
 
 EXTREMES = 5
 """How many images a pair lists at either end."""
@@ -35,16 +36,18 @@ def list_images(
     spread = ranking.histograms(scores, memory=memory)
     ranks = ranking.rank_images(scores, memory=memory)
     for slug, metric in zip(slugs, data, strict=True):
+        names = variables_of(scores, slug)
         edges = spread[f"{slug}_edge"].values
         metric["histogram"] = {
             "edges": numbers(edges[[0, -1]]),
-            "counts": by_row(spread[f"{slug}_count"], "bin").tolist(),
+            "counts": [row for name in names for row in spread[f"{name}_count"].values.tolist()],
         }
         metric["ranking"] = _ranked(ranks, slug, images)
         metric["extremes"] = {}
         for end, label in ENDS.items():
             at, score = (
-                by_row(found[f"{slug}_{what}"].sel(end=label), "place") for what in ("image", "score")
+                np.concatenate([found[f"{name}_{what}"].sel(end=label).values for name in names])
+                for what in ("image", "score")
             )
             metric["extremes"][end] = [_listed(*row, images) for row in zip(at, score, strict=True)]
     add_gallery_scores(data, scores, slugs, images)
@@ -57,8 +60,8 @@ def add_gallery_scores(
     shown = gallery(data)
     positions = list(images)
     for slug, metric in zip(slugs, data, strict=True):
-        values = by_row(scores[slug].isel({IMAGE: [positions[image] for image in shown]}), IMAGE)
-        metric["shown"] = numbers(values, 4)
+        rows = metric_rows(scores, slug).isel({IMAGE: [positions[image] for image in shown]})
+        metric["shown"] = numbers(rows.values, 4)
 
 
 def gallery(data: Sequence[dict[str, Any]]) -> list[int]:

@@ -27,7 +27,6 @@ from salzarr.report.data import (
     Numbering,
     agreement,
     as_json,
-    by_row,
     numbers,
     palette,
     statistics,
@@ -53,7 +52,7 @@ from salzarr.schema import (
     reason_name,
 )
 from salzarr.statistics.groups import GROUP
-from salzarr.statistics.rows import metric_names, model_names
+from salzarr.statistics.rows import metric_names, metric_rows, model_names, variables_of
 from salzarr.statistics.structure import reference_model
 
 SHORT = 24
@@ -160,7 +159,7 @@ def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]], dic
         "by_name": arrange(models, "name").tolist(),
         "pairs": _pairs(summary, models),
         "reference": reference_model(summary),
-        "metrics": [_definition(summary[slug].attrs, slug) for slug in slugs],
+        "metrics": [_definition(metric_rows(summary, slug).attrs, slug) for slug in slugs],
         "statistics": _in_order({name for metric in metrics for name in metric["values"]}),
         "labels": LABELS,
         "reasons": [str(name) for name in summary[REASON].values],
@@ -206,7 +205,7 @@ def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:
         "self": numbers([attrs["self_value"]])[0],
         "range": f"{low} to {high}",
         "unit": plain(attrs.get("unit", "")),
-        "directed": bool(attrs.get("directed", False)),
+        "directed": attrs.get("symmetry") == "directed",
         "parameters": plain(
             "; ".join(filter(None, [parameters, normalize != "none" and f"maps: {normalize}"]))
         ),
@@ -245,9 +244,10 @@ def _reason_rows(summary: xr.Dataset) -> list[dict[str, Any]]:
     """Count scored images over all pairs, and those that are not by reason."""
     rows = []
     for slug in metric_names(summary):
-        scored = by_row(summary[slug].sel({STATISTIC: "n"}))[: summary.sizes[PAIR]]
-        counts = [int(scored.sum()), *summary[reason_name(slug)].sum(PAIR).values.tolist()]
-        rows.append({"metric": plain(summary[slug].attrs.get("spec", slug)), "counts": counts})
+        name = variables_of(summary, slug)[0]
+        scored = summary[name].sel({STATISTIC: "n"})
+        counts = [int(scored.sum()), *summary[reason_name(name)].sum(PAIR).values.tolist()]
+        rows.append({"metric": plain(summary[name].attrs.get("spec", slug)), "counts": counts})
     return rows
 
 
@@ -256,9 +256,9 @@ def _consensus(contents: Contents) -> list[dict[str, Any]]:
     consensus = contents.consensus
     if consensus is None:
         return []
-    means = [consensus[slug].sel({STATISTIC: "mean"}) for slug in metric_names(contents.summary)]
+    names = [variables_of(consensus, slug)[0] for slug in metric_names(contents.summary)]
+    columns = [consensus[name].sel({STATISTIC: "mean"}).values for name in names]
     models = [str(name) for name in consensus[MODEL_A].values]
-    columns = [np.asarray(mean.values).reshape(-1, len(models))[0] for mean in means]
     ends = [consensus[end].values for end in ("others_min", "others_max") if end in consensus.coords]
     return [
         {

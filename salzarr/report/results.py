@@ -11,7 +11,6 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -22,8 +21,6 @@ from salzarr.report.page import render
 from salzarr.schema import (
     ATTR_FINGERPRINT,
     ATTR_PROVENANCE,
-    DIRECTION,
-    DIRECTIONS,
     IMAGE,
     MAP_STATUS,
     MAPS,
@@ -36,7 +33,7 @@ from salzarr.schema import (
     reason_name,
 )
 from salzarr.scores.score_store import maps_url, open_scores
-from salzarr.statistics.rows import MEMORY, metric_names, model_names
+from salzarr.statistics.rows import MEMORY, metric_names, metric_rows, model_names, variable_names
 from salzarr.statistics.summary import CONFIDENCE, COUNTS, TEXT, read_csv, summarize
 from salzarr.store import facts, open_dataset
 
@@ -148,25 +145,19 @@ def restored(frame: pd.DataFrame, scores: xr.Dataset) -> xr.Dataset:
     reasons = [name for name in COUNTS if name != "n"]
     a, b = (scores[end].values.astype(str) for end in (MODEL_A, MODEL_B))
     variables: dict[str, xr.DataArray] = {}
-    for slug in metric_names(scores):
-        directed = DIRECTION in scores[slug].dims
+    for slug in variable_names(scores):
         rows = frame[frame["metric"] == slug]
-        first = np.concatenate([a, b]) if directed else a
-        if "group" in frame or rows[MODEL_A].tolist() != first.tolist():
+        if "group" in frame or rows[MODEL_A].tolist() != a.tolist():
             raise InputError("summary.csv is not that of these scores; write it anew with 'salzarr report'")
-        values = rows[statistics].to_numpy(float).T.reshape(len(statistics), -1, len(a))
-        dims = [STATISTIC, DIRECTION, PAIR]
-        variables[slug] = xr.DataArray(values, dims=dims, attrs=scores[slug].attrs)
-        if not directed:
-            variables[slug] = variables[slug].isel({DIRECTION: 0})
-        counts = rows[reasons].to_numpy(int).T[:, : len(a)]
+        values = rows[statistics].to_numpy(float).T
+        variables[slug] = xr.DataArray(values, dims=[STATISTIC, PAIR], attrs=scores[slug].attrs)
+        counts = rows[reasons].to_numpy(int).T
         variables[reason_name(slug)] = xr.DataArray(counts, dims=[REASON, PAIR])
     coords = {
         STATISTIC: statistics,
         REASON: reasons,
         MODEL_A: (PAIR, a),
         MODEL_B: (PAIR, b),
-        DIRECTION: list(DIRECTIONS),
     }
     attrs: dict[str, Any] = {"models": model_names(scores)}
     if CONFIDENCE in frame and len(frame):
@@ -194,7 +185,7 @@ def commands(
     list of str
         For a shell.
     """
-    variables = [scores[slug] for slug in metric_names(scores)]
+    variables = [metric_rows(scores, slug) for slug in metric_names(scores)]
     plan = scores.attrs.get("plan", {})
     compare = ["compare", maps, results, "--metrics", ",".join(str(v.attrs["spec"]) for v in variables)]
     if plan.get("reference"):

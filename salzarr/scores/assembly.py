@@ -12,8 +12,6 @@ from salzarr.errors import UsageError
 from salzarr.schema import (
     ATTR_FORMAT,
     ATTR_KIND,
-    DIRECTION,
-    DIRECTIONS,
     FORMAT_VERSION,
     IMAGE,
     KIND_SCORES,
@@ -32,7 +30,7 @@ def assemble(request: Request, scores: Mapping[str, Any]) -> xr.Dataset:
     names = list(request.design.names(request.models))
     return xr.Dataset(
         {
-            field.name: (field.dims, scores[field.name], metric.attrs())
+            field.name: ((PAIR, IMAGE), scores[field.name], field.attrs)
             for metric in request.metrics
             for field in fields(metric)
         },
@@ -42,7 +40,7 @@ def assemble(request: Request, scores: Mapping[str, Any]) -> xr.Dataset:
 
 
 def coordinates(request: Request) -> Coordinates:
-    """Name the pairs, the images and the directions, with their labels."""
+    """Name the pairs and the images, with their labels."""
     names = np.array(request.design.names(request.models), object)
     a, b = request.pairs.T
     found: Coordinates = {
@@ -50,8 +48,6 @@ def coordinates(request: Request) -> Coordinates:
         MODEL_B: (PAIR, names[b]),
         IMAGE: (IMAGE, np.array(request.images, object)),
     }
-    if any(metric.directed for metric in request.metrics):
-        found[DIRECTION] = (DIRECTION, np.array(DIRECTIONS, object))
     labels = labels_of(request)
     taken = {*found, PAIR, *(field.name for metric in request.metrics for field in fields(metric))}
     for name in labels:

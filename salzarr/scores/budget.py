@@ -79,7 +79,7 @@ def loads(metrics: Iterable[Metric]) -> tuple[plan.Load, ...]:
             metric.map_bytes,
             metric.image_bytes,
             metric.pair_bytes,
-            values=(1 + metric.directed) * (1 + len(metric.companions)),
+            values=len(metric.variables) * (1 + len(metric.companions)),
         )
         for metric in metrics
     )

@@ -103,9 +103,10 @@ def compare(
     Returns
     -------
     xarray.Dataset
-        Per metric its scores, float64 (pair, image), or (direction, pair, image) if directed; and
-        ``<metric>_reason``, uint8 (pair, image), see :class:`salzarr.schema.Reason`: a score is NaN where it
-        is not 0. Coordinates ``model_a`` and ``model_b`` (pair), and ``image``.
+        Per metric its scores, float64 (pair, image), and ``<metric>_reason``, uint8 (pair, image), see
+        :class:`salzarr.schema.Reason`: a score is NaN where it is not 0. A directed metric has two variables,
+        such as ``kl_a_to_b`` and ``kl_b_to_a``, with a reason each. Coordinates ``model_a`` and ``model_b``
+        (pair), and ``image``.
 
     Raises
     ------

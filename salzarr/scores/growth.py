@@ -55,7 +55,7 @@ class Earlier:
         """Say on which of these images the metric's scores still hold."""
         known = np.zeros(images.stop - images.start, np.bool_)
         if metric.slug in self.metrics and images.start < self.images:
-            name = reason_name(metric.slug)
+            name = reason_name(metric.variables[-1])
             reasons = score_store.read(
                 self.url, self.run, [name], slice(images.start, min(images.stop, self.images))
             )

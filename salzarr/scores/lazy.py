@@ -10,7 +10,6 @@ import xarray as xr
 
 from salzarr import plan
 from salzarr.maps import ArrayMaps, Maps, StoreMaps
-from salzarr.schema import DIRECTION, IMAGE, PAIR
 from salzarr.scores.assembly import assemble
 from salzarr.scores.designs import Tile
 from salzarr.scores.request import Request
@@ -49,18 +48,10 @@ def lazy_scores(request: Request) -> xr.Dataset:
             for field in fields(metric):
                 values = da.map_blocks(
                     itemgetter(field.name), scored, dtype=field.dtype,
-                    new_axis=[0] if field.dims[0] == DIRECTION else None,
-                    chunks=field_chunks(field.dims, pairs, images),
-                    meta=np.empty((0,) * len(field.dims), field.dtype),
+                    chunks=((pairs,), images), meta=np.empty((0, 0), field.dtype),
                 )  # fmt: skip
                 variables[field.name] = values
     return assemble(request, variables)
-
-
-def field_chunks(dims: tuple[str, ...], pairs: int, images: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Dask's chunks of one variable."""
-    sizes: dict[str, tuple[int, ...]] = {DIRECTION: (2,), PAIR: (pairs,), IMAGE: images}
-    return tuple(sizes[dim] for dim in dims)
 
 
 def blocks_of(maps: Maps) -> da.Array:

@@ -17,7 +17,7 @@ from salzarr import metrics as measures
 from salzarr.errors import ChangedError, MetricError, UsageError, near
 from salzarr.maps import Facts, Maps, as_maps, distinct
 from salzarr.metrics import Metric, normalize, parse_metrics
-from salzarr.schema import IMAGE, MODEL_A, MODEL_B, Reason, reason_name
+from salzarr.schema import ATTR_SLUG, IMAGE, MODEL_A, MODEL_B, Reason, reason_name
 from salzarr.scores.designs import Design, GivenPairs, UniquePairs
 from salzarr.sources.names import spelled
 
@@ -147,9 +147,10 @@ def repeat(scores: xr.Dataset, maps: Any, metrics: Any = None) -> Request:
     return Request(chosen, wanted, GivenPairs(pairs))
 
 
-def _slugs(scores: xr.Dataset) -> list[str]:
-    """Return the names of the variables that are scores of a metric."""
-    return [str(name) for name in scores.data_vars if reason_name(str(name)) in scores]
+def _definitions(scores: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Return the attributes of each metric, by slug; a directed one has them at both of its variables."""
+    variables = [scores[name] for name in scores.data_vars if reason_name(str(name)) in scores]
+    return {str(one.attrs.get(ATTR_SLUG, one.name)): one.attrs for one in variables}
 
 
 def metrics_of(scores: xr.Dataset) -> tuple[Metric, ...]:
@@ -163,8 +164,7 @@ def metrics_of(scores: xr.Dataset) -> tuple[Metric, ...]:
         If this salzarr defines one of them differently.
     """
     found = []
-    for slug in _slugs(scores):
-        attrs = scores[slug].attrs
+    for slug, attrs in _definitions(scores).items():
         try:
             (metric,) = parse_metrics(attrs["spec"])
         except (MetricError, ImportError) as error:

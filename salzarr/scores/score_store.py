@@ -32,7 +32,7 @@ from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, Stor
 from salzarr.locks import local_path
 from salzarr.metrics import Metric
 from salzarr.objects import check_bucket, is_object_store, names_in, zarr_store
-from salzarr.schema import IMAGE, MODEL, REASON_DTYPE, Reason, reason_name
+from salzarr.schema import IMAGE, MODEL, PAIR, REASON_DTYPE, Reason, reason_name
 from salzarr.scores.assembly import coordinates, labels_of
 from salzarr.scores.request import Request
 from salzarr.scores.scoring import Scores, fields
@@ -81,11 +81,11 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
         group = _mark(url)
         for metric in request.metrics:
             for field in fields(metric):
-                shape = field.shape(pairs, images)
                 group.create_array(
-                    field.name, shape=shape, chunks=(*shape[:-1], min(plan["block"], images)),
-                    dtype=field.dtype, fill_value=field.fill, dimension_names=field.dims,
-                    compressors=[ZstdCodec(level=COMPRESSOR.level), Crc32cCodec()], attributes=metric.attrs(),
+                    field.name, shape=(pairs, images), chunks=(pairs, min(plan["block"], images)),
+                    dtype=field.dtype, fill_value=field.fill, dimension_names=(PAIR, IMAGE),
+                    compressors=[ZstdCodec(level=COMPRESSOR.level), Crc32cCodec()],
+                    attributes=dict(field.attrs),
                 )  # fmt: skip
         models = {MODEL: (MODEL, np.array(request.models, object))}
         for name, (dim, values) in (coordinates(request) | models).items():
@@ -219,7 +219,7 @@ def done(url: str, run: str, metrics: Iterable[Metric]) -> dict[str, set[int]]:
     found = {}
     with storage_errors(url):
         for metric in metrics:
-            reasons = opened[reason_name(metric.slug)]
+            reasons = opened[reason_name(metric.variables[-1])]  # written last
             found[metric.slug] = {
                 int(name)
                 for name in _chunk_names(reasons)
@@ -441,11 +441,12 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
         dataset = dataset.set_coords(_label_names(found))
         labels = {name: (dataset[name].dims, _in_memory(dataset[name])) for name in dataset.coords}
     # Zarr lists arrays in no order: the metrics' own.
-    names = [
-        name
-        for slug, attrs in found[ATTR_PLAN]["metrics"].items()
-        for name in (slug, *(f"{slug}_{companion}" for companion in attrs["companions"]), reason_name(slug))
-    ]
+    slugs = list(found[ATTR_PLAN]["metrics"])
+
+    def position(name: str) -> tuple[int, bool, str]:
+        return slugs.index(dataset[name].attrs[schema.ATTR_SLUG]), dataset[name].dtype == REASON_DTYPE, name
+
+    names = sorted((str(name) for name in dataset.data_vars if name != INPUT_CRC), key=position)
     opened: xr.Dataset = dataset.assign_coords(labels)[names]
     return opened
 

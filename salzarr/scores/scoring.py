@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -12,26 +12,21 @@ from numpy.typing import NDArray
 from salzarr.errors import PairError, UnreachableError
 from salzarr.maps import Maps
 from salzarr.metrics import Metric, score_block
-from salzarr.schema import DIRECTION, IMAGE, PAIR, REASON_DTYPE, SCORE_DTYPE, Reason, reason_name
+from salzarr.schema import ATTR_WAY, REASON_DTYPE, SCORE_DTYPE, WAYS, Reason, reason_name
 from salzarr.scores.designs import Design, Tile
 
 Scores = dict[str, "NDArray[Any]"]
-"""Scores, companions and reasons by variable: (..., pair, image) each."""
+"""Scores, companions and reasons by variable: (pair, image) each."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One variable of a scores dataset: its name, dimensions, dtype and fill value."""
+    """One variable (pair, image) of a scores dataset: its name, dtype, fill value and attributes."""
 
     name: str
-    dims: tuple[str, ...]
     dtype: str
     fill: float
-
-    def shape(self, pairs: int, images: int) -> tuple[int, ...]:
-        """Return its shape for so many pairs and images."""
-        sizes = {DIRECTION: 2, PAIR: pairs, IMAGE: images}
-        return tuple(sizes[dim] for dim in self.dims)
+    attrs: Mapping[str, Any]
 
 
 def fields(metric: Metric) -> tuple[Field, ...]:
@@ -40,12 +35,19 @@ def fields(metric: Metric) -> tuple[Field, ...]:
     >>> from salzarr.metrics import METRICS
     >>> [field.name for field in fields(METRICS["mse"])]
     ['mse', 'mse_reason']
+    >>> [field.name for field in fields(METRICS["kl"])]
+    ['kl_a_to_b', 'kl_b_to_a', 'kl_a_to_b_reason', 'kl_b_to_a_reason']
     """
-    dims = (DIRECTION,) * metric.directed + (PAIR, IMAGE)
-    values = (metric.slug, *(f"{metric.slug}_{name}" for name in metric.companions))
+    ways = [{ATTR_WAY: way} for way in WAYS] if metric.directed else [{}]
+    attrs = {name: {**metric.attrs(), **way} for name, way in zip(metric.variables, ways, strict=True)}
+    values = [
+        Field(f"{name}_{companion}" if companion else name, SCORE_DTYPE, np.nan, attrs[name])
+        for companion in ("", *metric.companions)
+        for name in metric.variables
+    ]
     # What was never written reads as FAILED, not as scored.
-    reason = Field(reason_name(metric.slug), (PAIR, IMAGE), REASON_DTYPE, Reason.FAILED)
-    return (*(Field(name, dims, SCORE_DTYPE, np.nan) for name in values), reason)
+    reasons = [Field(reason_name(name), REASON_DTYPE, Reason.FAILED, attrs[name]) for name in attrs]
+    return (*values, *reasons)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Scoring:
         pairs = len(self.design.pairs)
         scores = {
             field.name: np.full(
-                field.shape(pairs, images), reason if field.dtype == REASON_DTYPE else np.nan, field.dtype
+                (pairs, images), reason if field.dtype == REASON_DTYPE else np.nan, field.dtype
             )
             for metric in self.metrics
             for field in fields(metric)
@@ -85,10 +87,11 @@ class Scoring:
             names = tile.names or [f"model {i}" for i in range(1 + int(tile.pairs.max()))]
             raise error.named(names) from error.__cause__
         for metric, found in zip(self.metrics, scored.values(), strict=True):
-            *values, reason = fields(metric)
-            for field, name in zip(values, ("", *metric.companions), strict=True):
-                scores[field.name] = found.companions[name] if name else found.values
-            scores[reason.name] = found.reason
+            values = [found.values, *(found.companions[name] for name in metric.companions)]
+            ways = len(metric.variables)
+            columns = [way for value in values for way in value.reshape(ways, *found.reason.shape)]
+            columns += [found.reason] * ways
+            scores |= {field.name: column for field, column in zip(fields(metric), columns, strict=True)}
         return scores
 
     def score(self, inputs: Sequence[Maps]) -> Scores:
@@ -98,7 +101,7 @@ class Scoring:
         for chunk in inputs[0].chunks():
             for tile in self.design.tiles([maps.on(chunk) for maps in inputs], self.tile or models):
                 for name, values in self.score_tile(tile).items():
-                    scores[name][..., tile.rows, chunk] = values
+                    scores[name][tile.rows, chunk] = values
         return scores
 
     def score_isolated(self, inputs: Sequence[Maps], failed: dict[int, str], first: int = 0) -> Scores:

@@ -12,14 +12,13 @@ from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew
 from salzarr.descriptive import Floats, mean
 from salzarr.errors import UsageError
 from salzarr.schema import (
-    DIRECTION,
     IMAGE,
     PAIR,
     STATISTIC,
     reason_name,
 )
 from salzarr.scores.mismatched import PARTNER
-from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, rows_of
+from salzarr.statistics.rows import MEMORY, load_if_small, rows_of, variable_names
 from salzarr.statistics.summary import summarize
 
 STATISTICS = ("n", "score", "baseline", "corrected", "corrected_low", "corrected_high")
@@ -82,21 +81,19 @@ def corrected(
     ring = np.stack([np.arange(len(partner)), partner, partner[partner]])
     _, unit = np.unique(ring.min(axis=0), return_inverse=True)
     variables, few = {}, []
-    for slug in metric_names(chance):
+    for slug in variable_names(chance):
         own = float(scores[slug].attrs.get("self_value", np.nan))
-        directions = scores[slug].sizes.get(DIRECTION, 1)
         parts = []
         walk = (rows_of(of, slug, memory // 2, row_bytes=64.0 * repeats) for of in (scores, chance))
         for (_, matched), (_, mismatched) in zip(*walk, strict=True):
             found = _corrected(matched, mismatched, own, repeats, confidence, method, seed, unit)
             few.append(found[0])
-            parts.append(found.reshape(len(STATISTICS), directions, -1))
+            parts.append(found)
         attrs = {**scores[slug].attrs, "kind": "similarity", "self_value": 1.0, "unit": ""} | {
             "bounds": ["-inf", "1.0"],
             "definition": "(score - baseline) / (self - baseline), the baseline on mismatched images",
         }
-        whole = xr.DataArray(np.concatenate(parts, axis=2), dims=[STATISTIC, DIRECTION, PAIR], attrs=attrs)
-        variables[slug] = whole if DIRECTION in scores[slug].dims else whole.isel({DIRECTION: 0})
+        variables[slug] = xr.DataArray(np.concatenate(parts, axis=1), dims=[STATISTIC, PAIR], attrs=attrs)
     if repeats:
         warn_if_few(np.concatenate(few) // 2, "pairs of images")
     reasons = [reason_name(slug) for slug in variables]

@@ -17,12 +17,13 @@ from salzarr.compiled import jit
 from salzarr.descriptive import Floats, mean
 from salzarr.errors import UsageError
 from salzarr.metrics.metric import Metric
-from salzarr.schema import DIRECTION, IMAGE, PAIR
+from salzarr.schema import IMAGE, PAIR
 from salzarr.statistics.rows import (
     MEMORY,
     cells,
     load_if_small,
     metric_names,
+    metric_rows,
     metric_slug,
     model_names,
     name_order,
@@ -258,7 +259,10 @@ def _closer(
     needed, contrasts = np.unique(place[triples[:, :1], triples[:, 1:]], return_inverse=True)
     contrasts = contrasts.reshape(-1, 2)
     values = _read(scores, slug, needed)
-    if scores[slug].attrs["kind"] != "similarity":
+    attrs = metric_rows(scores, slug).attrs
+    if attrs.get("symmetry") == "antisymmetric":
+        values = np.abs(values)
+    if attrs["kind"] != "similarity":
         values = -values
     parts = []
     for start in range(0, max(1, len(contrasts)), step):
@@ -286,12 +290,8 @@ def _closer(
 
 def _read(scores: xr.Dataset, slug: str, rows: NDArray[np.intp]) -> Floats:
     """Read some rows of a metric, as :func:`salzarr.statistics.rows.cells` counts them: (row, image)."""
-    direction, pair = np.divmod(rows, scores.sizes[PAIR])
-    variable = scores[slug].transpose(..., PAIR, IMAGE)
-    if DIRECTION not in variable.dims:
-        return np.asarray(variable.isel({PAIR: pair}).values, np.float64)
-    used, where = np.unique(pair, return_inverse=True)
-    return np.asarray(variable.isel({PAIR: used}).values[direction, where], np.float64)
+    variable = metric_rows(scores, slug).transpose(PAIR, IMAGE)
+    return np.asarray(variable.isel({PAIR: rows}).values, np.float64)
 
 
 def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory: int = MEMORY) -> xr.Dataset:

@@ -9,9 +9,18 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from salzarr.descriptive import mean
-from salzarr.schema import DIRECTION, IMAGE, MODEL_A, MODEL_B, PAIR
-from salzarr.statistics.rows import MEMORY, load_if_small, metric_names, model_names, rows_of, with_directions
+from salzarr.descriptive import Floats, mean
+from salzarr.schema import IMAGE, MODEL_A, MODEL_B, PAIR
+from salzarr.statistics.rows import (
+    MEMORY,
+    load_if_small,
+    metric_names,
+    metric_rows,
+    model_names,
+    rows_of,
+    variable_names,
+    variables_of,
+)
 
 Variables = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
 
@@ -53,9 +62,10 @@ def rank_images(scores: xr.Dataset, *, memory: int = MEMORY) -> xr.Dataset:
             rows += int(np.count_nonzero(~np.isnan(own)))
         with np.errstate(invalid="ignore", divide="ignore"):
             height = level / max(rows, 1) + departures / np.where(known > 0, known, np.nan)
-        alike = height if scores[slug].attrs["kind"] == "similarity" else -height
-        found[slug] = xr.DataArray(height, dims=[IMAGE], attrs=scores[slug].attrs)
-        pairs = known.astype(np.int64) // scores[slug].sizes.get(DIRECTION, 1)
+        attrs = metric_rows(scores, slug).attrs
+        alike = height if attrs["kind"] == "similarity" else -height
+        found[slug] = xr.DataArray(height, dims=[IMAGE], attrs=attrs)
+        pairs = known.astype(np.int64) // len(variables_of(scores, slug))
         found[f"{slug}_n"] = xr.DataArray(pairs, dims=[IMAGE])
         found[f"{slug}_rank"] = xr.DataArray(rankdata(alike, nan_policy="omit"), dims=[IMAGE])
     ranks = np.stack([found[f"{slug}_rank"].values for slug in metric_names(scores)])
@@ -78,15 +88,14 @@ def extremes(scores: xr.Dataset, k: int = 10, *, memory: int = MEMORY) -> xr.Dat
     Returns
     -------
     Dataset
-        Per metric ``<slug>_image`` (end, pair, place) int64, positions along the scores' images, -1 past
-        the last one that has a score; and ``<slug>_score``, NaN there. A directed metric has a dimension
-        ``direction`` before ``pair``. ``end`` is least_alike or most_alike, the most extreme image first.
+        Per variable ``<variable>_image`` (end, pair, place) int64, positions along the scores' images, -1
+        past the last one that has a score; and ``<variable>_score``, NaN there. ``end`` is least_alike or
+        most_alike, the most extreme image first.
     """
     scores = load_if_small(scores, memory)
     k = min(k, scores.sizes[IMAGE])
     found: Variables = {}
-    for slug in metric_names(scores):
-        directions = scores[slug].sizes.get(DIRECTION, 1)
+    for slug in variable_names(scores):
         alike = 1.0 if scores[slug].attrs["kind"] == "similarity" else -1.0
         positions, extreme = [], []
         for _, values in rows_of(scores, slug, memory):
@@ -94,17 +103,11 @@ def extremes(scores: xr.Dataset, k: int = 10, *, memory: int = MEMORY) -> xr.Dat
             n = np.count_nonzero(~np.isnan(values), axis=1)[:, None]
             least, most = order[:, :k], np.take_along_axis(order, np.maximum(n - 1 - np.arange(k), 0), axis=1)
             both = np.where(np.arange(k) < n, np.stack([least, most]), -1)
-            shape = 2, directions, -1, k
-            positions.append(both.reshape(shape))
+            positions.append(both)
             taken = np.take_along_axis(values[None], both, axis=2)
-            extreme.append(np.where(both < 0, np.nan, taken).reshape(shape))
-        dims = (END, DIRECTION, PAIR, PLACE)
+            extreme.append(np.where(both < 0, np.nan, taken))
         for name, blocks in (("image", positions), ("score", extreme)):
-            whole = np.concatenate(blocks, axis=2)
-            if DIRECTION in scores[slug].dims:
-                found[f"{slug}_{name}"] = dims, whole
-            else:
-                found[f"{slug}_{name}"] = (END, PAIR, PLACE), whole[:, 0]
+            found[f"{slug}_{name}"] = (END, PAIR, PLACE), np.concatenate(blocks, axis=1)
     return _labelled(scores, found).assign_coords({END: list(ENDS)})
 
 
@@ -122,8 +125,8 @@ def histograms(scores: xr.Dataset, bins: int = 40, *, memory: int = MEMORY) -> x
     Returns
     -------
     Dataset
-        Per metric ``<slug>_count`` (pair, bin) or (direction, pair, bin) int64, and ``<slug>_edge`` (edge):
-        bins + 1 edges from the smallest score to the largest; the last bin holds its upper edge.
+        Per variable ``<variable>_count`` (pair, bin) int64, and per metric ``<slug>_edge`` (edge): bins + 1
+        edges from the smallest score to the largest; the last bin holds its upper edge.
     """
     scores = load_if_small(scores, memory)
     found: Variables = {}
@@ -133,25 +136,25 @@ def histograms(scores: xr.Dataset, bins: int = 40, *, memory: int = MEMORY) -> x
             low = np.fmin(low, np.fmin.reduce(values, axis=None, initial=np.nan))
             high = np.fmax(high, np.fmax.reduce(values, axis=None, initial=np.nan))
         edges = np.histogram_bin_edges([], bins, (low, high) if low <= high else (0.0, 1.0))
-        blocks = []
-        for _, values in rows_of(scores, slug, memory):
-            # The bin of a score counts the inner edges at or below it; a NaN comes behind the last bin.
-            bin_of = (
-                np.searchsorted(edges[1:-1], values, side="right")
-                + (bins + 1) * np.arange(len(values))[:, None]
-            )
-            bin_of[np.isnan(values)] = (bins + 1) * np.nonzero(np.isnan(values))[0] + bins
-            counted = np.bincount(bin_of.ravel(), minlength=(bins + 1) * len(values)).reshape(-1, bins + 1)
-            blocks.append(counted[:, :-1].reshape(scores[slug].sizes.get(DIRECTION, 1), -1, bins))
-        whole = np.concatenate(blocks, axis=1)
-        directed = DIRECTION in scores[slug].dims
-        found[f"{slug}_count"] = ((DIRECTION, PAIR, "bin"), whole) if directed else ((PAIR, "bin"), whole[0])
         found[f"{slug}_edge"] = (("edge",), edges)
+        for name in variables_of(scores, slug):
+            counts = [_counts(values, edges) for _, values in rows_of(scores, name, memory)]
+            found[f"{name}_count"] = (PAIR, "bin"), np.concatenate(counts)
     return _labelled(scores, found)
+
+
+def _counts(values: Floats, edges: Floats) -> NDArray[np.intp]:
+    """How many values of each row lie in each bin: (row, bin)."""
+    bins = len(edges) - 1
+    # The bin of a score counts the inner edges at or below it; a NaN comes behind the last bin.
+    bin_of = np.searchsorted(edges[1:-1], values, side="right")
+    bin_of[np.isnan(values)] = bins
+    bin_of += (bins + 1) * np.arange(len(values))[:, None]
+    counted = np.bincount(bin_of.ravel(), minlength=(bins + 1) * len(values))
+    return counted.reshape(-1, bins + 1)[:, :-1]
 
 
 def _labelled(scores: xr.Dataset, found: Variables) -> xr.Dataset:
     """Put the pairs' labels on what was found."""
     coords = {MODEL_A: (PAIR, scores[MODEL_A].values), MODEL_B: (PAIR, scores[MODEL_B].values)}
-    dataset = xr.Dataset(found, coords, {"models": model_names(scores)})
-    return with_directions(dataset)
+    return xr.Dataset(found, coords, {"models": model_names(scores)})

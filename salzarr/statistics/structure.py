@@ -43,6 +43,8 @@ def distances(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
     matrix = to_matrix(summary, metric, statistic)
     values = matrix.values.copy()
     np.fill_diagonal(values, np.nan)
+    if matrix.attrs.get("symmetry") == "antisymmetric":
+        values = np.abs(values)
     own = float(matrix.attrs.get("self_value", np.nan))
     if np.isnan(own):  # a user's metric that does not say: its closest pair is taken as the same
         best = np.fmax if matrix.attrs["kind"] == "similarity" else np.fmin

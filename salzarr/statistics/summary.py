@@ -26,7 +26,6 @@ from salzarr.errors import InputError, UsageError
 from salzarr.metrics.metric import Metric
 from salzarr.schema import (
     ATTR_KIND,
-    DIRECTION,
     IMAGE,
     MODEL_A,
     MODEL_B,
@@ -41,18 +40,22 @@ from salzarr.statistics.rows import (
     MEMORY,
     load_if_small,
     matrix_of,
-    metric_names,
+    metric_rows,
     metric_slug,
     model_names,
     name_order,
+    negated,
     require_summary,
     rows_of,
-    with_directions,
+    variable_names,
 )
 
 UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
 NO_SELF = {"n", "std", "se", "median_se", "score", "baseline"}
 """Statistics for which a model against itself has no value; the last two are those of a chance baseline."""
+_ENDS = (("min", "max"), ("q25", "q75"), ("mean_low", "mean_high"), ("median_low", "median_high"))
+OPPOSITE = {one: other for ends in _ENDS for one, other in (ends, ends[::-1])}
+"""The statistic of a score that is the negative of the statistic of the negated score."""
 
 
 def summarize(
@@ -70,9 +73,9 @@ def summarize(
     Parameters
     ----------
     scores : Dataset
-        As :func:`salzarr.compare` makes them: per metric ``<slug>`` (pair, image) or (direction, pair, image)
-        and ``<slug>_reason`` (pair, image). Dask-backed scores are computed a metric and a range of pairs at
-        a time if they do not fit.
+        As :func:`salzarr.compare` makes them: per variable its scores (pair, image) and ``<variable>_reason``
+        (pair, image). Dask-backed scores are computed a variable and a range of pairs at a time if they do
+        not fit.
     groups : mapping of image to label, or path of a CSV file with columns image and label, optional
         Gives every statistic per group of images, along a further dimension ``group``.
     bootstrap : int
@@ -90,10 +93,10 @@ def summarize(
     Returns
     -------
     Dataset
-        Per metric ``<slug>`` (statistic, pair) or (statistic, direction, pair) float64, with the statistics
+        Per variable of the scores (statistic, pair) float64, with the statistics
         ``n, mean, std, se, min, q25, median, q75, max`` (std with divisor n - 1, se = std / √n) and with
         ``bootstrap`` also ``mean_low, mean_high, median_se, median_low, median_high``; and
-        ``<slug>_reason`` (reason, pair) int64, the number of images without a score, by reason. A pair
+        ``<variable>_reason`` (reason, pair) int64, the number of images without a score, by reason. A pair
         without any score has n = 0 and NaN elsewhere.
 
     Raises
@@ -137,17 +140,14 @@ def summarize(
         return np.concatenate([describe(values), found])
 
     variables: dict[str, xr.DataArray] = {}
-    for slug in metric_names(scores):
-        directions = scores[slug].sizes.get(DIRECTION, 1)
-        shape = len(members), len(statistics), directions, -1
+    for name in variable_names(scores):
         blocks = [
-            np.stack([reduce(values, chosen) for chosen in members.values()]).reshape(shape)
-            for _, values in rows_of(scores, slug, memory, row_bytes=64.0 * bootstrap)
+            np.stack([reduce(values, chosen) for chosen in members.values()])
+            for _, values in rows_of(scores, name, memory, row_bytes=64.0 * bootstrap)
         ]
-        dims = [GROUP, STATISTIC, DIRECTION, PAIR]
-        variable = xr.DataArray(np.concatenate(blocks, axis=3), dims=dims, attrs=scores[slug].attrs)
-        variables[slug] = variable if DIRECTION in scores[slug].dims else variable.isel({DIRECTION: 0})
-        variables[reason_name(slug)] = _count_reasons(scores[reason_name(slug)], members, memory)
+        dims = [GROUP, STATISTIC, PAIR]
+        variables[name] = xr.DataArray(np.concatenate(blocks, axis=2), dims=dims, attrs=scores[name].attrs)
+        variables[reason_name(name)] = _count_reasons(scores[reason_name(name)], members, memory)
     summary = xr.Dataset(
         variables,
         coords={
@@ -159,9 +159,8 @@ def summarize(
         },
         attrs={**scores.attrs, ATTR_KIND: "summary", "models": model_names(scores)},
     )
-    summary = with_directions(summary)
     if bootstrap:
-        counts = summary[metric_names(summary)].sel({STATISTIC: "n"})
+        counts = summary[variable_names(summary)].sel({STATISTIC: "n"})
         warn_if_few(np.concatenate([variable.values.ravel() for variable in counts.values()]))
         settings = {"repeats": bootstrap, "confidence": confidence, "method": method, "seed": seed}
         summary.attrs["bootstrap"] = json.dumps(settings)
@@ -217,13 +216,16 @@ def to_matrix(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
     """
     require_summary(summary)
     slug = metric_slug(summary, metric)
-    variable = summary[slug]
+    variable = metric_rows(summary, slug)
     if GROUP in variable.dims:
         raise UsageError("a matrix shows one group: choose it first with summary.sel(group=...)")
     known = [str(name) for name in summary[STATISTIC].values]
     if statistic not in known:
         raise UsageError(f"no statistic {statistic!r} in this summary; it has {', '.join(known)}")
     matrix = matrix_of(summary, slug, variable.sel({STATISTIC: statistic}).values)
+    if (lower := negated(summary, slug)).any() and statistic not in NO_SELF:
+        opposite = variable.sel({STATISTIC: OPPOSITE.get(statistic, statistic)}).values
+        matrix = np.where(lower, -matrix_of(summary, slug, opposite), matrix)
     own = np.nan if statistic in NO_SELF else float(variable.attrs.get("self_value", np.nan))
     np.fill_diagonal(matrix, own)
     models = model_names(summary)
@@ -238,7 +240,7 @@ def to_matrix(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
 
 
 def to_frame(summary: xr.Dataset) -> pd.DataFrame:
-    """Lay a summary out as a table, one row per metric, group and pair.
+    """Lay a summary out as a table, one row per variable, group and pair.
 
     Parameters
     ----------
@@ -249,8 +251,8 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         Columns metric, group (if there are groups), model_a, model_b, n, one per reason, the other
-        statistics, what else is known of each pair, and the confidence of the intervals, if there are any. A
-        directed metric has two rows per pair: in each stands f(model_a, model_b).
+        statistics, what else is known of each pair, and the confidence of the intervals, if there are any.
+        The column metric names the variable: ``kl_a_to_b`` is KL(model_a || model_b).
     """
     if GROUP not in summary.dims:
         return to_frame(summary.expand_dims({GROUP: [""]})).drop(columns=GROUP)
@@ -263,20 +265,15 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
     if "bootstrap" in summary.attrs:
         beside[CONFIDENCE] = json.loads(summary.attrs["bootstrap"])[CONFIDENCE]
     frames = []
-    for slug in metric_names(summary):
+    for name in variable_names(summary):
         for label in summary[GROUP].values:
-            variable = summary[slug].sel({GROUP: label})
-            reasons = summary[reason_name(slug)].sel({GROUP: label})
-            ends = [(variable, first, second)]
-            if DIRECTION in variable.dims:
-                forth, back = (variable.isel({DIRECTION: i}) for i in range(2))
-                ends = [(forth, first, second), (back, second, first)]
-            for one_way, a, b in ends:
-                names = {"metric": slug, GROUP: str(label), MODEL_A: a, MODEL_B: b}
-                counts = {str(why): reasons.sel({REASON: why}).values for why in summary[REASON].values}
-                statistics = {str(s): one_way.sel({STATISTIC: s}).values for s in summary[STATISTIC].values}
-                n = statistics.pop("n").astype(np.int64)
-                frames.append(pd.DataFrame({**names, "n": n, **counts, **statistics, **beside}))
+            variable = summary[name].sel({GROUP: label})
+            reasons = summary[reason_name(name)].sel({GROUP: label})
+            names = {"metric": name, GROUP: str(label), MODEL_A: first, MODEL_B: second}
+            counts = {str(why): reasons.sel({REASON: why}).values for why in summary[REASON].values}
+            statistics = {str(s): variable.sel({STATISTIC: s}).values for s in summary[STATISTIC].values}
+            n = statistics.pop("n").astype(np.int64)
+            frames.append(pd.DataFrame({**names, "n": n, **counts, **statistics, **beside}))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -124,7 +124,7 @@ def test_prepare_is_called_once_per_map_and_only_for_maps_that_count():
 
     maps = MAPS.copy()
     maps[2, 0] = np.nan
-    own = custom(lambda a, b: a - b, prepare=prepare, name="mass", directed=True)
+    own = custom(lambda a, b: a - b, prepare=prepare, name="mass", symmetry="directed")
     scored = score_block(maps, [(0, 1), (0, 2), (1, 2)], [own])["mass"]
     assert len(calls) == 5
     assert (scored.reason == [[0, 0], [1, 0], [1, 0]]).all()
@@ -249,7 +249,7 @@ def test_the_data_range_is_told_later_and_recorded():
 def test_the_listing():
     listed = {entry["name"]: entry for entry in metrics.describe()}
     assert set(listed) == set(metrics.METRICS)
-    assert listed["kl"]["directed"]
+    assert listed["kl"]["symmetry"] == "directed"
     assert listed["ssim"]["parameters"] == {"window": 7, "data_range": None}
     assert listed["similarity"]["undefined"] == ["constant"]
     assert all(

@@ -8,11 +8,12 @@ import salzarr
 NAMES = ("VGG16", "$a_$", "</script><img onerror=alert(1)>", "[red]" + "long" * 20)
 IMAGES = tuple(f"n01/val_{k:03d}" for k in range(30))
 SPECS = {
-    slug: {"kind": kind, "self_value": own, "bounds": bounds, "directed": slug == "kl", "unit": unit}
+    slug: {"kind": kind, "self_value": own, "bounds": bounds, "unit": unit}
     for slug, kind, own, bounds, unit in (
         ("pearson", "similarity", 1.0, ["-1.0", "1.0"], ""),
         ("emd", "dissimilarity", 0.0, ["0.0", "diagonal"], "px"),
-        ("kl", "dissimilarity", 0.0, ["0.0", "inf"], "nat"),
+        ("kl_a_to_b", "dissimilarity", 0.0, ["0.0", "inf"], "nat"),
+        ("kl_b_to_a", "dissimilarity", 0.0, ["0.0", "inf"], "nat"),
     )
 }
 
@@ -24,18 +25,20 @@ def invented_scores(models, images=12, seed=0):
     a, b = np.array([(i, j) for j in range(models) for i in range(j)], int).reshape(-1, 2).T
     place = rng.normal(size=(models, 2))
     apart = np.linalg.norm(place[a] - place[b], axis=1)[:, None] + rng.exponential(0.2, (len(a), images))
-    values = {"pearson": np.exp(-apart) * 1.4 - 0.4, "emd": 5 * apart, "kl": np.stack([apart, 1.5 * apart])}
+    values = {"pearson": np.exp(-apart) * 1.4 - 0.4, "emd": 5 * apart}
+    values |= {"kl_a_to_b": apart, "kl_b_to_a": 1.5 * apart}
     reason = ("pair", "image"), np.zeros(apart.shape, np.uint8)
     variables = {}
     for slug, attrs in SPECS.items():
-        dims = ("direction", "pair", "image") if attrs["directed"] else ("pair", "image")
-        variables[slug] = dims, values[slug], {**attrs, "spec": slug, "metric": slug}
+        name, _, way = slug.partition("_")
+        symmetry = {"symmetry": "directed", "way": way} if way else {"symmetry": "symmetric"}
+        attrs = {**attrs, **symmetry, "spec": name, "metric": name, "slug": name}
+        variables[slug] = ("pair", "image"), values[slug], attrs
         variables[f"{slug}_reason"] = reason
     coords = {
         "model_a": ("pair", names[a]),
         "model_b": ("pair", names[b]),
         "image": [f"{k:04d}" for k in range(images)],
-        "direction": ["a_to_b", "b_to_a"],
     }
     return xr.Dataset(variables, coords, {"models": names.tolist()})
 

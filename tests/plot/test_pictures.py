@@ -88,7 +88,7 @@ def test_of_a_directed_metric_each_direction_is_drawn(scores):
     ax = score_distributions(scores, "kl", pairs=[("$a_$", "VGG16")])
     assert labels(ax, "y") == ["$a_$ → VGG16"]
     assert float(np.squeeze(ax.lines[-1].get_xdata())) == pytest.approx(
-        np.nanmedian(scores.kl.sel(direction="b_to_a").isel(pair=0))
+        np.nanmedian(scores.kl_b_to_a.isel(pair=0))
     )
     assert len(labels(score_distributions(scores, "kl"), "y")) == 12
 
@@ -258,7 +258,7 @@ def test_a_gallery_begins_with_the_image_on_which_the_models_differ_most(scores,
 def test_a_gallery_of_a_pair_shows_its_two_maps_and_their_difference(scores, maps):
     ax = divergent_images(scores, maps, "kl", pair=("$a_$", "VGG16"), count=2)
     assert labels(ax, "x") == ["$a_$", "VGG16", "difference"]
-    values = scores.kl.sel(direction="b_to_a").isel(pair=0)
+    values = scores.kl_b_to_a.isel(pair=0)
     worst = str(values.image.values[np.nanargmax(values.values)])
     assert labels(ax, "y")[0] == f"{worst}\n{float(values.max()):.4g}"
 

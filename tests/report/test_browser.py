@@ -38,10 +38,16 @@ def frame(made):
 
 
 def value(frame, metric, a, b, statistic="mean"):
-    rows = frame[(frame.metric == metric) & (frame.model_a == a) & (frame.model_b == b)]
-    if rows.empty:
-        rows = frame[(frame.metric == metric) & (frame.model_a == b) & (frame.model_b == a)]
-    return float(rows[statistic].iloc[0])
+    for name, ends in (
+        (f"{metric}_a_to_b", (a, b)),
+        (f"{metric}_b_to_a", (b, a)),
+        (metric, (a, b)),
+        (metric, (b, a)),
+    ):
+        rows = frame[(frame.metric == name) & (frame.model_a == ends[0]) & (frame.model_b == ends[1])]
+        if len(rows):
+            return float(rows[statistic].iloc[0])
+    raise AssertionError(f"{a} and {b} are not in the table")
 
 
 def test_hostile_names_are_text(page, made):

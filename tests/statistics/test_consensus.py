@@ -14,6 +14,7 @@ from salzarr.scores.budget import fit_in_memory
 from salzarr.scores.designs import CONSENSUS, LeaveOneOut
 from salzarr.scores.leave_one_out import agreement, consensus
 from salzarr.scores.request import repeat
+from salzarr.statistics.rows import variables_of
 from salzarr.statistics.summary import summarize, to_frame, to_matrix
 
 
@@ -94,9 +95,8 @@ def test_agreement_scores_each_model_with_the_others(maps):
             pair = np.stack([own, expected(maps, model, image)])[:, None]
             scored = score_block(pair, [(0, 1)], parse_metrics("pearson,kl,similarity"))
             for slug, one in scored.items():
-                np.testing.assert_allclose(
-                    found[slug][..., m, image], one.values[..., 0, 0], rtol=1e-6, err_msg=slug
-                )
+                for name, value in zip(variables_of(found, slug), one.values[..., 0, 0].flat, strict=True):
+                    np.testing.assert_allclose(found[name][m, image], value, rtol=1e-6, err_msg=name)
     reason = found.pearson_reason.values
     assert (reason[2, 3], reason[3, 5], reason[0, 6], reason[0, 0]) == (
         Reason.MISSING,

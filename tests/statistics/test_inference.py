@@ -143,7 +143,7 @@ def test_signs_follow_the_metric_and_the_direction(make_scores):
         (scores.ssim_window_11[0] - scores.ssim_window_11[1]).mean().item()
     )
     # of m1: f(m1, m0) is b_to_a of pair (m0, m1); f(m1, m2) is a_to_b of pair (m1, m2)
-    expected = scores.kl[0, 2].mean() - scores.kl[1, 0].mean()
+    expected = scores.kl_a_to_b[2].mean() - scores.kl_b_to_a[0].mean()
     assert table.loc[("kl", "m1"), "difference"] == pytest.approx(expected.item())
 
 

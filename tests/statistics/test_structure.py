@@ -174,7 +174,7 @@ def test_two_models_lie_on_a_line():
 def test_agreement_is_spearmans_over_the_common_cells(make_scores):
     scores = make_scores(models=9, images=3)
     scores.mse[[0, 5]] = np.nan
-    scores.kl[:, 7] = np.nan
+    scores.kl_a_to_b[7] = scores.kl_b_to_a[7] = np.nan
     summary = summarize(scores)
     found = metric_agreement(summary, repeats=99)
     a, b = (distances(summary, slug).values[np.triu_indices(9, 1)] for slug in ("mse", "kl"))
@@ -200,14 +200,17 @@ def test_mantel_is_uniform_when_the_metrics_know_nothing_of_each_other(make_scor
     p = []
     for _ in range(100):
         scores = make_scores(models=7, images=1)
-        for slug in ("mse", "kl"):
+        for names in (["mse"], ["kl_a_to_b", "kl_b_to_a"]):
             # Distances between random points: their cells depend on each other, as those of models do.
             apart = pdist(rng.normal(size=(7, 3)))
             a, b = np.triu_indices(7, 1)
             place = {(f"m{i}", f"m{j}"): k for k, (i, j) in enumerate(zip(a, b, strict=True))}
             ends = zip(scores.model_a.values, scores.model_b.values, strict=True)
-            scores[slug][..., 0] = apart[[place[pair] for pair in ends]]
-        found = metric_agreement(summarize(scores[["mse", "mse_reason", "kl", "kl_reason"]]), repeats=99)
+            found = apart[[place[pair] for pair in ends]]
+            for name in names:
+                scores[name][:, 0] = found
+        names = ["mse", "kl_a_to_b", "kl_b_to_a"]
+        found = metric_agreement(summarize(scores[[*names, *(f"{n}_reason" for n in names)]]), repeats=99)
         p.append(found.p[0, 1].item())
     assert abs(np.mean(np.array(p) <= 0.2) - 0.2) < 3.5 * np.sqrt(0.2 * 0.8 / 100)
     assert abs(np.mean(p) - 0.5) < 3.5 / np.sqrt(12 * 100)

@@ -38,19 +38,27 @@ def test_infinite_scores_stay_infinite(scores):
 
 def test_directed_keeps_both(scores):
     summary = summarize(scores)
-    assert summary.kl.dims == ("statistic", "direction", "pair")
-    np.testing.assert_allclose(
-        summary.kl.sel(statistic="mean", direction="b_to_a"), scores.kl.sel(direction="b_to_a").mean("image")
-    )
+    assert summary.kl_b_to_a.dims == ("statistic", "pair")
+    np.testing.assert_allclose(summary.kl_b_to_a.sel(statistic="mean"), scores.kl_b_to_a.mean("image"))
     matrix = to_matrix(summary, "kl")
     pair = 1  # (0, 2)
-    forth, back = scores.kl.isel(pair=pair).mean("image").values
+    forth, back = (scores[f"kl_{way}"][pair].mean() for way in ("a_to_b", "b_to_a"))
     assert matrix.values[0, 2] == pytest.approx(forth)
     assert matrix.values[2, 0] == pytest.approx(back)
-    frame = to_frame(summary).query("metric == 'kl'")
-    assert len(frame) == 2 * scores.sizes["pair"]
-    row = frame.query("model_a == 'm2' and model_b == 'm0'")
+    frame = to_frame(summary).query("metric == 'kl_b_to_a'")
+    assert len(frame) == scores.sizes["pair"]
+    row = frame.query("model_a == 'm0' and model_b == 'm2'")
     assert row["mean"].item() == pytest.approx(back)
+
+
+def test_the_matrix_of_an_antisymmetric_metric_changes_its_sign(scores):
+    scores.mse.attrs["symmetry"] = "antisymmetric"
+    summary = summarize(scores)
+    mean, smallest, std = (to_matrix(summary, "mse", name).values for name in ("mean", "min", "std"))
+    np.testing.assert_array_equal(mean, -mean.T)
+    assert mean[0, 2] == summary.mse.sel(statistic="mean")[1]
+    assert smallest[2, 0] == -scores.mse[1].max()
+    assert std[2, 0] == std[0, 2]
 
 
 def test_counts_images_per_reason_and_pair(scores):
@@ -124,7 +132,7 @@ def test_statistics_per_group(scores, tmp_path):
     assert summary.identical(summarize(scores, groups=labels, bootstrap=50))
     wrong = scores.isel(image=np.flatnonzero(np.arange(28) % 3 == 0))
     alone = summarize(wrong, bootstrap=50)
-    for slug in ("mse", "kl", "mse_reason"):
+    for slug in ("mse", "kl_b_to_a", "mse_reason"):
         assert summary[slug].sel(group="wrong", drop=True).identical(alone[slug])
     frame = to_frame(summary)
     assert frame.columns[:2].tolist() == ["metric", "group"]
@@ -167,8 +175,9 @@ def test_labels_meet_images_in_either_normal_form(scores, tmp_path):
 def test_dask_and_any_memory_give_the_same(scores):
     expected = summarize(scores, bootstrap=20)
     lazy = scores.chunk({"image": 7})
-    one_pair = 2 * 2 * (30 * DESCRIBE_BYTES + 64 * 20)  # of kl, which has two directions
-    assert len(list(rows_of(lazy, "kl", one_pair, row_bytes=64 * 20))) == 6
+    one_pair = 2 * (30 * DESCRIBE_BYTES + 64 * 20)
+    assert len(list(rows_of(lazy, "kl_b_to_a", one_pair, row_bytes=64 * 20))) == 6
+    assert len(list(rows_of(lazy, "kl", one_pair, row_bytes=64 * 20))) == 12
     for memory in (2**30, 3 * one_pair, one_pair):
         found = summarize(lazy, bootstrap=20, memory=memory)
         for name, variable in expected.data_vars.items():
@@ -237,7 +246,7 @@ def test_unknown_names_are_answered_with_the_known(scores):
         to_matrix(summary, "emd")
     with pytest.raises(UsageError, match="it has n, mean"):
         to_matrix(summary, "mse", "mean_low")
-    with pytest.raises(UsageError, match="no metric here"):
+    with pytest.raises(UsageError, match="no metric in this dataset"):
         summarize(scores[["mse"]])
     with pytest.raises(UsageError, match="confidence"):
         summarize(scores, confidence=95)
