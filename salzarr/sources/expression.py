@@ -47,13 +47,13 @@ def typed(cells: Sequence[Any]) -> NDArray[Any]:
     >>> typed(["0", "1", "TRUE"]).tolist(), typed(["1", "", "3"]).tolist(), typed(["1", "x"]).tolist()
     ([False, True, True], [1.0, nan, 3.0], ['1', 'x'])
     """
-    array = np.asarray(cells)
+    array = cells if isinstance(cells, np.ndarray) else np.array([*cells], object)
     if array.dtype.kind == "b":
         return array
-    text = [str(cell).strip() for cell in array.tolist()]
     if array.dtype.kind in "iuf":
         found = array.astype(np.float64)
         return found.astype(bool) if len(found) and np.isin(found, (0, 1)).all() else found
+    text = ["" if cell is None or cell != cell else str(cell).strip() for cell in array.tolist()]
     words = [_WORDS.get(cell.lower()) for cell in text]
     if text and None not in words:
         return np.array(words, bool)
