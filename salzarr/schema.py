@@ -117,6 +117,8 @@ ATTR_VERSION = "salzarr_version"  # of the package that wrote it
 ATTR_COMPLETE = "complete"  # bool, written last
 ATTR_PROVENANCE = "provenance"  # JSON-able mapping: where from, which options
 ATTR_FINGERPRINT = "fingerprint"  # of the options
+ATTR_WHERE = "where"  # expression that chose the images of scores: a note, never evaluated again
+ATTR_PRIMARY = "primary"  # slug of the metric that a study will report, marked before the scoring
 
 # Attributes of a metric's variables, beside its definition.
 ATTR_SLUG = "slug"  # of the metric

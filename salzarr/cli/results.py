@@ -52,6 +52,23 @@ MOST_MODELS = 12
 @click.option(
     "--data-range", type=float, help="The range of the values, for SSIM; found by itself if left out."
 )
+@click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="A table with a column image (csv; commas, semicolons or tabs): its other columns are stored with "
+    "the scores, for --where, --units and --group-by.",
+)
+@click.option(
+    "--where",
+    metavar="EXPRESSION",
+    help="Only images of which this is true, by their labels, such as \"correct_vgg and label == 'cat'\".",
+)
+@click.option(
+    "--primary",
+    metavar="SPEC",
+    help="The one metric that the study will report: marked before anything is scored, and shown first.",
+)
 @click.option("--complete-cases", is_flag=True, help="Only images of which every model has a usable map.")
 @click.option(
     "--scores",

@@ -11,6 +11,7 @@
 ``budget``          blocks and tiles that fit the memory
 ``calibration``     how long a metric takes
 ``assembly``        scores with their names and labels
+``label_store``     how labels are stored beside scores
 ``score_store``     the scores store, and what a results folder holds
 ``growth``          scores that exist already: resumed, grown or refused
 ``mismatched``      the chance baseline

@@ -35,7 +35,7 @@ def assemble(request: Request, scores: Mapping[str, Any]) -> xr.Dataset:
             for field in fields(metric)
         },
         coordinates(request) | {name: ((PAIR, IMAGE), scores[name]) for name in request.design.more},
-        {ATTR_KIND: KIND_SCORES, ATTR_FORMAT: FORMAT_VERSION, "models": names},
+        {ATTR_KIND: KIND_SCORES, ATTR_FORMAT: FORMAT_VERSION, "models": names, **request.notes},
     )
 
 

@@ -32,6 +32,7 @@ from salzarr.scores.score_store import (
     remember_place,
     remove,
 )
+from salzarr.sources.image_labels import Labels
 
 FIVE = ("mse", "cosine", "pearson", "ssim", "emd")
 """What is compared if nothing is said."""
@@ -52,6 +53,9 @@ def compare(
     reference: str | None = None,
     complete_cases: bool = False,
     allow_incomplete: bool = False,
+    labels: Labels | None = None,
+    where: str | None = None,
+    primary: str | None = None,
     out: str | os.PathLike[str] | None = None,
     scores: str | None = None,
     memory: int | str | None = None,
@@ -89,6 +93,14 @@ def compare(
         metric. What shows only in the score itself, such as NaN from a function of your own, is not foreseen.
     allow_incomplete : bool, default False
         Compare what a store that was not finished has.
+    labels : path, mapping or DataFrame, optional
+        What is known of the images: a table with a column ``image`` and others, which become coordinates of
+        the scores along ``image``. Names meet with or without the ending of an image file.
+    where : str, optional
+        Compare only on images of which this expression over the labels is true, such as
+        ``"correct and label == 'cat'"``; see :func:`salzarr.sources.expression.matches`.
+    primary : str, optional
+        The one metric that a study will report: marked before anything is scored, stored, and shown first.
     out : path, optional
         Results folder; the scores go to ``scores.zarr`` in it. The maps are then those of a store.
     scores : str, optional
@@ -137,7 +149,8 @@ def compare(
     request = resolve(
         maps, metrics, names=names, models=models, images=images, normalize=normalize,
         data_range=data_range, reference=reference, complete_cases=complete_cases,
-        allow_incomplete=allow_incomplete, scan=None if out is None else extremes,
+        allow_incomplete=allow_incomplete, labels=labels, where=where, primary=primary,
+        scan=None if out is None else extremes,
     )  # fmt: skip
     if out is None:
         useless = {"scores": scores, "memory": memory, "overwrite": overwrite or None, "progress": progress}

@@ -222,7 +222,8 @@ def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Beg
     block, tile = (recorded[score_store.ATTR_PLAN][key] for key in ("block", "tile"))
     fit(request, memory, block=block, tile=tile)
     finished = recorded[schema.ATTR_COMPLETE] and not recorded[score_store.ATTR_FAILED]
-    finished = finished and not score_store.update_labels(target, recorded["run"], request)
+    relabeled = score_store.update_labels(target, recorded["run"], request)
+    finished = finished and not relabeled
     if not finished:
         score_store.begin(target)
     return request, Begun(target, recorded["run"], block, tile, earlier, finished and earlier is None)

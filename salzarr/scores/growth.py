@@ -21,6 +21,7 @@ from salzarr.metrics import Metric
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
 from salzarr.scores import score_store
 from salzarr.scores.designs import UniquePairs
+from salzarr.scores.label_store import labels_in
 from salzarr.scores.request import Request
 from salzarr.scores.score_store import growing
 from salzarr.store import storage_errors
@@ -72,6 +73,7 @@ def record(request: Request, block: int, tile: int, earlier: Earlier | None = No
         "grown_from": earlier and earlier.run,
         "tile": tile,
         "reference": None if request.reference is None else request.models[request.reference],
+        "primary": request.primary,
         "metrics": {metric.slug: metric.attrs() for metric in request.metrics},
         "automatic": sorted(request.automatic),
         "maps": request.maps.url,
@@ -120,7 +122,8 @@ def reconcile(request: Request, url: str, attrs: dict[str, Any]) -> tuple[Reques
     plan = attrs[score_store.ATTR_PLAN]
     opened = score_store.arrays(url, attrs["run"])
     models, images = attrs[score_store.ATTR_MODELS], [str(i) for i in np.asarray(opened[schema.IMAGE][:])]
-    request = _in_order(request, models, images)
+    request = _with_primary(_in_order(request, models, images), plan["primary"])
+    request = _with_labels(request, labels_in(opened, attrs, request.images))
     wanted = record(request, plan["block"], plan["tile"])
     for what in ("reference", "options", "map_shape"):
         if wanted[what] != plan[what]:
@@ -152,6 +155,20 @@ _WHAT = {
     "options": "the conversion of the maps",
     "map_shape": "the maps' size",
 }
+
+
+def _with_labels(request: Request, stored: dict[str, NDArray[Any]]) -> Request:
+    """Keep the labels that are stored with the scores, unless they are given anew."""
+    kept = {name: (schema.IMAGE, values) for name, values in stored.items()}
+    return replace(request, maps=replace(request.maps, labels={**kept, **request.maps.labels}))
+
+
+def _with_primary(request: Request, was: str | None) -> Request:
+    """Keep the primary metric that was marked before anything was scored; refuse one that is marked after."""
+    if request.primary not in (None, was):
+        before = f"{was} was marked" if was else "none was marked"
+        raise _changed(f"{request.primary} is marked as the primary metric, and {before} before the scoring")
+    return replace(request, primary=was)
 
 
 def _in_order(request: Request, models: list[str], images: list[str]) -> Request:

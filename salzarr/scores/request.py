@@ -6,7 +6,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,22 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from salzarr import metrics as measures
-from salzarr.errors import ChangedError, MetricError, UsageError, near
+from salzarr.errors import ChangedError, MetricError, UsageError, listed, near
 from salzarr.maps import Facts, Maps, as_maps, distinct
 from salzarr.metrics import Metric, normalize, parse_metrics
-from salzarr.schema import ATTR_SLUG, IMAGE, MODEL_A, MODEL_B, Reason, reason_name
+from salzarr.schema import (
+    ATTR_PRIMARY,
+    ATTR_SLUG,
+    ATTR_WHERE,
+    IMAGE,
+    MODEL_A,
+    MODEL_B,
+    Reason,
+    reason_name,
+)
 from salzarr.scores.designs import Design, GivenPairs, UniquePairs
+from salzarr.sources.expression import matches, typed
+from salzarr.sources.image_labels import Labels, join_labels
 from salzarr.sources.names import spelled
 
 Floats = NDArray[np.float64]
@@ -39,12 +50,18 @@ class Request:
     design : Design
     automatic : frozenset of str
         Slugs of the metrics whose data range was found, not given.
+    where : str or None
+        The expression that chose the images, as a note: it is not evaluated again.
+    primary : str or None
+        Slug of the metric that a study will report, marked before anything is scored.
     """
 
     maps: Maps
     metrics: tuple[Metric, ...]
     design: Design
     automatic: frozenset[str] = frozenset()
+    where: str | None = None
+    primary: str | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -66,6 +83,12 @@ class Request:
         """Position of the model that every other is compared with, if there is one."""
         return self.design.reference if isinstance(self.design, UniquePairs) else None
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What else is written down beside the scores."""
+        notes = {ATTR_WHERE: self.where, ATTR_PRIMARY: self.primary}
+        return {name: note for name, note in notes.items() if note is not None}
+
 
 def resolve(
     maps: Any,
@@ -79,6 +102,9 @@ def resolve(
     reference: str | None = None,
     complete_cases: bool = False,
     allow_incomplete: bool = False,
+    labels: Labels | None = None,
+    where: str | None = None,
+    primary: str | None = None,
     scan: Scan | None = None,
 ) -> Request:
     """Settle a comparison; see :func:`salzarr.compare` for the parameters.
@@ -101,11 +127,20 @@ def resolve(
     chosen = as_maps(maps, names, allow_incomplete=allow_incomplete)
     if models is not None or images is not None:
         chosen = chosen.part(_model_positions(chosen.models, models), _image_positions(chosen.images, images))
+    if labels is not None:
+        columns = join_labels(labels, chosen.images)
+        chosen = replace(chosen, labels={**chosen.labels, **{k: (IMAGE, v) for k, v in columns.items()}})
+    if where is not None:
+        chosen = _where(chosen, where)
     if len(chosen.models) < 2:
         raise UsageError(f"a comparison takes two models or more, not {len(chosen.models)}")
     if reference is not None:
         reference = _known("reference model", reference, chosen.models)
     as_asked = [m.with_normalize(normalize).for_shape(chosen.map_shape) for m in measures.as_metrics(metrics)]
+    if primary is not None:
+        first = _primary(as_asked, primary)
+        as_asked = [first, *(metric for metric in as_asked if metric is not first)]
+        primary = first.slug
     facts = chosen.facts()
     _check(as_asked, chosen, facts)
     if complete_cases:
@@ -117,7 +152,30 @@ def resolve(
         tuple(_with_range(metric, data_range, chosen, facts, scan) for metric in as_asked),
         UniquePairs(len(chosen.models), None if reference is None else chosen.models.index(reference)),
         frozenset(m.slug for m in as_asked if m.needs_data_range and data_range is None),
+        where,
+        primary,
     )
+
+
+def _where(maps: Maps, expression: str) -> Maps:
+    """Keep the images that an expression over their labels is true of."""
+    columns = {name: typed(values) for name, (dim, values) in maps.labels.items() if dim == IMAGE}
+    if not columns:
+        raise UsageError(f"where={expression!r} asks for labels of the images; give labels= (--labels FILE)")
+    kept = np.flatnonzero(matches(expression, columns)).tolist()
+    if not kept:
+        raise UsageError(f"{expression!r} is true of none of the {len(maps.images)} images; choose others")
+    logger.info("%d of %d images are chosen by %s", len(kept), len(maps.images), expression)
+    return maps.part(range(len(maps.models)), kept)
+
+
+def _primary(metrics: Sequence[Metric], name: str) -> Metric:
+    """Find the metric that is named the primary one."""
+    for metric in metrics:
+        if name in (metric.slug, metric.spec, metric.name):
+            return metric
+    known = listed([metric.spec for metric in metrics])
+    raise UsageError(f"the primary metric {name!r} is none of those compared: {known}")
 
 
 def repeat(scores: xr.Dataset, maps: Any, metrics: Any = None) -> Request:
@@ -188,9 +246,7 @@ def _known(what: str, name: str, known: Collection[str]) -> str:
     for spelling in (name, spelled(name)):
         if spelling in known:
             return spelling
-    more = " …" if len(known) > 10 else ""
-    listed = ", ".join(list(known)[:10])
-    raise UsageError(f"there is no {what} {name!r}; {near(name, known)}there are {listed}{more}")
+    raise UsageError(f"there is no {what} {name!r}; {near(name, known)}there are {listed([*known])}")
 
 
 def _model_positions(known: Sequence[str], wanted: Iterable[str] | None) -> Sequence[int]:

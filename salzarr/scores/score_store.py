@@ -34,6 +34,7 @@ from salzarr.metrics import Metric
 from salzarr.objects import check_bucket, is_object_store, names_in, zarr_store
 from salzarr.schema import IMAGE, MODEL, PAIR, REASON_DTYPE, Reason, reason_name
 from salzarr.scores.assembly import coordinates, labels_of
+from salzarr.scores.label_store import ATTR_LABELS, are_equal, label_names, storable, write_label
 from salzarr.scores.request import Request
 from salzarr.scores.scoring import Scores, fields
 from salzarr.store import storage_errors
@@ -46,8 +47,6 @@ ELSEWHERE = "scores.url"
 
 ATTR_PLAN = "plan"
 ATTR_MODELS = "models"
-ATTR_LABELS = "labels"
-"""Coordinates other than the names."""
 ATTR_FAILED = "failed"
 """Positions of images that could not be scored."""
 INPUT_CRC = "input_crc"
@@ -89,7 +88,7 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
                 )  # fmt: skip
         models = {MODEL: (MODEL, np.array(request.models, object))}
         for name, (dim, values) in (coordinates(request) | models).items():
-            _write_label(group, name, dim, values)
+            write_label(group, name, dim, values)
         array = group.create_array(
             INPUT_CRC, shape=crc.shape, chunks=(1, crc.shape[1]), dtype="uint32",
             dimension_names=(MODEL, IMAGE), compressors=[ZstdCodec(level=3), Crc32cCodec()],
@@ -108,32 +107,10 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
                 ATTR_LABELS: list(labels_of(request)),
                 "run": run,
                 ATTR_PLAN: dict(plan),
+                **request.notes,
             }
         )
     return run
-
-
-def _write_label(group: zarr.Group, name: str, dim: str, values: NDArray[Any]) -> None:
-    """Write one coordinate, as text unless it is numbers."""
-    values = _storable(values)
-    array = group.create_array(
-        name, shape=values.shape, chunks=values.shape,
-        dtype="string" if values.dtype.kind == "O" else values.dtype,
-        dimension_names=(dim,), compressors=[ZstdCodec(level=3), Crc32cCodec()], overwrite=True,
-    )  # fmt: skip
-    array[:] = values
-
-
-def _storable(values: NDArray[Any]) -> NDArray[Any]:
-    """Return a label's values as numbers, or else as text; empty where there is none."""
-    if values.dtype.kind in "biuf":
-        return values
-    return np.array(["" if value is None or value != value else str(value) for value in values], object)
-
-
-def _label_names(attrs: Mapping[str, Any]) -> list[str]:
-    """Return the names of the stored coordinates that are labels."""
-    return [str(name) for name in attrs.get(ATTR_LABELS, [])]
 
 
 def update_labels(url: str, run: str, request: Request) -> bool:
@@ -142,19 +119,23 @@ def update_labels(url: str, run: str, request: Request) -> bool:
     changed = {
         name: (dim, values)
         for name, (dim, values) in labels_of(request).items()
-        if name not in opened or not np.array_equal(np.asarray(opened[name][:]), _storable(values))
+        if name not in opened or not are_equal(np.asarray(opened[name][:]), storable(values))
     }
-    if changed:
+    noted = request.notes.get(schema.ATTR_WHERE, "")
+    renoted = noted != (attributes(url) or {}).get(schema.ATTR_WHERE, noted)
+    if changed or renoted:
         begin(url)
         with storage_errors(url):
             group = zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False)
             for name, (dim, values) in changed.items():
-                _write_label(group, name, dim, values)
-            names = list(dict.fromkeys([*_label_names(group.attrs), *changed]))
+                write_label(group, name, dim, values)
+            names = list(dict.fromkeys([*label_names(group.attrs), *changed]))
             group.attrs[ATTR_LABELS] = names
             group.attrs["coordinates"] = " ".join([schema.MODEL_A, schema.MODEL_B, *names])
+            if noted:
+                group.attrs[schema.ATTR_WHERE] = noted
         arrays.cache_clear()
-    return bool(changed)
+    return bool(changed or renoted)
 
 
 def _mark(url: str) -> zarr.Group:
@@ -438,7 +419,7 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
     with storage_errors(url):
         dataset = xr.open_zarr(zarr_store(url), consolidated=False)
         # Labels as Python strings, in memory, as a lazy comparison has them.
-        dataset = dataset.set_coords(_label_names(found))
+        dataset = dataset.set_coords(label_names(found))
         labels = {name: (dataset[name].dims, _in_memory(dataset[name])) for name in dataset.coords}
     # Zarr lists arrays in no order: the metrics' own.
     slugs = list(found[ATTR_PLAN]["metrics"])

@@ -33,7 +33,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
-def typed(cells: Sequence[Any]) -> NDArray[Any]:
+def typed(cells: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
     """Read a column of text as what it holds.
 
     Returns

@@ -82,11 +82,11 @@ def join_labels(labels: Labels, images: Sequence[str]) -> dict[str, NDArray[Any]
     names, columns = read_columns(labels)
     exact: dict[str, int] = {}
     short: dict[str, int] = {}
-    for row, name in enumerate(map(spelled, names)):
-        cells = [str(column[row]) for column in columns.values()]
+    for place, name in enumerate(map(spelled, names)):
+        cells = [str(column[place]) for column in columns.values()]
         for places, key in ((exact, name), (short, _stem(name))):
-            before = places.setdefault(key, row)
-            if before != row and cells != [str(column[before]) for column in columns.values()]:
+            before = places.setdefault(key, place)
+            if before != place and cells != [str(column[before]) for column in columns.values()]:
                 if places is exact:
                     raise InputError(f"the image {name!r} is in the table of labels twice; keep one row")
                 places[key] = -1
