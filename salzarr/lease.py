@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from socket import gethostname
 from typing import Any
 
-from salzarr import objects
+from salzarr import location
 from salzarr.errors import LockedError, storage_errors
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,8 @@ class Lease:
     """The lease of one store, as one run sees it."""
 
     def __init__(self, url: str) -> None:
-        folder, name = objects.parent(url)
-        self.url, self.key, self.client = url, f"{name}.lock", objects.client(folder)
+        folder, name = location.parent(url)
+        self.url, self.key, self.client = url, f"{name}.lock", location.client(folder)
         self.lost = False
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         self._me = {"host": gethostname(), "pid": os.getpid(), "since": since, "run": uuid.uuid4().hex}
@@ -94,12 +94,12 @@ class Lease:
             now = time.monotonic()
             if version != seen:
                 if seen is None:
-                    log.info("%s is in use by %s; seeing whether that is alive", self.url, _who(holder))
+                    log.info("%s is in use by %s; seeing whether that is alive", f"{self.url}", _who(holder))
                 elif now > until:
                     raise LockedError(f"{self.url} is in use by {_who(holder)}; wait for it, or stop it")
                 seen, heard = version, now
             elif now - heard > EXPIRY and self._put(seen):
-                log.warning("%s is taken over from %s, which is gone", self.url, _who(holder))
+                log.warning("%s is taken over from %s, which is gone", f"{self.url}", _who(holder))
                 break
             time.sleep(HEARTBEAT / 10)
         self._thread.start()
@@ -113,14 +113,14 @@ class Lease:
             if not self.lost and self._put(self._version):
                 self.client.delete(self.key)
         except Exception as error:
-            log.warning("the lease of %s could not be given back, and expires: %s", self.url, error)
+            log.warning("the lease of %s could not be given back, and expires: %s", f"{self.url}", error)
 
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             try:
                 self.lost = not self._put(self._version)
             except Exception as error:  # the next may get through; if none does, the run itself fails
-                log.info("the lease of %s could not be renewed: %s", self.url, error)
+                log.info("the lease of %s could not be renewed: %s", f"{self.url}", error)
             if self.lost:
                 if self._in_main:
                     _thread.interrupt_main()

@@ -15,14 +15,14 @@ from contextlib import ExitStack, contextmanager
 
 from salzarr.errors import LockedError, StoreError, storage_errors
 from salzarr.lease import UnconditionalError, lease
-from salzarr.objects import is_object_store
+from salzarr.location import is_object_store, local_path, locate
 
 log = logging.getLogger(__name__)
 
 CANNOT = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
 """What file systems answer that lock no folders, or nothing at all."""
 
-UNLOCKED = "%s is not locked: see to it that only one run writes there"
+UNLOCKED = "could not lock %s; make sure that only one run writes to it"
 
 
 @contextmanager
@@ -59,15 +59,15 @@ def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.
     ...
     salzarr.errors.LockedError: ... is in use by another run; wait for it, or stop it
     """
-    folder = local_path(path)
+    place = locate(path)
+    folder = local_path(place)
     if folder is None:
         with ExitStack() as held:
-            if shared or not _take_lease(os.fspath(path), wait, held):
-                log.warning(UNLOCKED, path)
+            if shared or not _take_lease(place, wait, held):
+                log.warning(UNLOCKED, f"{place}")
             yield
         return
     try:
-        folder = folder.rstrip("/") or "/"
         new = not os.path.isdir(folder)
         os.makedirs(folder, exist_ok=True)
         file = os.open(folder, os.O_RDONLY)
@@ -77,26 +77,16 @@ def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.
     try:
         with storage_errors(folder):
             if not _flock(file, folder, kind, until):
-                beside = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+                beside = os.open(folder + ".lock", os.O_RDWR | os.O_CREAT, 0o644)
                 os.close(file)
                 file = beside
                 if not _flock(file, folder, kind, until):
-                    log.warning(UNLOCKED, path)
+                    log.warning(UNLOCKED, f"{place}")
         yield
     finally:
         if new and not os.listdir(folder):  # refused before anything was written
             os.rmdir(folder)
         os.close(file)
-
-
-def local_path(path: str | os.PathLike[str]) -> str | None:
-    """Return the path of a local store, None for a URL of another kind.
-
-    >>> local_path("file:///data/maps.zarr"), local_path("s3://bucket/maps.zarr")
-    ('/data/maps.zarr', None)
-    """
-    text = os.fspath(path).removeprefix("file://")
-    return None if "://" in text else text
 
 
 def _take_lease(url: str, wait: float, held: ExitStack) -> bool:

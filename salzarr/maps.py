@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from salzarr import store
 from salzarr.errors import ShapeError, UsageError, listed
-from salzarr.locks import local_path
+from salzarr.location import locate
 from salzarr.plan import blocks, chunk_images
 from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, Status, X, Y
 from salzarr.sources.memory import Arrays, to_numpy
@@ -263,10 +263,8 @@ def as_maps(maps: Any, names: Sequence[str] | None = None, *, allow_incomplete: 
 
 
 def _of_store(url: str, *, allow_incomplete: bool) -> StoreMaps:
-    path = local_path(url)
+    url = locate(url)
     dataset = store.open_dataset(url, allow_incomplete=allow_incomplete)
-    if path is not None:  # workers may have another working directory
-        url = os.path.abspath(path)
     maps = dataset.maps
     models, images = (tuple(map(str, maps[dim].values)) for dim in (MODEL, IMAGE))
     return StoreMaps(

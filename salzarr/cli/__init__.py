@@ -17,7 +17,7 @@ import click
 
 from salzarr._version import __version__
 from salzarr.cli import maps, results
-from salzarr.cli.terminal import configure_logging, notice, remember_paths
+from salzarr.cli.terminal import configure_logging, notice
 from salzarr.errors import SalzarrError, UsageError, unreachable
 
 INTERRUPTED = 130
@@ -40,7 +40,6 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; a user's mistake gives one sentence on stderr, never a traceback."""
-    remember_paths(arguments)
     try:
         cli.main(arguments, prog_name="salzarr", standalone_mode=False)
     except click.exceptions.Exit as exit_:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,7 +66,7 @@ def show_matrix(
 
 def show_text(text: str) -> None:
     """Print a paragraph, broken between words where the output is a terminal."""
-    console().print(as_typed(text) + "\n")
+    console().print(text + "\n")
 
 
 def _shown(value: object) -> str:
@@ -101,30 +100,7 @@ def _plain(value: Any) -> Any:
 
 def notice(text: str) -> None:
     """Say something on stderr."""
-    console(stderr=True).print(as_typed(text))
-
-
-_typed: dict[str, str] = {}
-"""Paths of the command, as a run makes them absolute (workers may be elsewhere), and as they were typed."""
-
-
-def remember_paths(arguments: Sequence[str]) -> None:
-    """Take the arguments of a command, whose paths its messages are to show as they were typed."""
-    paths = [argument.rstrip("/") for argument in arguments if not argument.startswith("-")]
-    _typed.clear()
-    _typed.update({os.path.abspath(path): path for path in paths if path and not os.path.isabs(path)})
-
-
-def as_typed(text: str) -> str:
-    """Write the paths in a message as the user did.
-
-    >>> remember_paths(["compare", "../maps.zarr", "--memory", "1GiB"])
-    >>> as_typed(f"{os.path.abspath('../maps.zarr')}: chunk 3 is missing")
-    '../maps.zarr: chunk 3 is missing'
-    """
-    for absolute, typed in _typed.items():
-        text = text.replace(absolute, typed)
-    return text
+    console(stderr=True).print(text)
 
 
 @contextmanager
@@ -186,4 +162,4 @@ class _Said(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         level = "Note" if record.levelno == logging.INFO else record.levelname.capitalize()
-        return as_typed(f"{level}: {record.getMessage()}")
+        return f"{level}: {record.getMessage()}"

@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from salzarr.errors import StoreExistsError, UsageError
-from salzarr.locks import local_path, lock
+from salzarr.location import local_path, locate
+from salzarr.locks import lock
 from salzarr.maps import Maps, StoreMaps
 from salzarr.plan import Plan, parse_size
 from salzarr.scores.budget import fit
@@ -159,7 +160,7 @@ def compare(
             raise UsageError(f"{', '.join(given)} only have a meaning with out=, a results folder")
         return lazy_scores(request)
     _check_stored(request)
-    folder = os.fspath(out)
+    folder = locate(out)
     with _results(folder):
         url = place(folder, scores)
         with lock(url) if local_path(url) is None else nullcontext():
@@ -216,7 +217,7 @@ def plan_comparison(
     _check_stored(request)
     kept = {}
     if out is not None and not overwrite:
-        url = place(os.fspath(out), scores)
+        url = place(locate(out), scores)
         if (begun := attributes(url)) is not None:
             request, _ = reconcile(request, url, begun)
             kept = {key: begun[ATTR_PLAN][key] for key in ("block", "tile")}
@@ -257,5 +258,5 @@ def _check_ours(folder: str) -> None:
     if names and not any(name.startswith((SCORES, ELSEWHERE)) for name in names):
         raise StoreExistsError(
             f"{folder} holds other files, such as {names[0]}, and no results of salzarr; choose another "
-            f"folder, such as {os.path.join(folder, 'results')}"
+            f"folder, such as {locate(folder).below('results')}"
         )

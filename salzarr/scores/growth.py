@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from salzarr import schema, store
 from salzarr.errors import ChangedError, listed
-from salzarr.locks import local_path
+from salzarr.location import local_path, locate
 from salzarr.maps import Maps, StoreMaps
 from salzarr.metrics import Metric
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
@@ -241,7 +241,7 @@ def is_same(request: Request, earlier: Earlier, url: str, attrs: dict[str, Any])
 
 def replaced(url: str) -> str:
     """Say where scores are kept while others take their place."""
-    return f"{url}.old"
+    return locate(url).beside(".old")
 
 
 def swap(url: str) -> None:

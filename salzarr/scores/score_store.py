@@ -29,9 +29,8 @@ from zarr.core.sync import collect_aiterator, sync
 from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, StoreNotFoundError
-from salzarr.locks import local_path
+from salzarr.location import Location, check_bucket, is_object_store, local_path, locate, names_in, zarr_store
 from salzarr.metrics import Metric
-from salzarr.objects import check_bucket, is_object_store, names_in, zarr_store
 from salzarr.schema import IMAGE, MODEL, PAIR, REASON_DTYPE, Reason, reason_name
 from salzarr.scores.assembly import coordinates, labels_of
 from salzarr.scores.label_store import ATTR_LABELS, are_equal, label_names, storable, write_label
@@ -275,24 +274,19 @@ def _chunk_names(array: zarr.Array[Any]) -> set[str]:
     return set(names_in(array.store, _chunk_folder(array)))
 
 
-def place(results: str, scores: str | None) -> str:
-    """Say where the scores of a results folder are: where it is told now, or was told, or in the folder.
-
-    A path is made absolute, since workers may have another working directory.
-    """
-    note = os.path.join(results, ELSEWHERE)
+def place(results: str, scores: str | None) -> Location:
+    """Return where the scores of a results folder are: as asked for now, as noted, or in the folder."""
+    note = os.path.join(locate(results), ELSEWHERE)
     if scores is None and os.path.isfile(note):
         with open(note) as file:
             scores = file.read().strip()
-    url = os.path.join(results, SCORES) if scores is None else scores
-    path = local_path(url)
-    return url if path is None else os.path.abspath(path)
+    return locate(results).below(SCORES) if scores is None else locate(scores)
 
 
 def remember_place(results: str, url: str) -> None:
     """Note in a results folder where its scores are, if elsewhere."""
-    if url != os.path.abspath(os.path.join(results, SCORES)):
-        with open(os.path.join(results, ELSEWHERE), "w") as file:
+    if url != locate(results).below(SCORES):
+        with open(os.path.join(locate(results), ELSEWHERE), "w") as file:
             file.write(url + "\n")
 
 
@@ -334,7 +328,7 @@ def remove(url: str) -> None:
             f"{url} is not a store of scores, so it is not overwritten; move it away yourself"
         )
     # Half of a store, after a kill, could not be told from something else: rename, then delete.
-    discarded = f"{path}.discarded"
+    discarded = path + ".discarded"
     shutil.rmtree(discarded, ignore_errors=True)
     os.rename(path, discarded)
     shutil.rmtree(discarded)
@@ -367,7 +361,7 @@ def copy(source: str, target: str) -> None:
 
 def growing(url: str) -> str:
     """Say where scores are made that will take the place of others."""
-    return f"{url}.growing"
+    return locate(url).beside(".growing")
 
 
 def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = False) -> xr.Dataset:
@@ -404,7 +398,7 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
     """
     import xarray as xr
 
-    where = os.fspath(results)
+    where = locate(results)
     url = place(where, None) if local_path(where) is not None else where
     found = attributes(url)
     swapping = found is None and local_path(url) is None and attributes(growing(url)) is not None

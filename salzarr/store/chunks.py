@@ -25,7 +25,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from salzarr import schema
-from salzarr.locks import local_path
+from salzarr.location import local_path
 
 Array = NDArray[Any]
 
@@ -77,7 +77,7 @@ def put(url: str, store: Store, key: str, data: bytes) -> None:
         sync(store.set(key, default_buffer_prototype().buffer.from_bytes(data)))
         return
     path = os.path.join(folder, key)
-    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    partial = path + f".{uuid.uuid4().hex}.partial"
     os.makedirs(os.path.dirname(path), exist_ok=True)
     try:
         with open(partial, "wb") as file:

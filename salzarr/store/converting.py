@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from salzarr import schema
 from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError, UsageError, listed
-from salzarr.locks import local_path, lock
+from salzarr.location import locate
+from salzarr.locks import lock
 from salzarr.plan import CHUNK_BYTES
 from salzarr.run import Progress, run
 from salzarr.schema import IMAGE, MODEL, Status
@@ -127,7 +128,7 @@ def convert(
     (('a', 'b'), 5, (8, 8))
     """
     recipe = Recipe.of(size, channel, dtype, resize)
-    url = layout.url_of(store)
+    url = locate(store)
     if isinstance(source, (str, os.PathLike)) and _is_same_place(os.fspath(source), url):
         raise UsageError(f"{url} is both the source and the store; choose another store")
     notices: list[str] = []
@@ -196,10 +197,7 @@ def write_store(
 
 def _is_same_place(source: str, url: str) -> bool:
     """Whether a source is the store that is to be written."""
-    paths = local_path(source), local_path(url)
-    if None in paths:
-        return source.rstrip("/") == url
-    return os.path.realpath(str(paths[0])) == os.path.realpath(str(paths[1]))
+    return os.path.realpath(locate(source)) == os.path.realpath(url)
 
 
 def _open_or_create(

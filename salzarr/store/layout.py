@@ -27,23 +27,13 @@ from zarr.core.sync import sync
 from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import StoreError, StoreExistsError, StoreNotFoundError, storage_errors
-from salzarr.locks import local_path
-from salzarr.objects import check_bucket, zarr_store
+from salzarr.location import check_bucket, local_path, zarr_store
 from salzarr.plan import CHUNK_BYTES, chunk_images
 from salzarr.store.chunks import Chunks, codecs
 from salzarr.store.records import FACT_NAMES, Journal, add_records, blank, missing_value
 
 ROW = 16_384
 """Least length of a chunk of facts and names, so that a store that grows does not fray into small files."""
-
-
-def url_of(path: str | os.PathLike[str]) -> str:
-    """Return a store's place as text: a path, or a URL as it is.
-
-    >>> url_of("maps.zarr/")
-    'maps.zarr'
-    """
-    return os.fspath(path).rstrip("/") or "/"
 
 
 def exists(url: str) -> bool:

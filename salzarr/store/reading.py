@@ -12,10 +12,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from zarr.core.sync import sync
 
-from salzarr import objects, schema
+from salzarr import location, schema
 from salzarr.errors import CorruptError, IncompleteError, StoreError, storage_errors
-from salzarr.locks import local_path
-from salzarr.objects import zarr_store
+from salzarr.location import local_path, locate, zarr_store
 from salzarr.schema import Status
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, chunk_key
@@ -48,7 +47,7 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     IncompleteError
         If it has not been written to its end.
     """
-    url = layout.url_of(store)
+    url = locate(store)
     complete = layout.open_group(url).attrs.get(schema.ATTR_COMPLETE) is True
     if not complete and not allow_incomplete:
         raise IncompleteError(
@@ -146,7 +145,7 @@ def facts(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
         If they cannot be read.
     """
     dataset = open_dataset(store, allow_incomplete=allow_incomplete)[[fact.name for fact in schema.FACTS]]
-    return _load(dataset, layout.url_of(store))
+    return _load(dataset, locate(store))
 
 
 def _load(dataset: xr.Dataset, url: str) -> xr.Dataset:
@@ -182,7 +181,7 @@ def info(store: Path) -> dict[str, Any]:
     StoreNotFoundError, StoreError, VersionError
         If there is no such store.
     """
-    url = layout.url_of(store)
+    url = locate(store)
     opened = layout.open_store(url)
     found, attrs = opened.read_facts(), opened.attrs
     there = found["map_status"] & Status.MISSING == 0
@@ -261,7 +260,7 @@ def read_block(store: Path, models: Sequence[int] | slice, images: slice) -> Arr
     StoreError
         If the store cannot be reached.
     """
-    url = layout.url_of(store)
+    url = locate(store)
     opened = _opened(url, _stamp(url))
     count, length = opened.chunks.maps.shape[:2]
     rows = range(*models.indices(count)) if isinstance(models, slice) else [int(model) for model in models]
@@ -324,7 +323,7 @@ def _stamp(url: str) -> object:
     """Return what changes when a store is made anew or grows, so that an old one is not kept open."""
     folder = local_path(url)
     if folder is None:
-        return objects.version(url, "zarr.json")
+        return location.version(url, "zarr.json")
     try:
         found = os.stat(os.path.join(folder, "zarr.json"))
     except OSError:

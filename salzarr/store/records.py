@@ -15,7 +15,7 @@ from zarr.core.sync import sync
 
 from salzarr import schema
 from salzarr.errors import storage_errors
-from salzarr.objects import names_in
+from salzarr.location import names_in
 from salzarr.schema import Status
 from salzarr.sources.source import Stamp
 

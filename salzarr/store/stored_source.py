@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzarr.errors import StoreError
-from salzarr.locks import local_path
+from salzarr.location import local_path, locate
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.source import Array, Stamp, pick, runs
 from salzarr.store import layout
@@ -87,10 +87,11 @@ class StoredModel:
 
 def is_maps_store(path: str) -> bool:
     """Whether a path or URL holds a maps store of salzarr's; a URL can hold nothing else."""
-    if local_path(path) is None:
+    url = locate(path)
+    if local_path(url) is None:
         return True
     try:
-        layout.open_group(path)
+        layout.open_group(url)
     except StoreError:
         return False
     return True
@@ -104,7 +105,7 @@ def stored_models(path: str) -> dict[str, StoredModel]:
     StoreNotFoundError, StoreError, VersionError, IncompleteError
         As :func:`salzarr.store.open_dataset`.
     """
-    url = layout.url_of(path)
+    url = locate(path)
     open_dataset(url)
     store = layout.open_store(url)
     facts, images = store.read_facts(), store.names(IMAGE)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from salzarr import schema
 from salzarr.errors import InputError
+from salzarr.location import locate
 from salzarr.run import Progress, run
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.discover import STACKED
@@ -94,7 +95,7 @@ def verify(
     InputError
         If the source cannot be read at all; a map of it that cannot be is a problem in the list.
     """
-    opened = layout.open_store(layout.url_of(store))
+    opened = layout.open_store(locate(store))
     problems = [] if opened.complete else [Problem("", (), "is incomplete; repeat the command that made it")]
     try:
         facts = opened.read_facts()

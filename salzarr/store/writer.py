@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import ChangedError, LockedError, ShapeError, StoreExistsError, UsageError
-from salzarr.locks import local_path, lock
+from salzarr.location import local_path, locate
+from salzarr.locks import lock
 from salzarr.plan import CHUNK_BYTES
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.memory import UNKNOWN, to_numpy
@@ -115,7 +116,7 @@ def create(
         raise UsageError(f"{twice!r} is given twice; models and images need names of their own")
     if not names[0] or not names[1]:
         raise UsageError("there must be at least one model and one image")
-    url = layout.url_of(store)
+    url = locate(store)
     until = time.monotonic() + JOIN_SECONDS
     while overwrite or not _is_made(url):
         try:
@@ -339,9 +340,11 @@ class Writer:
                 lacking = np.any(facts["map_status"] & Status.MISSING, axis=1).tolist()
                 todo = [name for name, at in self._models.items() if lacking[at] and at not in closed]
                 if todo:
-                    log.warning("%s is incomplete: nobody has written %s yet", self._url, ", ".join(todo))
+                    log.warning(
+                        "%s is incomplete: nobody has written %s yet", f"{self._url}", ", ".join(todo)
+                    )
                 elif not layout.open_writable(self._url).complete:
                     run = {"source": "salzarr.create", "salzarr": __version__, "written": len(self._written)}
                     store.finish(facts, {"runs": [run]})
         except LockedError:
-            log.info("%s is still being written by another process, which will complete it", self._url)
+            log.info("%s is still being written by another process, which will complete it", f"{self._url}")

@@ -9,7 +9,7 @@ from remote.test_scores import cli
 from scores.faults import random_maps, store_of
 
 import salzarr
-from salzarr import compare, objects
+from salzarr import compare, location
 from salzarr.errors import UnreachableError, UsageError
 
 SAID = "check the address and the credentials, then give the same command again"
@@ -97,7 +97,7 @@ def test_a_server_that_hiccups_is_asked_again(bucket, endpoint, monkeypatch, loc
 def test_without_obstore_it_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
     with pytest.raises(UsageError, match=r"needs obstore; install it with pip install 'salzarr\[remote\]'"):
-        objects.client("s3://bucket/another")
+        location.client("s3://bucket/another")
 
 
 def test_a_path_is_taken_as_it_is_written(bucket):

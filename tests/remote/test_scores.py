@@ -18,8 +18,8 @@ from scores.test_kills import contents
 import salzarr
 from salzarr import compare, open_scores
 from salzarr.errors import ChangedError, IncompleteError, StoreExistsError, UsageError
+from salzarr.location import zarr_store
 from salzarr.metrics import as_metrics
-from salzarr.objects import zarr_store
 
 TESTS = Path(__file__).parents[1]
 

@@ -88,7 +88,7 @@ def test_8_where_nothing_can_be_locked_that_is_said(tmp_path, monkeypatch, caplo
     monkeypatch.setattr(fcntl, "flock", flock)
     with lock(tmp_path / "r"):
         (tmp_path / "r" / "notes").touch()
-    assert "r is not locked: see to it that only one run writes there" in caplog.text
+    assert "/r; make sure that only one run writes to it" in caplog.text
 
 
 def test_8_another_error_is_one(tmp_path, monkeypatch):

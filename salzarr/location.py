@@ -1,10 +1,11 @@
-"""Object stores: what a URL such as s3://bucket/maps.zarr opens, wherever salzarr opens a store."""
+"""Where stores are: absolute paths and URLs, shown as they were typed, and what Zarr opens there."""
 
 from __future__ import annotations
 
 import functools
+import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from zarr.abc.store import Store
@@ -35,6 +36,68 @@ CLIENT: ClientConfig = {
     "connect_timeout": timedelta(seconds=3),
     "allow_http": True,  # or an endpoint that was given as http://, in a local network, would be refused
 }
+
+
+class Location(str):
+    """An absolute path without a slash at its end, or a URL, that messages show as it was typed.
+
+    Whatever opens it takes it for the text that it is, on a worker in another folder too; an f-string shows
+    it as typed. So build no path with an f-string: use :meth:`below`, :meth:`beside` or ``os.path.join``.
+
+    >>> results = locate("some/../results/")
+    >>> scores = results.below("scores.zarr")
+    >>> f"{scores} is incomplete", scores == os.path.join(os.getcwd(), "results", "scores.zarr")
+    ('some/../results/scores.zarr is incomplete', True)
+    """
+
+    typed: str
+
+    def __new__(cls, path: str, typed: str | None = None) -> Self:
+        """Keep what was typed beside the path."""
+        location = super().__new__(cls, path)
+        location.typed = path if typed is None else typed
+        return location
+
+    def __format__(self, spec: str) -> str:
+        return format(self.typed, spec)
+
+    def below(self, name: str) -> Location:
+        """Return the location of something in this folder."""
+        return Location(os.path.join(self, name), os.path.join(self.typed, name))
+
+    def beside(self, suffix: str) -> Location:
+        """Return the location whose name is this one's with a suffix."""
+        return Location(self + suffix, self.typed + suffix)
+
+
+def locate(path: str | os.PathLike[str]) -> Location:
+    """Return the location of a path or URL, with ``~`` expanded.
+
+    Raises
+    ------
+    UsageError
+        If it is empty, or no path can be that.
+    """
+    if isinstance(path, Location):
+        return path
+    typed = os.fspath(path)
+    if not typed or "\0" in typed:
+        raise UsageError(f"{typed!r} is no path; give a path, or a URL such as s3://bucket/maps.zarr")
+    local = local_path(typed)
+    place = typed.rstrip("/") if local is None else os.path.abspath(os.path.expanduser(local))
+    return Location(place, typed.rstrip("/") or "/")
+
+
+def local_path(path: str | os.PathLike[str]) -> str | None:
+    """Return the path of a local place, None for a URL of another kind.
+
+    >>> local_path("file:///data/maps.zarr"), local_path("s3://bucket/maps.zarr")
+    ('/data/maps.zarr', None)
+    """
+    text = os.fspath(path)
+    if text.startswith("file://"):
+        return text.removeprefix("file://")
+    return None if "://" in text else text
 
 
 def is_object_store(url: str) -> bool:
