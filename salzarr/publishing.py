@@ -17,7 +17,7 @@ from salzarr.errors import InputNotFoundError, StoreNotFoundError, UsageError
 from salzarr.report import write_report
 from salzarr.report.contents import REPORT_SIZE, Page
 from salzarr.schema import MAP_STATUS, MAPS
-from salzarr.scores.score_store import maps_url, open_scores
+from salzarr.scores.results_folder import maps_url, open_scores
 from salzarr.statistics.analysis import analyse
 from salzarr.statistics.findings import findings
 from salzarr.statistics.groups import read_groups

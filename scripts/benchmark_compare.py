@@ -30,9 +30,11 @@ from threadpoolctl import threadpool_limits
 
 import salzarr
 from salzarr import plan
+from salzarr.maps import StoreMaps
 from salzarr.metrics import as_metrics, score_block
+from salzarr.scores.designs import UniquePairs
 from salzarr.scores.lazy import lazy_scores
-from salzarr.scores.request import Request, StoredMaps
+from salzarr.scores.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,12 +145,13 @@ def on_top_of_kernels(
 
 def graph(images: int = 100_000, models: int = 10) -> dict[str, Any]:
     """Build the graph of a comparison, against a second."""
-    stored = StoredMaps("nowhere", tuple(range(models)), range(images), (SIDE, SIDE), np.dtype("float32"), 20)
+    names = tuple(f"m{i}" for i in range(models)), tuple(map(str, range(images)))
+    size = (SIDE, SIDE), np.dtype("float32"), 20
+    stored = StoreMaps(*names, range(models), range(images), *size, "nowhere")
     metrics = tuple(
         m.with_data_range(1) if m.needs_data_range else m for m in as_metrics(f"{THREE},ssim,emd")
     )
-    names = np.arange(images).astype(str).astype(object)
-    request = Request(stored, tuple(f"m{i}" for i in range(models)), names, metrics)
+    request = Request(stored, metrics, UniquePairs(models))
     (taken,) = in_turns(5, lambda: lazy_scores(request))
     return row(f"lazy graph of {images:,} images x {models} models: against 1 s", taken, 1.0, "1")
 

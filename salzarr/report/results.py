@@ -32,7 +32,7 @@ from salzarr.schema import (
     STATISTIC,
     reason_name,
 )
-from salzarr.scores.score_store import maps_url, open_scores
+from salzarr.scores.results_folder import maps_url, open_scores
 from salzarr.statistics.rows import MEMORY, metric_names, metric_rows, model_names, variable_names
 from salzarr.statistics.summary import CONFIDENCE, COUNTS, TEXT, read_csv, summarize
 from salzarr.store import facts, open_dataset

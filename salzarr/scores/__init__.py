@@ -12,8 +12,10 @@
 ``calibration``     how long a metric takes
 ``assembly``        scores with their names and labels
 ``label_store``     how labels are stored beside scores
-``score_store``     the scores store, and what a results folder holds
+``score_store``     the scores store: created, written, finished
+``results_folder``  where the scores of a results folder are; ``open_scores``
 ``growth``          scores that exist already: resumed, grown or refused
+``replacement``     scores put in the place of earlier ones
 ``mismatched``      the chance baseline
 ``leave_one_out``   the consensus of the other models
 ==================  ======================================================================
@@ -22,6 +24,6 @@
 from salzarr.scores.comparison import compare, plan_comparison
 from salzarr.scores.leave_one_out import agreement, consensus
 from salzarr.scores.mismatched import chance
-from salzarr.scores.score_store import open_scores
+from salzarr.scores.results_folder import open_scores
 
 __all__ = ["agreement", "chance", "compare", "consensus", "open_scores", "plan_comparison"]

@@ -48,7 +48,7 @@ def coordinates(request: Request) -> Coordinates:
         MODEL_B: (PAIR, names[b]),
         IMAGE: (IMAGE, np.array(request.images, object)),
     }
-    labels = labels_of(request)
+    labels = label_coordinates(request)
     taken = {*found, PAIR, *(field.name for metric in request.metrics for field in fields(metric))}
     for name in labels:
         if name in taken or "/" in name:
@@ -56,7 +56,7 @@ def coordinates(request: Request) -> Coordinates:
     return found | labels
 
 
-def labels_of(request: Request) -> Coordinates:
+def label_coordinates(request: Request) -> Coordinates:
     """Return the labels of the images, and those of the models for either model of each pair."""
     a, b = request.pairs.T
     extra = len(request.design.names(request.models)) - len(request.models)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from salzarr.errors import StoreExistsError, UsageError
+from salzarr.errors import UsageError
 from salzarr.location import local_path, locate
 from salzarr.locks import lock
 from salzarr.maps import Maps, StoreMaps
@@ -18,28 +18,17 @@ from salzarr.plan import Plan, parse_size
 from salzarr.scores.budget import fit
 from salzarr.scores.calibration import calibrate
 from salzarr.scores.durable import bring_up
-from salzarr.scores.growth import reconcile, replaced
+from salzarr.scores.growth import reconcile
 from salzarr.scores.jobs import extremes
 from salzarr.scores.lazy import lazy_scores
+from salzarr.scores.replacement import growing, remove, replaced
 from salzarr.scores.request import Request, resolve
-from salzarr.scores.score_store import (
-    ATTR_PLAN,
-    ELSEWHERE,
-    SCORES,
-    attributes,
-    growing,
-    open_scores,
-    place,
-    remember_place,
-    remove,
-)
+from salzarr.scores.results_folder import hold, open_scores, place, remember_place
+from salzarr.scores.score_store import ATTR_PLAN, attributes
 from salzarr.sources.image_labels import Labels
 
 FIVE = ("mse", "cosine", "pearson", "ssim", "emd")
 """What is compared if nothing is said."""
-
-LOGS = (".log", ".out", ".err")
-"""What a shell or a batch system may write into the folder of the results."""
 
 
 def compare(
@@ -161,7 +150,7 @@ def compare(
         return lazy_scores(request)
     _check_stored(request)
     folder = locate(out)
-    with _results(folder):
+    with hold(folder):
         url = place(folder, scores)
         with lock(url) if local_path(url) is None else nullcontext():
             if overwrite:
@@ -235,28 +224,4 @@ def _check_stored(request: Request) -> None:
         raise UsageError(
             f"the models or images have other names than in {request.maps.url}, where the report looks for "
             "them; convert the maps with these names, and compare that store"
-        )
-
-
-@contextmanager
-def _results(folder: str) -> Iterator[None]:
-    """Hold the lock of a results folder."""
-    if local_path(folder) is None:
-        raise UsageError(f"results are a local folder, not {folder}; the scores can be elsewhere, by scores=")
-    if os.path.exists(os.path.join(folder, "zarr.json")):
-        raise StoreExistsError(f"{folder} is itself a Zarr store; choose another folder for the results")
-    _check_ours(folder)
-    with lock(folder):
-        yield
-
-
-def _check_ours(folder: str) -> None:
-    """Refuse a folder that holds other things than results: dozens of files would be written between them."""
-    if not os.path.isdir(folder):
-        return
-    names = sorted(name for name in os.listdir(folder) if not (name.startswith(".") or name.endswith(LOGS)))
-    if names and not any(name.startswith((SCORES, ELSEWHERE)) for name in names):
-        raise StoreExistsError(
-            f"{folder} holds other files, such as {names[0]}, and no results of salzarr; choose another "
-            f"folder, such as {locate(folder).below('results')}"
         )

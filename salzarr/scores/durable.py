@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from salzarr import plan, schema, store
 from salzarr.cluster import check_workers, current_client
-from salzarr.errors import RunError, listed
+from salzarr.errors import RunError, listed, storage_errors
 from salzarr.maps import StoreMaps
 from salzarr.metrics import Metric
 from salzarr.run import Progress, run
 from salzarr.schema import Reason
 from salzarr.scores import score_store
 from salzarr.scores.budget import fit
-from salzarr.scores.growth import Earlier, input_crc, is_same, reconcile, record, settle, swap
+from salzarr.scores.growth import Earlier, input_crc, is_same, reconcile, record
+from salzarr.scores.replacement import growing, remove, settle, swap
 from salzarr.scores.request import Request
 from salzarr.scores.scoring import MapsJob, Scores, Scoring
 from salzarr.sources.source import runs
@@ -210,13 +211,15 @@ def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Beg
     if earlier is not None:
         assert recorded is not None
         # Blocks stay what they were: one of the new scores is copied from one of the old.
-        kept, target = {"block": recorded[score_store.ATTR_PLAN]["block"]}, score_store.growing(url)
+        kept, target = {"block": recorded[score_store.ATTR_PLAN]["block"]}, growing(url)
         recorded = score_store.attributes(target)
         if recorded is not None and not is_same(request, earlier, target, recorded):
             recorded = None  # grown towards something else, and never finished
     if recorded is None:
         cut = fit(request, memory, **kept)
         made = record(request, cut.block, cut.tile, earlier)
+        with storage_errors(target):
+            remove(target)
         run = score_store.create(target, request, input_crc(request.maps), made)
         return request, Begun(target, run, cut.block, cut.tile, earlier)
     block, tile = (recorded[score_store.ATTR_PLAN][key] for key in ("block", "tile"))

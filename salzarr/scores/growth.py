@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +13,6 @@ from numpy.typing import NDArray
 
 from salzarr import schema, store
 from salzarr.errors import ChangedError, listed
-from salzarr.location import local_path, locate
 from salzarr.maps import Maps, StoreMaps
 from salzarr.metrics import Metric
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
@@ -23,8 +20,6 @@ from salzarr.scores import score_store
 from salzarr.scores.designs import UniquePairs
 from salzarr.scores.label_store import labels_in
 from salzarr.scores.request import Request
-from salzarr.scores.score_store import growing
-from salzarr.store import storage_errors
 
 logger = logging.getLogger(__name__)
 
@@ -237,47 +232,3 @@ def is_same(request: Request, earlier: Earlier, url: str, attrs: dict[str, Any])
         and tuple(map(str, np.asarray(opened[schema.IMAGE][:]))) == request.images
         and np.array_equal(opened[score_store.INPUT_CRC][:], input_crc(request.maps))
     )
-
-
-def replaced(url: str) -> str:
-    """Say where scores are kept while others take their place."""
-    return locate(url).beside(".old")
-
-
-def swap(url: str) -> None:
-    """Put grown scores in the place of the earlier ones: by renaming, or on an object store by copying.
-
-    The earlier scores are gone then, and the grown ones, which hold all of them, stay where they were made
-    until the copy is whole. Whenever that is interrupted, :func:`settle` begins the copy again.
-    """
-    if local_path(url) is None:
-        score_store.remove(url)
-        settle(url)
-        return
-    with storage_errors(url):
-        os.rename(url, replaced(url))
-    settle(url)
-
-
-def settle(url: str) -> None:
-    """Finish a swap that was interrupted, in whichever of its steps."""
-    path = local_path(url)
-    if path is None:
-        _settle_copy(url)
-        return
-    if not os.path.isdir(replaced(path)):
-        return
-    with storage_errors(url):
-        if not os.path.isdir(path):
-            os.rename(growing(path), path)
-        shutil.rmtree(replaced(path))
-
-
-def _settle_copy(url: str) -> None:
-    """Finish copying grown scores to their place, and remove what is left where they were made."""
-    grown, there = score_store.attributes(growing(url)), score_store.attributes(url)
-    if grown is not None and there is None and grown[schema.ATTR_COMPLETE]:
-        score_store.copy(growing(url), url)
-    elif grown is not None and (there is None or there["run"] != grown["run"]):
-        return  # still being made, or finished and not in its place yet
-    score_store.remove(growing(url))

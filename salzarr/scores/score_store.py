@@ -1,4 +1,4 @@
-"""The scores store: made, opened, written by blocks of images, finished; and what a results folder holds.
+"""The scores store: created, written by blocks of images, finished.
 
 One chunk holds all pairs of one block of images and has one writer. The reasons of a metric are written after
 its values, so that a chunk of reasons that exists means that the metric is done on that block.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import shutil
 import uuid
 import warnings
 from collections.abc import Iterable, Mapping
@@ -18,31 +16,23 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-import xarray as xr
 import zarr
 from numcodecs import Zstd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import collect_aiterator, sync
 
 from salzarr import schema
 from salzarr._version import __version__
-from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, StoreNotFoundError
-from salzarr.location import Location, check_bucket, is_object_store, local_path, locate, names_in, zarr_store
+from salzarr.errors import CorruptError, StoreExistsError
+from salzarr.location import check_bucket, is_object_store, names_in, zarr_store
 from salzarr.metrics import Metric
 from salzarr.schema import IMAGE, MODEL, PAIR, REASON_DTYPE, Reason, reason_name
-from salzarr.scores.assembly import coordinates, labels_of
+from salzarr.scores.assembly import coordinates, label_coordinates
 from salzarr.scores.label_store import ATTR_LABELS, are_equal, label_names, storable, write_label
 from salzarr.scores.request import Request
 from salzarr.scores.scoring import Scores, fields
 from salzarr.store import storage_errors
 from salzarr.store.chunks import put, seal
-
-SCORES = "scores.zarr"
-ROOT = "zarr.json"
-ELSEWHERE = "scores.url"
-"""File of a results folder that says where its scores are, if they are not in it."""
 
 ATTR_PLAN = "plan"
 ATTR_MODELS = "models"
@@ -60,7 +50,7 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
     Parameters
     ----------
     url : str
-        Where; other scores that are there are replaced.
+        Where; nothing may be there.
     request : Request
     crc : (model, image) uint32
         Checksums of the maps.
@@ -75,8 +65,7 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
     run = uuid.uuid4().hex
     pairs, images = len(request.pairs), len(request.images)
     with storage_errors(url):
-        remove(url)
-        group = _mark(url)
+        group = create_group(url)
         for metric in request.metrics:
             for field in fields(metric):
                 group.create_array(
@@ -102,8 +91,8 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
                 ATTR_FAILED: [],
                 ATTR_MODELS: list(request.models),
                 # For xarray: variables that are labels.
-                "coordinates": " ".join([schema.MODEL_A, schema.MODEL_B, *labels_of(request)]),
-                ATTR_LABELS: list(labels_of(request)),
+                "coordinates": " ".join([schema.MODEL_A, schema.MODEL_B, *label_coordinates(request)]),
+                ATTR_LABELS: list(label_coordinates(request)),
                 "run": run,
                 ATTR_PLAN: dict(plan),
                 **request.notes,
@@ -117,7 +106,7 @@ def update_labels(url: str, run: str, request: Request) -> bool:
     opened = arrays(url, run)
     changed = {
         name: (dim, values)
-        for name, (dim, values) in labels_of(request).items()
+        for name, (dim, values) in label_coordinates(request).items()
         if name not in opened or not are_equal(np.asarray(opened[name][:]), storable(values))
     }
     noted = request.notes.get(schema.ATTR_WHERE, "")
@@ -137,7 +126,7 @@ def update_labels(url: str, run: str, request: Request) -> bool:
     return bool(changed or renoted)
 
 
-def _mark(url: str) -> zarr.Group:
+def create_group(url: str) -> zarr.Group:
     """Make a group that is known to be of scores, before anything else of it is there.
 
     Raises
@@ -274,164 +263,6 @@ def _chunk_names(array: zarr.Array[Any]) -> set[str]:
     return set(names_in(array.store, _chunk_folder(array)))
 
 
-def place(results: str, scores: str | None) -> Location:
-    """Return where the scores of a results folder are: as asked for now, as noted, or in the folder."""
-    note = os.path.join(locate(results), ELSEWHERE)
-    if scores is None and os.path.isfile(note):
-        with open(note) as file:
-            scores = file.read().strip()
-    return locate(results).below(SCORES) if scores is None else locate(scores)
-
-
-def remember_place(results: str, url: str) -> None:
-    """Note in a results folder where its scores are, if elsewhere."""
-    if url != locate(results).below(SCORES):
-        with open(os.path.join(locate(results), ELSEWHERE), "w") as file:
-            file.write(url + "\n")
-
-
-def remove(url: str) -> None:
-    """Delete a scores store, and nothing that is not one.
-
-    Raises
-    ------
-    StoreExistsError
-        If it is something else.
-    """
-    path = local_path(url)
-    if path is None:
-        try:
-            group = zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False)
-        except (FileNotFoundError, KeyError):
-            return
-        if group.attrs.get(schema.ATTR_KIND) != schema.KIND_SCORES:
-            raise StoreExistsError(f"{url} is not a store of scores, so it is not overwritten")
-        # Without its plan it holds no scores any more; with its mark, what a kill leaves is known for ours.
-        group.attrs.put({schema.ATTR_KIND: schema.KIND_SCORES})
-        for name in names_in(group.store):
-            if name != ROOT:
-                sync(group.store.delete_dir(name))
-        sync(group.store.delete(ROOT))
-        return
-    if not os.path.lexists(path):
-        return
-    if os.path.isdir(path) and all(name.endswith(".partial") for name in os.listdir(path)):
-        shutil.rmtree(path)  # killed while it was made
-        return
-    try:
-        with open(os.path.join(path, "zarr.json")) as file:
-            kind = json.load(file).get("attributes", {}).get(schema.ATTR_KIND)
-    except (OSError, ValueError):
-        kind = None
-    if kind != schema.KIND_SCORES:
-        raise StoreExistsError(
-            f"{url} is not a store of scores, so it is not overwritten; move it away yourself"
-        )
-    # Half of a store, after a kill, could not be told from something else: rename, then delete.
-    discarded = path + ".discarded"
-    shutil.rmtree(discarded, ignore_errors=True)
-    os.rename(path, discarded)
-    shutil.rmtree(discarded)
-
-
-def copy(source: str, target: str) -> None:
-    """Copy a scores store to another place on an object store; until it is whole, there is none.
-
-    Raises
-    ------
-    StoreExistsError
-        If there is something else.
-    """
-    from zarr.core.common import concurrent_map
-
-    with storage_errors(target):
-        remove(target)
-        old = zarr.open_group(zarr_store(source), mode="r", use_consolidated=False).store
-        new = _mark(target).store
-
-        async def one(key: str) -> None:
-            found = await old.get(key, default_buffer_prototype())
-            if found is not None:
-                await new.set(key, found)
-
-        keys = [(key,) for key in collect_aiterator(old.list()) if key != ROOT]
-        sync(concurrent_map(keys, one, limit=zarr.config.get("async.concurrency")))
-        sync(one(ROOT))
-
-
-def growing(url: str) -> str:
-    """Say where scores are made that will take the place of others."""
-    return locate(url).beside(".growing")
-
-
-def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = False) -> xr.Dataset:
-    """Open the scores of a results folder.
-
-    Parameters
-    ----------
-    results : path
-        The folder that :func:`compare` wrote to, or the path or URL of its scores.
-    allow_incomplete : bool, default False
-        Open scores that are not complete too; what is not there yet is NaN, for the reason FAILED.
-
-    Returns
-    -------
-    xarray.Dataset
-        Dask-backed: per metric its scores (pair, image), ``<metric>_reason`` and its companions; see
-        :func:`compare`.
-
-    Raises
-    ------
-    StoreNotFoundError
-        If there are none.
-    IncompleteError
-        If the run was interrupted.
-    VersionError
-        If a newer salzarr wrote them.
-
-    Examples
-    --------
-    >>> open_scores("nowhere")
-    Traceback (most recent call last):
-    ...
-    salzarr.errors.StoreNotFoundError: there are no scores in nowhere; make them with 'salzarr compare'
-    """
-    import xarray as xr
-
-    where = locate(results)
-    url = place(where, None) if local_path(where) is not None else where
-    found = attributes(url)
-    swapping = found is None and local_path(url) is None and attributes(growing(url)) is not None
-    if found is None and url != where:
-        url, found = where, attributes(where)
-    if swapping or (found and not found.get(schema.ATTR_COMPLETE) and not allow_incomplete):
-        raise IncompleteError(
-            f"the comparison in {where} was interrupted; finish it with the same 'salzarr compare' as before"
-        )
-    if found is None or ATTR_PLAN not in found:
-        raise StoreNotFoundError(f"there are no scores in {where}; make them with 'salzarr compare'")
-    with storage_errors(url):
-        dataset = xr.open_zarr(zarr_store(url), consolidated=False)
-        # Labels as Python strings, in memory, as a lazy comparison has them.
-        dataset = dataset.set_coords(label_names(found))
-        labels = {name: (dataset[name].dims, _in_memory(dataset[name])) for name in dataset.coords}
-    # Zarr lists arrays in no order: the metrics' own.
-    slugs = list(found[ATTR_PLAN]["metrics"])
-
-    def position(name: str) -> tuple[int, bool, str]:
-        return slugs.index(dataset[name].attrs[schema.ATTR_SLUG]), dataset[name].dtype == REASON_DTYPE, name
-
-    names = sorted((str(name) for name in dataset.data_vars if name != INPUT_CRC), key=position)
-    opened: xr.Dataset = dataset.assign_coords(labels)[names]
-    return opened
-
-
-def _in_memory(coordinate: xr.DataArray) -> NDArray[Any]:
-    """Load a coordinate: text as Python strings."""
-    values: NDArray[Any] = coordinate.values
-    return values if values.dtype.kind in "biuf" else values.astype(object)
-
-
 def check_chunks(url: str, run: str, metrics: Iterable[Metric], blocks: int) -> None:
     """Refuse a store that claims to be complete and has lost chunks, which would read as NaN.
 
@@ -450,10 +281,3 @@ def check_chunks(url: str, run: str, metrics: Iterable[Metric], blocks: int) -> 
                 raise CorruptError(
                     f"{url} has lost chunk {chunk}{more}; give the same command with --overwrite"
                 )
-
-
-def maps_url(scores: xr.Dataset) -> str | None:
-    """Tell which maps store the scores are of, if they are of one."""
-    recorded = json.loads(str(scores.attrs.get(schema.ATTR_PROVENANCE, "{}")))
-    url: str | None = recorded.get("maps", {}).get("url")
-    return url
