@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from salzarr import plan, plot
 from salzarr.errors import InputNotFoundError, StoreNotFoundError, UsageError
+from salzarr.plot.kinds import KINDS
+from salzarr.plot.style import numbers, own_figures
 from salzarr.report import write_report
 from salzarr.report.contents import REPORT_SIZE, Page
 from salzarr.schema import MAP_STATUS, MAPS
@@ -21,14 +26,18 @@ from salzarr.scores.results_folder import maps_url, open_scores
 from salzarr.statistics.analysis import analyse
 from salzarr.statistics.findings import findings
 from salzarr.statistics.groups import read_groups
-from salzarr.statistics.rows import MEMORY, metric_names, metric_slug
-from salzarr.statistics.summary import summarize, to_frame
+from salzarr.statistics.rows import MEMORY, metric_names, metric_slug, model_names
+from salzarr.statistics.summary import summarize, to_frame, to_matrix
 from salzarr.store import open_dataset
+from salzarr.watching import html_link, html_table, watched
 
 BASE_BYTES = 480 * 2**20
 """A process that has scored, and has imported and compiled what reduces scores and draws pictures."""
 
 LEAST_BYTES = 128 * 2**20
+
+SHOWN_MODELS = 12
+"""Up to how many models a notebook is shown the matrix beside the report."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,17 @@ class Published:
     def frame(self) -> pd.DataFrame:
         """The rows of ``summary.csv``."""
         return to_frame(self.summary)
+
+    def _repr_html_(self) -> str:
+        """Show the findings, the matrix of the first metric and the report, in a notebook."""
+        parts = [f"<p>{escape(' '.join(self.findings))}</p>"]
+        slug, models = metric_names(self.summary)[0], model_names(self.summary)
+        if len(models) <= SHOWN_MODELS:
+            matrix = to_matrix(self.summary, slug)
+            texts = np.reshape(numbers(matrix.values), matrix.shape)
+            lines = [[name, *line] for name, line in zip(models, texts, strict=True)]
+            parts.append(html_table([str(matrix.attrs.get("spec", slug)), *models], lines))
+        return "".join(parts) + ("" if self.report is None else html_link(self.report, frame=True))
 
     @property
     def report(self) -> Path | None:
@@ -102,7 +122,8 @@ def publish(
         a time. The process itself, with all that draws and compiles, is 480 MiB of it, and whatever is given,
         128 MiB are used beside it; 1 GiB by default.
     progress : callable, optional
-        Called with (done, total) tasks of each further reading of the maps.
+        Called with (done, total) tasks of each further reading of the maps. In a notebook and at a prompt a
+        bar is shown by itself.
 
     Returns
     -------
@@ -118,19 +139,21 @@ def publish(
     folder, share = Path(results), _beside_the_process(memory)
     _check_photos(photos)
     scores = open_scores(folder)
-    found = analyse(
-        scores,
-        maps=_maps(scores, folder) if baseline else None,
-        groups=None if groups is None else read_groups(groups),
-        bootstrap=bootstrap,
-        memory=share,
-        progress=progress,
-    )
+    with watched(progress, "Reading maps") if baseline else nullcontext() as shown:
+        found = analyse(
+            scores,
+            maps=_maps(scores, folder) if baseline else None,
+            groups=None if groups is None else read_groups(groups),
+            bootstrap=bootstrap,
+            memory=share,
+            progress=shown,
+        )
     files = found.write(folder)
     sentences = findings(found)
     if pictures:
-        for slug in metric_names(found.summary):
-            files += plot.save(plot.similarity_matrix(found.summary, slug), folder / f"matrix_{slug}")
+        with own_figures():
+            for slug in metric_names(found.summary):
+                files += plot.save(plot.similarity_matrix(found.summary, slug), folder / f"matrix_{slug}")
         kept = ("summary", "groups", "corrected", "consensus", "reliability", "tests")
         parts = {name: getattr(found, name) for name in kept}
         named = {
@@ -188,7 +211,7 @@ def draw(
     target : path
         A results folder; for the kind ``maps``, a maps store.
     kind : str
-        One of :data:`salzarr.plot.KINDS`.
+        One of :data:`salzarr.plot.kinds.KINDS`.
     metric : str, optional
         By default every metric of the results gets a picture.
     output : path, optional
@@ -212,9 +235,9 @@ def draw(
     StoreNotFoundError, IncompleteError
         If the target is not there, or not complete.
     """
-    if kind not in plot.KINDS:
-        raise UsageError(f"there is no picture {kind!r}; there are {', '.join(plot.KINDS)}")
-    what = plot.KINDS[kind]
+    if kind not in KINDS:
+        raise UsageError(f"there is no picture {kind!r}; there are {', '.join(KINDS)}")
+    what = KINDS[kind]
     _check_photos(photos)
     if photos is not None and not what.photos:
         raise UsageError(f"the picture {kind!r} shows no photographs; leave out --photos")
@@ -233,7 +256,8 @@ def draw(
     path = folder / f"{kind}.png" if output is None else Path(output)
     files = []
     for slug in chosen:
-        axes = what.draw(*needed, *([] if slug is None else [slug]), **options)
+        with own_figures():
+            axes = what.draw(*needed, *([] if slug is None else [slug]), **options)
         name = path.stem if slug is None or (metric and output) else f"{path.stem}_{slug}"
         files += plot.save(axes, path.with_name(name), [path.suffix.removeprefix(".") or "png"])
     return files
@@ -242,7 +266,7 @@ def draw(
 def _material(
     name: str, target: Path, scores: xr.Dataset | None, groups: str | PathLike[str] | None
 ) -> xr.Dataset | xr.DataArray:
-    """Give a picture's function what it needs, by the name that :class:`salzarr.plot.Kind` calls it."""
+    """Give a picture's function what it needs, by the name that :class:`salzarr.plot.kinds.Kind` calls it."""
     if scores is None:
         return with_status(target)
     if name == "scores":

@@ -12,7 +12,8 @@ from scipy.spatial.distance import cdist
 from skimage import io
 
 from salzarr import open_maps
-from salzarr.plot import KINDS, save
+from salzarr.plot import save
+from salzarr.plot.kinds import KINDS
 from salzarr.publishing import draw
 
 GRID = 14

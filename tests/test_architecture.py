@@ -21,6 +21,7 @@ LAYERS = [
     {"sources", "metrics", "bootstrap", "units"},
     {"cluster"},
     {"run"},
+    {"watching"},
     {"store"},
     {"maps"},
     {"scores"},

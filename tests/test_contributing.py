@@ -11,6 +11,7 @@ import salzarr
 from salzarr.metrics import mass as family
 from salzarr.metrics import score_block
 from salzarr.metrics.metric import METRICS
+from salzarr.plot.kinds import Kind
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
 
@@ -51,7 +52,7 @@ def test_the_plot():
     assert len(ax.patches) == 3
     ax.figure.canvas.draw()
     kind = block("Add a plot", 1)
-    kinds = eval("{" + kind + "}", {"Kind": salzarr.plot.Kind, "model_means": scope["model_means"]})
+    kinds = eval("{" + kind + "}", {"Kind": Kind, "model_means": scope["model_means"]})
     assert kinds["means"].needs == ("summary",)
 
 

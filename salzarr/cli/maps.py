@@ -90,6 +90,8 @@ def _show(report: ConvertReport, as_json: bool) -> None:
     """Print what a conversion did, and what is in the store now."""
     from dataclasses import asdict
 
+    from salzarr.store.convert_report import COLUMNS
+
     if as_json:
         show_json(asdict(report))
         return
@@ -97,16 +99,8 @@ def _show(report: ConvertReport, as_json: bool) -> None:
         logger.info("%s", text)
     height, width = report.shape
     show_table(
-        ["model", "images", "missing", "only here"],
-        [
-            (
-                name,
-                report.images - report.missing.get(name, 0),
-                report.missing.get(name, 0),
-                report.extra.get(name, 0),
-            )
-            for name in report.models
-        ],
+        COLUMNS,
+        report.table(),
         title=f"{report.store}: {len(report.models)} models x {report.images} images, {height} x {width}",
     )
     click.echo(_done(report))

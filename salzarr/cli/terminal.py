@@ -112,12 +112,10 @@ def progress(label: str, quiet: bool = False) -> Iterator[Callable[[int, int], N
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from salzarr.watching import bar
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console(stderr=True)) as bar:
-            task = bar.add_task(label, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        with bar(label) as update:
+            yield update
     else:
         yield _progress_lines(label)
 

@@ -1,14 +1,8 @@
 """Pictures of a comparison, drawn with Matplotlib.
 
-Every function takes a summary, scores or maps and an optional ``ax``, and returns the Axes it drew on. A
-figure it makes is unknown to pyplot: show it as ``ax.figure``, write it by :func:`save`.
+Every function takes a summary, scores or maps and an optional ``ax``, and returns the Axes it drew on.
+Without ``ax`` it makes a figure with pyplot, which a notebook shows by itself; :func:`save` writes it.
 """
-
-from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from salzarr.plot.distributions import score_distributions
 from salzarr.plot.gallery import divergent_images
@@ -18,13 +12,7 @@ from salzarr.plot.matrix import similarity_matrix
 from salzarr.plot.structure import metric_agreement, model_map
 from salzarr.plot.style import save
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-
 __all__ = [
-    "KINDS",
-    "Kind",
     "divergent_images",
     "group_panels",
     "maps_sheet",
@@ -36,35 +24,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of picture that a program can draw by its name.
-
-    Parameters
-    ----------
-    draw : callable
-        ``draw(*needs, [metric], [photos=]) -> Axes``.
-    needs : tuple of {"summary", "groups", "scores", "maps"}
-        Its first arguments, in this order.
-    per_metric : bool
-        Whether the next argument is a metric.
-    photos : bool
-        Whether it takes a folder of photographs.
-    """
-
-    draw: Callable[..., Axes]
-    needs: tuple[str, ...]
-    per_metric: bool = True
-    photos: bool = False
-
-
-KINDS: dict[str, Kind] = {
-    "matrix": Kind(similarity_matrix, ("summary",)),
-    "distributions": Kind(score_distributions, ("scores",)),
-    "models": Kind(model_map, ("summary",)),
-    "metrics": Kind(metric_agreement, ("summary",), per_metric=False),
-    "gallery": Kind(divergent_images, ("scores", "maps"), photos=True),
-    "groups": Kind(group_panels, ("groups",)),
-    "maps": Kind(maps_sheet, ("maps",), per_metric=False, photos=True),
-}
-"""Every kind of picture by the name that the command line gives it."""
+def __dir__() -> list[str]:
+    """List what is completed: the pictures, and none of the modules behind them."""
+    return [name for name in __all__ if name != "save"]

@@ -99,7 +99,7 @@ def similarity_matrix(
     Returns
     -------
     Axes
-        Of a figure that pyplot does not know: show it as ``ax.figure``, write it by :func:`save`.
+        A notebook shows its figure; :func:`save` writes it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What all the pictures share: colours that know a metric, text that is never markup, figures without pyplot.
+"""What all the pictures share: colours that know a metric, text that is never markup, new figures.
 
 "More alike" is blue and dark in every picture, whether the metric measures likeness or distance; zero is
 white where scores have a sign. Both colour maps keep their order for colour-blind readers and in grey.
@@ -10,7 +10,9 @@ import logging
 import math
 import unicodedata
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, wraps
 from itertools import chain, count
@@ -262,13 +264,31 @@ def _say_lacking(characters: str) -> None:
 
 
 def ensure_axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Hand back the caller's axes, or those of a new figure of this size in inches, unknown to pyplot."""
+    """Return the caller's axes, or those of a new figure of this size in inches."""
     if ax is not None:
         return ax
     # A layout that has to squeeze a long title or name into a narrow figure gives up.
-    figure = Figure(figsize=(max(size[0], 6.0), size[1]), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure.add_subplot()
+    shape = (max(size[0], 6.0), size[1])
+    if _own.get():
+        figure = Figure(figsize=shape, layout="constrained")
+        FigureCanvasAgg(figure)
+        return figure.add_subplot()
+    from matplotlib import pyplot  # chooses a backend, which only a picture that is shown needs
+
+    return pyplot.subplots(figsize=shape, layout="constrained")[1]
+
+
+_own: ContextVar[bool] = ContextVar("own", default=False)
+
+
+@contextmanager
+def own_figures() -> Iterator[None]:
+    """Make new figures that pyplot does not know: nothing shows them, and nobody has to close them."""
+    token = _own.set(True)
+    try:
+        yield
+    finally:
+        _own.reset(token)
 
 
 def heading(ax: Axes, title: str, note: str = "") -> None:

@@ -26,6 +26,7 @@ from salzarr.scores.request import Request, resolve
 from salzarr.scores.results_folder import hold, open_scores, place, remember_place
 from salzarr.scores.score_store import ATTR_PLAN, attributes
 from salzarr.sources.image_labels import Labels
+from salzarr.watching import watched
 
 FIVE = ("mse", "cosine", "pearson", "ssim", "emd")
 """What is compared if nothing is said."""
@@ -100,7 +101,8 @@ def compare(
     overwrite : bool, default False
         With ``out``: begin anew, whatever scores are there.
     progress : callable, optional
-        With ``out``: called with the blocks of images done, and with all of them.
+        With ``out``: called with the blocks of images done, and with all of them. In a notebook and at a
+        prompt a bar is shown by itself.
 
     Returns
     -------
@@ -157,7 +159,8 @@ def compare(
                 for old in (replaced(url), growing(url), url):  # or a swap that was begun would be finished
                     remove(old)
             remember_place(folder, url)
-            bring_up(request, url, memory=parse_size(memory), progress=progress)
+            with watched(progress, "Comparing") as shown:
+                bring_up(request, url, memory=parse_size(memory), progress=shown)
     return open_scores(folder)
 
 

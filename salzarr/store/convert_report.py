@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from salzarr.schema import Status
 from salzarr.store.chunk_jobs import Conversion
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import degenerate
+from salzarr.watching import html_table
+
+COLUMNS = ("model", "images", "missing", "only here")
+"""Of a report's table."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,19 @@ class ConvertReport:
     seconds: float
     kept: int = 0
     notices: tuple[str, ...] = ()
+
+    def table(self) -> list[tuple[str, int, int, int]]:
+        """Return each model's name, its images, those it lacks and those that it alone has."""
+        missing, extra = self.missing, self.extra
+        return [(m, self.images - missing.get(m, 0), missing.get(m, 0), extra.get(m, 0)) for m in self.models]
+
+    def _repr_html_(self) -> str:
+        """Show what is in the store, in a notebook."""
+        height, width = self.shape
+        facts = f"{len(self.models)} models x {self.images:,} images, {height} x {width}"
+        notices = "".join(f"<p>{escape(text)}</p>" for text in self.notices)
+        head = f"<p><b>{escape(self.store)}</b>: {facts}; {self.written:,} maps written</p>"
+        return head + html_table(COLUMNS, self.table()) + notices
 
 
 def make_report(

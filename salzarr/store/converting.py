@@ -27,6 +27,7 @@ from salzarr.store.convert_report import ConvertReport, make_report, provenance,
 from salzarr.store.joining import Models, NamedSource, Names, check_joins, common_size, gather, join, union
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import add_records, blank
+from salzarr.watching import watched
 
 SHOWN = 10
 """Inputs that cannot be read which a message lists at most."""
@@ -96,7 +97,8 @@ def convert(
     chunk_bytes : int, default 4 MiB
         About how much goes into a chunk of a new store.
     progress : callable, optional
-        Called with the number of maps done, and of all.
+        Called with the number of maps done, and of all. In a notebook and at a prompt a bar is shown by
+        itself.
 
     Returns
     -------
@@ -187,7 +189,8 @@ def write_store(
         labelled = [item.stored_as(store.shape, store.maps.dtype) for item in labelled]
         conversion = _plan(store, labelled, recipe, append=append)
         if conversion.jobs:
-            _run(store, conversion, progress)
+            with watched(progress, "Converting") as shown:
+                _run(store, conversion, shown)
         report = make_report(store, conversion, notices, time.monotonic() - began)
         if conversion.jobs or not store.complete:
             earlier = store.attrs.get(schema.ATTR_PROVENANCE)

@@ -16,7 +16,7 @@ import xarray as xr
 
 from salzarr import convert, open_scores
 from salzarr.cli import cli, run
-from salzarr.plot import KINDS
+from salzarr.plot.kinds import KINDS
 
 SALZARR = Path(sys.executable).with_name("salzarr")
 

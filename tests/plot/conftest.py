@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
@@ -84,9 +85,7 @@ def groups(scores):
 
 
 @pytest.fixture(autouse=True)
-def no_figure_leaks():
+def close_figures():
     yield
-    import matplotlib.pyplot as plt
-
-    assert plt.get_fignums() == []
+    plt.close("all")
     assert get_backend()

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.collections import PatchCollection, PathCollection, QuadMesh
@@ -10,7 +11,8 @@ from matplotlib.figure import Figure
 
 import salzarr
 from salzarr.errors import UsageError
-from salzarr.plot import save, similarity_matrix
+from salzarr.plot import save, similarity_matrix, style
+from salzarr.plot.kinds import KINDS
 from salzarr.statistics.structure import cluster, distances
 
 
@@ -184,9 +186,23 @@ def test_it_draws_into_the_axes_it_is_given(summary):
     assert mine.figure is figure
 
 
-def test_pictures_leave_pyplot_alone():
+def test_importing_the_pictures_chooses_no_backend():
     code = "import sys, salzarr.plot; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_pyplot_knows_a_new_figure_and_none_of_those_that_are_our_own(summary):
+    ax = similarity_matrix(summary, "mse")
+    assert plt.gcf() is ax.figure
+    plt.close("all")
+    with style.own_figures():
+        similarity_matrix(summary, "mse")
+    assert plt.get_fignums() == []
+
+
+def test_what_is_completed_are_the_pictures():
+    assert dir(salzarr.plot) == sorted(kind.draw.__name__ for kind in KINDS.values())
+    assert all(callable(getattr(salzarr.plot, name)) for name in dir(salzarr.plot))
 
 
 def test_saved_pictures_are_the_same_each_time_and_refer_to_nothing(summary, tmp_path):

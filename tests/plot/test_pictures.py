@@ -11,7 +11,6 @@ from PIL import Image
 import salzarr
 from salzarr.errors import UsageError
 from salzarr.plot import (
-    KINDS,
     divergent_images,
     group_panels,
     maps_sheet,
@@ -19,6 +18,7 @@ from salzarr.plot import (
     model_map,
     score_distributions,
 )
+from salzarr.plot.kinds import KINDS
 from salzarr.plot.maps import flaws, photograph, tile
 from salzarr.statistics.ranking import rank_images
 from salzarr.statistics.structure import distances

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import salzarr
 from salzarr.metrics import METRICS
-from salzarr.plot import KINDS, save, similarity_matrix, style
+from salzarr.plot import save, similarity_matrix, style
+from salzarr.plot.kinds import KINDS
 from salzarr.plot.style import colour_scale, numbers, plain, short
 
 

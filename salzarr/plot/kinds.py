@@ -1,0 +1,49 @@
+"""The pictures by the names that the command line gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from salzarr.plot.distributions import score_distributions
+from salzarr.plot.gallery import divergent_images
+from salzarr.plot.groups import group_panels
+from salzarr.plot.maps import maps_sheet
+from salzarr.plot.matrix import similarity_matrix
+from salzarr.plot.structure import metric_agreement, model_map
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of picture that a program can draw by its name.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(*needs, [metric], [photos=]) -> Axes``.
+    needs : tuple of {"summary", "groups", "scores", "maps"}
+        Its first arguments, in this order.
+    per_metric : bool
+        Whether the next argument is a metric.
+    photos : bool
+        Whether it takes a folder of photographs.
+    """
+
+    draw: Callable[..., Axes]
+    needs: tuple[str, ...]
+    per_metric: bool = True
+    photos: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    "matrix": Kind(similarity_matrix, ("summary",)),
+    "distributions": Kind(score_distributions, ("scores",)),
+    "models": Kind(model_map, ("summary",)),
+    "metrics": Kind(metric_agreement, ("summary",), per_metric=False),
+    "gallery": Kind(divergent_images, ("scores", "maps"), photos=True),
+    "groups": Kind(group_panels, ("groups",)),
+    "maps": Kind(maps_sheet, ("maps",), per_metric=False, photos=True),
+}
+"""Every kind of picture by the name that the command line gives it."""
