@@ -58,6 +58,8 @@ class Reason(IntEnum):
     """The maps are finite, and the score is beyond the largest float64."""
     UNSIGNED = 9
     """A map has no negative value, and the metric compares signs."""
+    EMPTY = 10
+    """No pixel of either map is above the metric's threshold."""
 
     @property
     def label(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 from scipy.spatial.distance import cdist
+from sklearn.metrics import f1_score, jaccard_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,17 +122,85 @@ def hellinger(a: Map, b: Map) -> float:
     return float(np.sqrt(np.sum((np.sqrt(mass(a)) - np.sqrt(mass(b))) ** 2) / 2))
 
 
-def topk(fraction: float, union: bool) -> Callable[[Map, Map], float]:
-    def largest(a: Map) -> set[int]:
-        flat = a.ravel().tolist()
-        order, low = sorted(range(len(flat)), key=lambda i: (-flat[i], i)), min(flat)
-        return {i for i in order[: max(1, round(fraction * len(flat)))] if flat[i] > low}
+def belonging(values: Map, fraction: float) -> Map:
+    """Probability of each value to be among the largest, ties broken at random; the minimum never is."""
+    k = max(1, round(fraction * values.size))
+    larger = np.array([np.sum(values > v) for v in values])
+    equal = np.array([np.sum(values == v) for v in values])
+    return np.where(values > values.min(), np.clip((k - larger) / equal, 0, 1), 0)
+
+
+def topk(
+    fraction: float,
+    union: bool = False,
+    magnitude: bool = False,
+    signs: bool = False,
+    ranks: bool = False,
+    grid: int | None = None,
+) -> Callable[[Map, Map], float]:
+    """Expected agreement on the largest, by the definitions of Krishna et al. (2022)."""
+
+    def flat(a: Map) -> Map:
+        if grid is None:
+            return np.float64(a).ravel()
+        side = -(-max(a.shape) // grid)
+        a, (rows, columns) = np.float64(a), (range(0, n, side) for n in a.shape)
+        return np.array([a[y : y + side, x : x + side].sum() for y in rows for x in columns])
 
     def score(a: Map, b: Map) -> float:
-        p, q = largest(a), largest(b)
-        return len(p & q) / (len(p | q) if union else max(len(p), len(q)))
+        a, b = flat(a), flat(b)
+        sizes = [np.abs(m) if magnitude else m for m in (a, b)]
+        p, q = (belonging(m, fraction) for m in sizes)
+        counts = np.ones(a.size, bool)
+        if signs:
+            counts &= np.sign(a) == np.sign(b)
+        if ranks:
+            counts &= stats.rankdata(sizes[0]) == stats.rankdata(sizes[1])
+        common = np.sum(p * q * counts)
+        return float(common / (p.sum() + q.sum() - common if union else max(p.sum(), q.sum())))
 
     return score
+
+
+def rbo(fraction: float, p: float | None = None, corrected: bool = True) -> Callable[[Map, Map], float]:
+    """Contribution of every pixel at every depth, as Corsi & Urbano (2024) define it."""
+
+    def contributions(a: Map) -> Map:
+        flat = -np.float64(a).ravel()
+        top, bottom = (stats.rankdata(flat, method)[:, None] for method in ("min", "max"))
+        depth = np.arange(1, flat.size + 1)
+        return np.clip((depth - top + 1) / (bottom - top + 1), 0, 1)
+
+    def score(a: Map, b: Map) -> float:
+        c, d = contributions(a), contributions(b)
+        depth = np.arange(1, a.size + 1)
+        common = np.sum(c * d, axis=0)
+        agreement = common / (np.sqrt(np.sum(c**2, 0) * np.sum(d**2, 0)) if corrected else depth)
+        q = max(0.0, 1 - 1 / (fraction * a.size)) if p is None else p
+        return float((1 - q) * np.sum(agreement * q ** (depth - 1.0)) + common[-1] / a.size * q**a.size)
+
+    return score
+
+
+def psnr(data_range: float) -> Callable[[Map, Map], float]:
+    return lambda a, b: float(10 * np.log10(wide(data_range)[0] ** 2 / np.mean((wide(a) - wide(b)) ** 2)))
+
+
+def masks(score: Callable[[Map, Map], float], threshold: float | None = None) -> Callable[[Map, Map], float]:
+    """scikit-learn's score of the pixels above a threshold, or above the 0.9 quantile."""
+
+    def above(a: Map) -> Map:
+        values = np.sort(np.float64(a).ravel())
+        place = 0.9 * (values.size - 1)
+        low, high = values[int(np.floor(place))], values[int(np.ceil(place))]
+        cut = low + (place % 1) * (high - low) if high > low else low
+        return np.float64(a).ravel() > (cut if threshold is None else threshold)
+
+    def agree(a: Map, b: Map) -> float:
+        p, q = above(a), above(b)
+        return float(score(p, q)) if p.any() or q.any() else np.nan
+
+    return agree
 
 
 def hog(cells: int, correlation: Callable[..., Any] = stats.pearsonr) -> Callable[[Map, Map], float]:
@@ -223,9 +292,20 @@ def table(data_range: float) -> dict[str, Row]:
         "similarity": Row(similarity(shift=True)),
         "similarity:shift=if_negative": Row(similarity(shift=False)),
         "hellinger": Row(hellinger),
-        "topk_iou": Row(topk(0.1, union=True)),
-        "topk_iou:fraction=0.03": Row(topk(0.03, union=True)),
-        "topk_intersection": Row(topk(0.1, union=False)),
+        "psnr": Row(psnr(data_range), absolute=1e-9),
+        "topk_iou": Row(topk(0.1, union=True), largest=10_000),
+        "topk_iou:fraction=0.03": Row(topk(0.03, union=True), largest=10_000),
+        "topk_intersection": Row(topk(0.1), largest=10_000),
+        "feature_agreement": Row(topk(0.1, magnitude=True), largest=10_000),
+        "sign_agreement": Row(topk(0.1, magnitude=True, signs=True), largest=10_000),
+        "rank_agreement": Row(topk(0.1, magnitude=True, ranks=True, grid=7)),
+        "rank_agreement:fraction=0.5:grid=full": Row(topk(0.5, magnitude=True, ranks=True), largest=10_000),
+        "signed_rank_agreement:fraction=0.4": Row(topk(0.4, magnitude=True, ranks=True, signs=True, grid=7)),
+        "rbo": Row(rbo(0.1), largest=2500),
+        "rbo:p=0.9:ties=a": Row(rbo(0.1, 0.9, corrected=False), largest=2500),
+        "dice": Row(masks(f1_score)),
+        "iou": Row(masks(jaccard_score)),
+        "iou:threshold=0.5": Row(masks(jaccard_score, 0.5)),
         "hog": Row(hog(16)),
         "hog:cells=8:correlation=spearman": Row(hog(8, stats.spearmanr)),
         "mutual_information": Row(mutual_information(100)),

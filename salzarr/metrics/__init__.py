@@ -1,14 +1,16 @@
 """Map-against-map metrics: pure NumPy and numba, no Dask, no xarray, no Zarr."""
 
 from salzarr.metrics import normalize
+from salzarr.metrics.agreement import feature_agreement, rank_agreement, sign_agreement, signed_rank_agreement
 from salzarr.metrics.block import Block, Scored, score_block
 from salzarr.metrics.checks import check_maps, check_size, range_warnings, warnings_for
 from salzarr.metrics.gradients import hog
 from salzarr.metrics.information import mutual_information
+from salzarr.metrics.largest import dice, iou, topk_intersection, topk_iou
 from salzarr.metrics.mass import center_distance, hellinger, js, kl, similarity
 from salzarr.metrics.metric import METRICS, Metric, register
-from salzarr.metrics.pixelwise import cosine, mae, mse, pearson, rmse
-from salzarr.metrics.ranks import kendall, spearman, topk_intersection, topk_iou
+from salzarr.metrics.pixelwise import cosine, mae, mse, pearson, psnr, rmse
+from salzarr.metrics.ranks import kendall, rbo, spearman
 from salzarr.metrics.specs import as_metrics, custom, describe, parse_metrics
 from salzarr.metrics.structural import ms_ssim, ssim, ssim_gaussian
 from salzarr.metrics.wasserstein import emd, emd_l1, sliced_wasserstein, wasserstein_values
@@ -25,10 +27,13 @@ __all__ = [
     "cosine",
     "custom",
     "describe",
+    "dice",
     "emd",
     "emd_l1",
+    "feature_agreement",
     "hellinger",
     "hog",
+    "iou",
     "js",
     "kendall",
     "kl",
@@ -39,10 +44,15 @@ __all__ = [
     "normalize",
     "parse_metrics",
     "pearson",
+    "psnr",
     "range_warnings",
+    "rank_agreement",
+    "rbo",
     "register",
     "rmse",
     "score_block",
+    "sign_agreement",
+    "signed_rank_agreement",
     "similarity",
     "sliced_wasserstein",
     "spearman",

@@ -89,6 +89,8 @@ class Metric:
         Of the scores; empty for none.
     resolution : callable, optional
         ``resolution(shape) -> side``: of the blocks that it sums maps of this shape into, in pixels.
+    by_shape : callable, optional
+        ``by_shape(shape) -> parameters``: those that follow from the shape of the maps, to be stored.
     cost : {"low", "medium", "high"}
         Its class: about a sum over the map, about a sort, or an optimisation per pair.
     reference : str
@@ -124,6 +126,9 @@ class Metric:
     advised_pixels: int = 1
     unit: str = ""
     resolution: Callable[[tuple[int, int]], int] | None = field(default=None, compare=False, repr=False)
+    by_shape: Callable[[tuple[int, int]], dict[str, Value]] | None = field(
+        default=None, compare=False, repr=False
+    )
     cost: Literal["low", "medium", "high"] = "low"
     reference: str = ""
     map_bytes: float = 0.0
@@ -179,8 +184,12 @@ class Metric:
         MetricError
             If the range is negative or not finite.
         """
+        return self._with(data_range=float(data_range))
+
+    def _with(self, **params: Value) -> Metric:
+        """Return the same metric, under the same name, with some of its parameters settled."""
         assert self.factory is not None
-        resolved = self.factory(**{**dict(self.params), "data_range": float(data_range)})
+        resolved = self.factory(**{**dict(self.params), **params})
         return replace(resolved, given=self.given, normalize=self.normalize)
 
     def with_normalize(self, chain: str) -> Metric:
@@ -188,11 +197,12 @@ class Metric:
         return self if self.normalize is not None else replace(self, normalize=chains.checked(chain))
 
     def for_shape(self, shape: tuple[int, int]) -> Metric:
-        """Give the same metric, with a definition that says how fine it is on maps of this shape (H, W)."""
-        side = 1 if self.resolution is None else self.resolution(shape)
+        """Return the same metric with what follows from this shape (H, W): parameters, and how fine it is."""
+        metric = self if self.by_shape is None else self._with(**self.by_shape(shape))
+        side = 1 if metric.resolution is None else metric.resolution(shape)
         if side == 1:
-            return self
-        return replace(self, definition=f"{self.definition} ({side} x {side} pixels a block)")
+            return metric
+        return replace(metric, definition=f"{metric.definition} ({side} x {side} pixels a block)")
 
     def limits(self, shape: tuple[int, int]) -> tuple[float, float]:
         """Bounds of the scores of maps of this shape (H, W), in the metric's unit."""
@@ -237,6 +247,8 @@ class Metric:
         if "score" not in state:
             state = {**state, "score": state["factory"](**dict(state["params"])).score}
         self.__dict__.update(state)
+        if np.isnan(self.self_value):  # metrics are equal by this one NaN
+            self.__dict__["self_value"] = np.nan
 
 
 METRICS: dict[str, Metric] = {}

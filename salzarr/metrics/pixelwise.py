@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from salzarr.compiled import jit
 from salzarr.metrics.block import Block
-from salzarr.metrics.metric import Metric, Pairs, Scores, register
+from salzarr.metrics.metric import Metric, Pairs, Scores, check_data_range, register
 from salzarr.schema import Reason
 
 REORDER = {"reassoc", "contract", "nsz"}
@@ -228,6 +228,42 @@ def mae() -> Metric:
         return mean
 
     return _difference(score, definition="mean(abs(a - b))")
+
+
+@register
+def psnr(data_range: float | None = None) -> Metric:
+    """Peak signal-to-noise ratio; undefined for identical maps, for which it is infinite.
+
+    Parameters
+    ----------
+    data_range : float, optional
+        The range of the data, one number for a whole comparison; ``compare`` finds it if it is not given.
+
+    References
+    ----------
+    equals :func:`skimage.metrics.peak_signal_noise_ratio`
+    """
+    check_data_range(data_range)
+
+    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
+        assert data_range is not None, "with_data_range comes first"
+        decibels: Scores = 20 * (np.log10(data_range) - np.log10(root_mean_squared(block, pairs, ok)))
+        return decibels
+
+    return Metric(
+        score,
+        definition="10 log10(range² / mean((a - b)²))",
+        kind="similarity",
+        self_value=np.nan,
+        bounds=(-np.inf, np.inf),
+        undefined=frozenset({Reason.CONSTANT}) if data_range == 0 else frozenset(),
+        nan_reason=Reason.IDENTICAL,
+        scale_dependent=True,
+        features=("products",),
+        unit="dB",
+        image_bytes=8,
+        pair_bytes=24,
+    )
 
 
 def _angle(*, centred: bool, **fields: Any) -> Metric:

@@ -33,7 +33,9 @@ from salzarr.schema import Reason
 
 ALIASES = {
     "cc": "pearson", "sim": "similarity", "kld": "kl", "jsd": "js", "nmi": "mutual_information",
-    "mi": "mutual_information", "l1": "mae", "l2": "rmse", "wasserstein": "emd", "iou": "topk_iou",
+    "mi": "mutual_information", "l1": "mae", "l2": "rmse", "wasserstein": "emd", "jaccard": "iou",
+    "f1": "dice", "fa": "feature_agreement", "sa": "sign_agreement", "ra": "rank_agreement",
+    "sra": "signed_rank_agreement",
 }  # fmt: skip
 """What the literature calls some of the metrics, for a hint."""
 

@@ -78,7 +78,10 @@ def check(maps, pairs=PAIRS, only=None):
         if Reason.NEGATIVE in metric.undefined and maps.min() < 0:
             assert (scored.reason == Reason.NEGATIVE).all(), spec
             continue
-        assert (scored.reason == Reason.SCORED).all(), spec
+        if Reason.UNSIGNED in metric.undefined and maps.min() >= 0:
+            assert (scored.reason == Reason.UNSIGNED).all(), spec
+            continue
+        assert np.isin(scored.reason, (Reason.SCORED, Reason.EMPTY)).all(), spec
         for p, (a, b) in enumerate(pairs):
             for image in range(maps.shape[1]):
                 directions = [(a, b), (b, a)] if metric.directed else [(a, b)]
