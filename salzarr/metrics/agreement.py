@@ -89,6 +89,7 @@ def _order(fraction: float, grid: Grid, signs: bool, **fields: Any) -> Metric:
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> tuple[Scores, ...]:
         shares, ranks, sign = block.feature(name, features)
         size, own = shares.sum(axis=2), (shares**2).sum(axis=2)
+        size[size == 0] = np.nan  # all of one magnitude
         common = np.empty(ok.shape)
         for pair, (a, b) in enumerate(pairs):
             same = ranks[a] == ranks[b]

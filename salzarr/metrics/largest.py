@@ -137,6 +137,7 @@ def overlap(
         found = found if signs else found.unsigned
         models = np.arange(len(block.maps))
         size, itself = found.size, found.common(np.stack([models, models], axis=1))
+        size[size == 0] = np.nan  # all of one magnitude
         own = ratio(itself, size, size)
         tied = _count(found.tied) / block.flat.shape[2]
         a, b = pairs.T

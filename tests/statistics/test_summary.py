@@ -62,10 +62,10 @@ def test_the_matrix_of_an_antisymmetric_metric_changes_its_sign(scores):
 
 
 def test_counts_images_per_reason_and_pair(scores):
-    scores.mse_reason[0, :9] = [1, 2, 3, 4, 5, 6, 7, 8, 9]
-    scores.mse_reason[0, 9:] = 0
-    scores.mse[0, :9] = np.nan
-    scores.mse[0, 9:] = 1.0
+    scores.mse_reason[0, :10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    scores.mse_reason[0, 10:] = 0
+    scores.mse[0, :10] = np.nan
+    scores.mse[0, 10:] = 1.0
     scores.mse[1] = np.nan
     scores.mse_reason[1] = Reason.ZERO_MASS
     summary = summarize(scores)
@@ -79,10 +79,11 @@ def test_counts_images_per_reason_and_pair(scores):
         "identical",
         "overflow",
         "unsigned",
+        "empty",
     ]
-    assert summary.mse_reason.isel(pair=0).values.tolist() == [1] * 9
+    assert summary.mse_reason.isel(pair=0).values.tolist() == [1] * 10
     frame = to_frame(summary).query("metric == 'mse'")
-    assert frame.iloc[0][["n", "missing", "failed"]].tolist() == [21, 1, 1]
+    assert frame.iloc[0][["n", "missing", "failed"]].tolist() == [20, 1, 1]
     assert frame.iloc[1][["n", "zero_mass"]].tolist() == [0, 30]
     assert np.isnan(frame.iloc[1]["mean"])
     np.testing.assert_array_equal(
