@@ -149,7 +149,7 @@ def summarize(
         dims = [GROUP, STATISTIC, PAIR]
         variables[name] = xr.DataArray(np.concatenate(blocks, axis=2), dims=dims, attrs=scores[name].attrs)
         variables[reason_name(name)] = _count_reasons(scores[reason_name(name)], members, memory)
-        _warn_of_ties(scores, name, memory)
+        _warn_of_ties(scores, name)
     summary = xr.Dataset(
         variables,
         coords={
@@ -173,17 +173,15 @@ MANY_TIES = 0.05
 """Share of pixels tied at a metric's cut from which its scores are far from those of maps without ties."""
 
 
-def _warn_of_ties(scores: xr.Dataset, slug: str, memory: int) -> None:
+def _warn_of_ties(scores: xr.Dataset, slug: str) -> None:
     """Warn of a metric of the largest pixels whose cut goes through many equal ones."""
     name = f"{slug}_tied"
     if "tied" not in scores[slug].attrs.get("companions", ()) or name not in scores:
         return
-    total = known = 0.0
-    for _, shares in rows_of(scores, name, memory):
-        total, known = total + np.nansum(shares), known + np.count_nonzero(~np.isnan(shares))
-    if known and total / known > MANY_TIES:
+    share = float(scores[name].mean())  # a chunk at a time, if it is lazy
+    if share > MANY_TIES:
         warnings.warn(
-            f"{scores[slug].attrs['spec']}: on average {total / known:.0%} of the pixels tie where the "
+            f"{scores[slug].attrs['spec']}: on average {share:.0%} of the pixels tie where the "
             "largest are cut off, and belong by a share, so that a map scores less than 1 with itself "
             f"(the scores' {slug}_self); a metric that needs no cut, such as spearman, loses nothing to ties",
             UserWarning,
