@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from dask.utils import format_bytes, format_time, parse_bytes
 from numpy.typing import NDArray
 
 from salzarr.errors import BudgetError, UsageError
@@ -262,18 +263,18 @@ class Plan:
             f"{self.models} models x {self.images:,} images of {self.shape[0]}x{self.shape[1]}, "
             f"{len(self.pairs):,} pairs, metrics {', '.join(load.name for load in self.loads)}",
             f"tasks    {self.tasks:,} of {self.block:,} images" + tiling * (self.tile < self.models),
-            f"reads    {size(self.read_bytes)} of maps",
-            f"scores   {size(self.score_bytes)} before compression",
-            f"memory   {size(self.task_bytes)} a task, {size(self.peak_bytes)} a process"
-            + (f" of the {size(self.budget)} allowed" if self.budget else ""),
+            f"reads    {format_bytes(self.read_bytes)} of maps",
+            f"scores   {format_bytes(self.score_bytes)} before compression",
+            f"memory   {format_bytes(self.task_bytes)} a task, {format_bytes(self.peak_bytes)} a process"
+            + (f" of the {format_bytes(self.budget)} allowed" if self.budget else ""),
         ]
         if not math.isnan(self.seconds):
             lines.append(
-                f"time     about {duration(self.seconds)} on {self.workers} x {self.threads} threads"
+                f"time     about {format_time(self.seconds)} on {self.workers} x {self.threads} threads"
             )
             for load in self.loads:
                 image = self.map_reads * load.map_seconds + len(self.pairs) * load.pair_seconds
-                lines.append(f"           {load.name}: {duration(self.images * image)} of one core")
+                lines.append(f"           {load.name}: {format_time(self.images * image)} of one core")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -333,13 +334,13 @@ def fit(plan: Plan, *, block: int | None = None, tile: int | None = None, split_
         what = "the tile that these results began with"
     raise BudgetError(
         f"{what} with {found.models_at_once} models of {plan.shape[0]}x{plan.shape[1]} needs "
-        f"{size(found.peak_bytes)} in a process ({size(BASE_BYTES)}, and {size(found.task_bytes)} for each "
-        f"of {plan.threads} tasks at a time), and {size(plan.budget or 0)} are allowed; allow more memory, "
-        "or fewer threads in a process"
+        f"{format_bytes(found.peak_bytes)} in a process ({format_bytes(BASE_BYTES)}, and "
+        f"{format_bytes(found.task_bytes)} for each of {plan.threads} tasks at a time), and "
+        f"{format_bytes(plan.budget or 0)} are allowed; allow more memory, or fewer threads in a process"
     )
 
 
-def parse_size(text: str | int | None, of: str = "memory") -> int | None:
+def parse_size(text: str | int | None, what: str = "memory") -> int | None:
     """Bytes from a text such as ``512MiB``; a number is taken as it is.
 
     Raises
@@ -354,48 +355,10 @@ def parse_size(text: str | int | None, of: str = "memory") -> int | None:
     """
     if text is None:
         return None
-    units = {"": 1, "b": 1}
-    for power, letter in enumerate("kmgt", start=1):
-        units |= {letter: 1024**power, f"{letter}ib": 1024**power, f"{letter}b": 1000**power}
-    cleaned = str(text).strip().lower().replace(" ", "")
-    number = cleaned.rstrip("kmgtib")
     try:
-        found = int(float(number) * units[cleaned[len(number) :]])
-    except (ValueError, KeyError, OverflowError):
-        found = 0
-    if found <= 0:
-        raise UsageError(f"{of} {text!r} is no size; write it as 512MiB or 4GiB")
-    return found
-
-
-def size(count: float) -> str:
-    """Bytes for people.
-
-    Examples
-    --------
-    >>> size(900), size(4 * 2**20), size(3.5 * 2**40)
-    ('900 B', '4.0 MiB', '3.5 TiB')
-    """
-    unit = "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
-        if count < 1024:
-            break
-        count, unit = count / 1024, larger
-    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people.
-
-    Examples
-    --------
-    >>> duration(0.25), duration(80), duration(7300), duration(200_000)
-    ('0.2 s', '1 min 20 s', '2 h 1 min', '2.3 days')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    if seconds < 2 * 86400:
-        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
-    return f"{seconds / 86400:.1f} days"
+        count = parse_bytes(text) if any(map(str.isdigit, str(text))) else 0
+    except (ValueError, OverflowError):
+        count = 0
+    if count <= 0:
+        raise UsageError(f"{what} {text!r} is no size; write it as 512MiB or 4GiB")
+    return count

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 import numpy as np
 import zarr
+from dask.utils import format_bytes
 from threadpoolctl import threadpool_limits
 
 import salzarr
@@ -233,7 +234,7 @@ def scale_table(found: dict[str, list[tuple[int, float, float, float]]]) -> str:
     """Format what :func:`scale` measured as Markdown."""
     lines = ["| against | number | seconds | peak | projected |", "| --- | --- | --- | --- | --- |"]
     lines += [
-        f"| {what} | {number:,} | {seconds:.2f} | {plan.size(peak)} | {plan.size(projected)} |"
+        f"| {what} | {number:,} | {seconds:.2f} | {format_bytes(peak)} | {format_bytes(projected)} |"
         for what, measured in found.items()
         for number, seconds, peak, projected in measured
     ]

@@ -110,13 +110,13 @@ def _show(report: ConvertReport, as_json: bool) -> None:
 
 def _done(report: ConvertReport) -> str:
     """Say what a conversion did, and what there was to be done."""
-    from salzarr.plan import duration, size
+    from dask.utils import format_bytes, format_time
 
     if not report.written:
         return f"nothing to do: all {report.kept:,} maps are in {report.store} already"
     kept = f", {report.kept:,} were there already" if report.kept else ""
     maps = "1 map" if report.written == 1 else f"{report.written:,} maps"
-    return f"{maps} written ({size(report.bytes)}){kept}; {duration(report.seconds)}"
+    return f"{maps} written ({format_bytes(report.bytes)}){kept}; {format_time(report.seconds)}"
 
 
 @click.command(short_help="Tell what is in a store of maps.")
@@ -124,8 +124,9 @@ def _done(report: ConvertReport) -> str:
 @options.as_json
 def info(store: str, as_json: bool) -> None:
     """Tell what is in a maps STORE: models, images, sizes, chunks, degenerate maps, where it came from."""
+    from dask.utils import format_bytes
+
     import salzarr
-    from salzarr.plan import size
 
     facts = salzarr.info(store)
     if as_json:
@@ -133,7 +134,7 @@ def info(store: str, as_json: bool) -> None:
         return
     models = facts.pop("models")
     for name in ("bytes", "stored_bytes"):
-        facts[name] = size(facts[name])
+        facts[name] = format_bytes(facts[name])
     for name in ("size", "chunk"):
         facts[name] = " x ".join(map(str, facts[name]))
     facts["codecs"] = ", ".join(_codec(codec) for codec in facts["codecs"])

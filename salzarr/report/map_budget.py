@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from dask.utils import format_bytes
 from numpy.typing import NDArray
 
-from salzarr.plan import size
 from salzarr.plot.maps import flaw, photograph
 from salzarr.report.contents import Contents
 from salzarr.report.image_lists import ENDS, EXTREMES, gallery
@@ -101,7 +101,7 @@ def carry(
     if facts["carried"] < len(order):
         logger.info(
             "the report carries %s of %s maps; a report size of about %s would take all",
-            f"{facts['carried']:,}", f"{len(order):,}", size(facts["needed"]),
+            f"{facts['carried']:,}", f"{len(order):,}", format_bytes(facts["needed"]),
         )  # fmt: skip
     return facts, stored
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
+from dask.utils import format_bytes
 from numpy.typing import NDArray
 
-from salzarr import plan
 from salzarr.descriptive import DESCRIBE_BYTES, Floats
 from salzarr.errors import BudgetError, UsageError
 from salzarr.metrics.metric import Metric
@@ -192,8 +192,8 @@ def rows_of(
     step = int(memory / 2 // max(work, 1))
     if step < 1:
         raise BudgetError(
-            f"a pair's {slug} on {images:,} images takes {plan.size(2 * work)}, and {plan.size(memory)} were "
-            "given; give more memory"
+            f"a pair's {slug} on {images:,} images takes {format_bytes(2 * work)}, and "
+            f"{format_bytes(memory)} were given; give more memory"
         )
     # Whole blocks, so that scores in memory and on disk are handed out alike.
     ranges = max(1, pairs) if variable.chunks is None else step * max(1, memory // 4 // max(held, 1) // step)

@@ -345,7 +345,7 @@ def test_an_unfinished_store_is_told_and_finished(untidy, tmp_path):
     assert re.search(r"unreadable +1", shown)
     bad.write_bytes(good)
     done = salzarr("convert", tmp_path / "Models", tmp_path / "maps.zarr")
-    assert f"1 map written (1.0 KiB), {len(maps) - 1} were there already" in done.stdout
+    assert f"1 map written (1.00 kiB), {len(maps) - 1} were there already" in done.stdout
 
 
 def test_a_note_is_said_once_and_not_at_all_if_quiet(untidy, tmp_path):

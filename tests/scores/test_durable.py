@@ -247,7 +247,7 @@ def test_tiles_give_the_same_scores(tmp_path):
 
 def test_too_little_memory_is_refused_before_the_start(store, tmp_path):
     with pytest.raises(
-        BudgetError, match=r"needs .* MiB in a process .* 100.0 MiB are allowed; allow more memory"
+        BudgetError, match=r"needs .* MiB in a process .* 100.00 MiB are allowed; allow more memory"
     ):
         compare(store, "mse", out=tmp_path / "r", memory="100MiB")
     assert not (tmp_path / "r" / "scores.zarr").exists()
