@@ -228,6 +228,10 @@ def center_distance(a: Map, b: Map) -> float:
     return float(np.linalg.norm(np.subtract(*(ndimage.center_of_mass(np.float64(m)) for m in (a, b)))))
 
 
+def displacement(axis: int) -> Callable[[Map, Map], float]:
+    return lambda a, b: float(np.subtract(*(ndimage.center_of_mass(np.float64(m))[axis] for m in (b, a))))
+
+
 def emd(grid: int, ground: str) -> Callable[[Map, Map], float]:
     """POT's network simplex on sums of square blocks."""
     import ot
@@ -311,6 +315,8 @@ def table(data_range: float) -> dict[str, Row]:
         "mutual_information": Row(mutual_information(100)),
         "mutual_information:bins=16": Row(mutual_information(16)),
         "center_distance": Row(center_distance, absolute=1e-10),
+        "dx": Row(displacement(1), absolute=1e-10),
+        "dy": Row(displacement(0), absolute=1e-10),
         "emd": Row(emd(32, "euclidean"), 1e-9, 1e-9, largest=50_000),
         "emd_l1:grid=16": Row(emd(16, "cityblock"), 1e-9, 1e-9),
         "emd_l1": Row(emd(10**6, "cityblock"), 1e-9, 1e-9, largest=400),

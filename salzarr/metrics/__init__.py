@@ -7,7 +7,7 @@ from salzarr.metrics.checks import check_maps, check_size, range_warnings, warni
 from salzarr.metrics.gradients import hog
 from salzarr.metrics.information import mutual_information
 from salzarr.metrics.largest import dice, iou, topk_intersection, topk_iou
-from salzarr.metrics.mass import center_distance, hellinger, js, kl, similarity
+from salzarr.metrics.mass import center_distance, dx, dy, hellinger, js, kl, similarity
 from salzarr.metrics.metric import METRICS, Metric, register
 from salzarr.metrics.pixelwise import cosine, mae, mse, pearson, psnr, rmse
 from salzarr.metrics.ranks import kendall, rbo, spearman
@@ -28,6 +28,8 @@ __all__ = [
     "custom",
     "describe",
     "dice",
+    "dx",
+    "dy",
     "emd",
     "emd_l1",
     "feature_agreement",

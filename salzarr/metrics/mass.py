@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,13 @@ from salzarr.compiled import jit
 from salzarr.metrics.block import Block
 from salzarr.metrics.metric import (
     DIAGONAL,
+    HEIGHT,
     NEEDS_MASS,
+    WIDTH,
     Caution,
     Metric,
     Pairs,
+    ScoreFunction,
     Scores,
     check_parameter,
     is_number,
@@ -217,31 +220,89 @@ def hellinger() -> Metric:
     )
 
 
+CENTERS = "centers of mass"
+"""Name of the feature: (2, model, image) float64, y and x of each map's center of mass in pixels."""
+
+
+def _centers(block: Block) -> Scores:
+    mass = unit_mass(block).reshape(block.maps.shape)
+    y, x = np.arange(block.shape[0]), np.arange(block.shape[1])
+    return np.stack([mass.sum(axis=3) @ y, mass.sum(axis=2) @ x])
+
+
+def _displacement(block: Block, pairs: Pairs) -> Scores:
+    """Way from the center of mass of a pair's first map to that of its second: (2, pair, image), y and x."""
+    centers = block.feature(CENTERS, _centers)
+    return centers[:, pairs[:, 1]] - centers[:, pairs[:, 0]]
+
+
+def _of_centers(score: ScoreFunction, **fields: Any) -> Metric:
+    return Metric(
+        score,
+        kind="dissimilarity",
+        self_value=0.0,
+        undefined=NEEDS_MASS,
+        features=(MASS, CENTERS),
+        unit="pixels",
+        map_bytes=8,
+        **fields,
+    )
+
+
 @register
 def center_distance() -> Metric:
-    """Distance between the centres of mass, in pixels.
+    """Distance between the centers of mass, in pixels.
 
     References
     ----------
     equals the distance of :func:`scipy.ndimage.center_of_mass`
     """
-
-    def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
-        mass = unit_mass(block).reshape(block.maps.shape)
-        y, x = np.arange(block.shape[0]), np.arange(block.shape[1])
-        centres = np.stack([mass.sum(axis=3) @ y, mass.sum(axis=2) @ x])
-        away = centres[:, pairs[:, 0]] - centres[:, pairs[:, 1]]
-        distances: Scores = np.hypot(away[0], away[1])
-        return distances
-
-    return Metric(
-        score,
-        definition="distance between the centres of mass",
-        kind="dissimilarity",
-        self_value=0.0,
+    return _of_centers(
+        lambda block, pairs, ok: np.hypot(*_displacement(block, pairs)),
+        definition="distance between the centers of mass",
         bounds=(0.0, DIAGONAL),
-        undefined=NEEDS_MASS,
-        features=(MASS,),
-        unit="pixels",
-        map_bytes=8,
+    )
+
+
+@register
+def dx() -> Metric:
+    """Horizontal displacement of the center of mass, in pixels: that of b minus that of a.
+
+    Positive where b looks further to the right. It is the mean displacement of mass, whatever the transport.
+
+    See Also
+    --------
+    dy, center_distance
+
+    References
+    ----------
+    equals the difference of :func:`scipy.ndimage.center_of_mass`
+    """
+    return _of_centers(
+        lambda block, pairs, ok: _displacement(block, pairs)[1],
+        definition="x of the center of mass of b minus that of a: positive if b looks further to the right",
+        bounds=(f"-{WIDTH}", WIDTH),
+        symmetry="antisymmetric",
+    )
+
+
+@register
+def dy() -> Metric:
+    """Vertical displacement of the center of mass, in pixels: that of b minus that of a.
+
+    Positive where b looks further down, as rows are counted from the top.
+
+    See Also
+    --------
+    dx, center_distance
+
+    References
+    ----------
+    equals the difference of :func:`scipy.ndimage.center_of_mass`
+    """
+    return _of_centers(
+        lambda block, pairs, ok: _displacement(block, pairs)[0],
+        definition="y of the center of mass of b minus that of a: positive if b looks further down",
+        bounds=(f"-{HEIGHT}", HEIGHT),
+        symmetry="antisymmetric",
     )

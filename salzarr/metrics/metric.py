@@ -27,11 +27,30 @@ ScoreFunction = Callable[["Block", Pairs, NDArray[np.bool_]], "Scores | tuple[Sc
 Value = int | float | str | bool | None
 Symmetry = Literal["symmetric", "directed", "antisymmetric"]
 
-DIAGONAL = "diagonal"
-"""As an upper bound: the diagonal of the map in pixels, between the centres of its corners."""
+DIAGONAL, SIDES, WIDTH, HEIGHT = "diagonal", "sides", "width", "height"
 
-SIDES = "sides"
-"""As an upper bound: from corner to opposite corner along the sides, in pixels."""
+LENGTHS: dict[str, Callable[[int, int], float]] = {
+    DIAGONAL: lambda height, width: float(np.hypot(height - 1, width - 1)),
+    SIDES: lambda height, width: height - 1.0 + width - 1.0,
+    WIDTH: lambda height, width: width - 1.0,
+    HEIGHT: lambda height, width: height - 1.0,
+    f"-{WIDTH}": lambda height, width: 1.0 - width,
+    f"-{HEIGHT}": lambda height, width: 1.0 - height,
+}
+"""What a bound may be beside a number: a length of the map (height, width) in pixels, between the centers of
+its outer pixels; from corner to corner straight, or along the sides."""
+
+
+def bound(text: str) -> float:
+    """Read a stored bound; one that depends on the size of the maps counts as infinite.
+
+    >>> bound("1.0"), bound("diagonal"), bound("-width")
+    (1.0, inf, -inf)
+    """
+    if text in LENGTHS:
+        return -np.inf if text.startswith("-") else np.inf
+    return float(text)
+
 
 NEEDS_MASS = frozenset({Reason.ZERO_MASS, Reason.NEGATIVE})
 """``undefined`` of the metrics that compare distributions of mass."""
@@ -64,8 +83,8 @@ class Metric:
     self_value : float
         The score of a map against itself: the matrix's diagonal. NaN if it is not known. If it depends on
         the map, this is its best, and a companion ``self`` holds the mean of the two maps' own self scores.
-    bounds : (float, float, "diagonal" or "sides")
-        What the scores lie between.
+    bounds : (float or str, float or str)
+        What the scores lie between; see :data:`LENGTHS`.
     undefined : frozenset of Reason
         Which of CONSTANT, ZERO_MASS, NEGATIVE and UNSIGNED in either map leave the pair without a score.
         Missing and non-finite maps never have one.
@@ -114,7 +133,7 @@ class Metric:
     definition: str
     kind: Literal["similarity", "dissimilarity"]
     self_value: float
-    bounds: tuple[float, float | str]
+    bounds: tuple[float | str, float | str]
     undefined: frozenset[Reason] = frozenset()
     nan_reason: Reason = Reason.OVERFLOW
     cautions: frozenset[Caution] = frozenset()
@@ -206,12 +225,8 @@ class Metric:
 
     def limits(self, shape: tuple[int, int]) -> tuple[float, float]:
         """Bounds of the scores of maps of this shape (H, W), in the metric's unit."""
-        low, high = self.bounds
-        if high == DIAGONAL:
-            high = float(np.hypot(shape[0] - 1, shape[1] - 1))
-        elif high == SIDES:
-            high = float(shape[0] - 1 + shape[1] - 1)
-        return low, float(high)
+        low, high = (LENGTHS[end](*shape) if isinstance(end, str) else float(end) for end in self.bounds)
+        return low, high
 
     def attrs(self) -> dict[str, Any]:
         """Everything about the metric that is stored with its scores; plain JSON types."""

@@ -33,7 +33,7 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike, NDArray
 
 from salzarr.errors import UsageError
-from salzarr.metrics.metric import DIAGONAL, SIDES, Metric
+from salzarr.metrics.metric import Metric, bound
 from salzarr.statistics.rows import metric_rows, metric_slug
 from salzarr.statistics.summary import NO_SELF
 
@@ -123,7 +123,7 @@ def colour_scale(
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if statistic in NO_SELF:
         return _scale("Greys" if statistic == COUNT else "Purples", least if stretch else 0.0, most)
-    lower, upper = (math.inf if bound in (DIAGONAL, SIDES) else float(bound) for bound in attrs["bounds"])
+    lower, upper = map(bound, attrs["bounds"])
     itself, similar = float(attrs["self_value"]), attrs["kind"] == "similarity"
     if lower < 0 < upper and (least < 0 or not stretch):
         reach = upper if math.isfinite(upper) and not stretch else max(abs(least), abs(most))

@@ -18,7 +18,7 @@ import xarray as xr
 from markupsafe import Markup, escape
 
 from salzarr._version import __version__
-from salzarr.metrics.metric import DIAGONAL, SIDES
+from salzarr.metrics.metric import LENGTHS
 from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange
 from salzarr.plot.style import plain, short
@@ -192,9 +192,7 @@ def _in_order(names: Set[str]) -> list[str]:
 
 def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:
     """Give what readers need to know of a metric."""
-    low, high = (
-        b if b in (DIAGONAL, SIDES) else f"{float(b):.6g}".replace("inf", "∞") for b in attrs["bounds"]
-    )
+    low, high = (b if b in LENGTHS else f"{float(b):.6g}".replace("inf", "∞") for b in attrs["bounds"])
     parameters = ", ".join(f"{k} = {_text(v)}" for k, v in json.loads(attrs.get("parameters", "{}")).items())
     normalize = attrs.get("normalize", "none")
     return {

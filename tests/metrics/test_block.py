@@ -239,3 +239,17 @@ def test_mutual_information_of_the_largest_maps():
         for m in (maps, maps * 2.0**1023)
     )
     assert plain == huge
+
+
+def test_the_displacement_of_a_moved_block_is_how_far_it_was_moved():
+    maps = np.zeros((2, 1, 70, 60))
+    maps[0, 0, 5:25, 10:30] = maps[1, 0, 20:40, 5:25] = 1
+    for pair, sign in (((0, 1), 1), ((1, 0), -1)):
+        scored = score_block(maps, [pair], as_metrics("dx,dy,center_distance"))
+        assert scored["dx"].values[0, 0] == pytest.approx(sign * -5, abs=1e-12)  # b is to the left
+        assert scored["dy"].values[0, 0] == pytest.approx(sign * 15, abs=1e-12)  # and further down
+        assert scored["center_distance"].values[0, 0] == pytest.approx(np.hypot(5, 15))
+    turned = score_block(maps.swapaxes(2, 3), [(0, 1)], as_metrics("dx"))["dx"].values
+    assert turned[0, 0] == pytest.approx(15, abs=1e-12)
+    assert as_metrics("dx")[0].limits((70, 60)) == (-59, 59)
+    assert as_metrics("dy")[0].limits((70, 60)) == (-69, 69)

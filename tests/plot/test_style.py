@@ -17,7 +17,11 @@ def brightness(scale, values):
     return scale.rgba(values)[..., :3] @ (0.2126, 0.7152, 0.0722)
 
 
-@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda m: m.name)
+LIKENESS = [metric for metric in METRICS.values() if metric.symmetry != "antisymmetric"]
+ENDS = [metric for metric in LIKENESS if not np.isnan(metric.self_value)]
+
+
+@pytest.mark.parametrize("metric", LIKENESS, ids=lambda m: m.name)
 @pytest.mark.parametrize("stretch", [False, True])
 def test_more_alike_is_darker_for_every_metric(metric, stretch):
     low, high = metric.limits((32, 32))
@@ -27,7 +31,7 @@ def test_more_alike_is_darker_for_every_metric(metric, stretch):
     assert (np.diff(found) < 0).all()
 
 
-@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda m: m.name)
+@pytest.mark.parametrize("metric", ENDS, ids=lambda m: m.name)
 def test_the_self_value_is_one_end_of_the_colours(metric):
     low, high = metric.limits((32, 32))
     scale = colour_scale(metric.attrs(), np.linspace(max(low, 0.1), min(high, 3.0) * 0.9, 5))
