@@ -56,12 +56,12 @@ class Maps(ABC):
     ----------
     models, images : tuple of str
     rows, columns : range or tuple of int
-        Positions of the models and of the images where the maps are; a range wherever they are consecutive.
+        Where the models and the images are in the store or the array.
     map_shape : (int, int)
         (H, W) of a map.
     dtype : numpy.dtype
     chunk : int
-        Images that lie together, and are best read together.
+        Images that are stored, and best read, together.
     labels : mapping of str to (dimension, array)
     """
 
@@ -111,13 +111,7 @@ class Maps(ABC):
         return self.part(range(len(self.rows)), images)
 
     def named(self, models: Sequence[str], images: Sequence[str]) -> Self:
-        """Return the maps of these models on these images.
-
-        Raises
-        ------
-        UsageError
-            If one of them is not there.
-        """
+        """Return the maps of these models on these images; refuse if one is not there."""
         positions = []
         for what, wanted, names in ((MODEL, models, self.models), (IMAGE, images, self.images)):
             place = {name: i for i, name in enumerate(names)}
@@ -356,13 +350,7 @@ def _labels(maps: xr.DataArray) -> Labels:
 
 
 def _joined_labels(ids: Iterable[Sequence[str]], arrays: Iterable[Any], images: Sequence[str]) -> Labels:
-    """Join the labels of images that each model's array brings along.
-
-    Raises
-    ------
-    UsageError
-        If two models have different labels for one image.
-    """
+    """Join the image labels that each model's array brings along; refuse two values for one image."""
     known: dict[str, dict[str, Any]] = {}
     for names, array in zip(ids, arrays, strict=True):
         for name, (dim, values) in (_labels(array) if hasattr(array, "coords") else {}).items():

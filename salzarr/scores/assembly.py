@@ -1,4 +1,4 @@
-"""Put scores together into a dataset: variables, names and labels."""
+"""Put scores together into a dataset with names and labels."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def assemble(request: Request, scores: Mapping[str, Any]) -> xr.Dataset:
 
 
 def coordinates(request: Request) -> Coordinates:
-    """Name the pairs and the images, with their labels."""
+    """Return the names of the pairs and the images, with their labels."""
     names = np.array(request.design.names(request.models), object)
     a, b = request.pairs.T
     found: Coordinates = {

@@ -15,20 +15,10 @@ from salzarr.scores.request import Request
 def fit(
     request: Request, memory: int | None = None, *, block: int | None = None, tile: int | None = None
 ) -> plan.Plan:
-    """Plan the blocks and tiles of a request whose scores are stored.
+    """Plan the blocks and tiles of stored scores.
 
-    Parameters
-    ----------
-    request : Request
-    memory : int, optional
-        Bytes that one process may take; what the scheduler says its processes have, if not given.
-    block, tile : int, optional
-        Those of a comparison that is resumed, or the block of one that grows.
-
-    Raises
-    ------
-    BudgetError
-        If it does not fit.
+    ``memory`` is bytes per process, by default what the scheduler gives its processes. ``block`` and ``tile``
+    are those of a comparison that is resumed or grows.
     """
     has = capacity()
     asked = _plan(request, request.maps.chunk, has.memory if memory is None else memory)
@@ -36,18 +26,9 @@ def fit(
 
 
 def fit_in_memory(request: Request, memory: int) -> tuple[int, int]:
-    """Return the images of a block and the models along a tile, of scores that come back to the caller.
+    """Return the images of a block and the models along a tile, for scores that come back to the caller.
 
-    Parameters
-    ----------
-    request : Request
-    memory : int
-        Bytes for all maps and features that are in memory at the same time in a process.
-
-    Raises
-    ------
-    BudgetError
-        If not even the maps of two models on one image fit.
+    ``memory`` is bytes for all maps and features that one process holds at the same time.
     """
     asked = _plan(request, max(request.maps.chunk, plan.FEW), memory + plan.BASE_BYTES)
     threads = 1 if isinstance(request.maps, ArrayMaps) else capacity().threads
@@ -72,7 +53,7 @@ def _plan(request: Request, chunk: int, budget: int | None) -> plan.Plan:
 
 
 def loads(metrics: Iterable[Metric]) -> tuple[plan.Load, ...]:
-    """Say what each metric needs."""
+    """Return what each metric needs."""
     return tuple(
         plan.Load(
             metric.slug,

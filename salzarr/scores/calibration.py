@@ -14,19 +14,7 @@ SAMPLE_MODELS, SAMPLE_IMAGES = 4, 4
 
 
 def calibrate(request: Request, asked: plan.Plan) -> plan.Plan:
-    """Time the metrics on a few of the maps: each once, after a first run that compiles it.
-
-    Parameters
-    ----------
-    request : Request
-        Of stored maps.
-    asked : Plan
-
-    Returns
-    -------
-    Plan
-        With the seconds of a read, and of each metric per map and per pair.
-    """
+    """Return the plan with measured times: of a read, and of each metric per map and per pair."""
     models = min(SAMPLE_MODELS, len(request.models))
     sample = request.maps.part(range(models), slice(0, min(SAMPLE_IMAGES, len(request.images))))
     images = sample.shape[1]

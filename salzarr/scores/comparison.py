@@ -29,7 +29,7 @@ from salzarr.sources.image_labels import Labels
 from salzarr.watching import watched
 
 FIVE = ("mse", "cosine", "pearson", "ssim", "emd")
-"""What is compared if nothing is said."""
+"""The metrics of a comparison that names none."""
 
 
 def compare(
@@ -57,13 +57,16 @@ def compare(
 
     Without ``out`` nothing is computed here: the scores are a Dask graph that follows whatever scheduler or
     client there is, and computing one metric does not compute the others. With ``out`` they are computed and
-    written block by block; killed at any moment, the same call goes on and ends with the same scores.
+    written block by block; the same call resumes a run that was killed, and ends with the same scores.
 
     Parameters
     ----------
     maps : path, DataArray, mapping or sequence
         A maps store; a DataArray with the dimensions model, image, y and x; a dict of name to array
-        (image, y, x); or a list of such arrays, with ``names``.
+        (image, y, x); or a list of such arrays, with ``names``. Names and labels are those of what is given:
+        arrays with an ``image`` coordinate are joined by it, and missing maps have no score; arrays without
+        names are joined by position, if there are as many in each. Coordinates along image and model become
+        coordinates of the scores.
     metrics : str, Metric, callable or an iterable of these
         See :func:`salzarr.metrics.as_metrics`. A function ``f(a, b) -> float`` of two maps is one, too.
     names : sequence of str, optional
@@ -83,7 +86,7 @@ def compare(
         Leave out every image on which some model's map is missing or, normalised, cannot be scored by some
         metric. What shows only in the score itself, such as NaN from a function of your own, is not foreseen.
     allow_incomplete : bool, default False
-        Compare what a store that was not finished has.
+        Compare what an unfinished store holds.
     labels : path, mapping or DataFrame, optional
         What is known of the images: a table with a column ``image`` and others, which become coordinates of
         the scores along ``image``. Names meet with or without the ending of an image file.
@@ -93,13 +96,13 @@ def compare(
     primary : str, optional
         The one metric that a study will report: marked before anything is scored, stored, and shown first.
     out : path, optional
-        Results folder; the scores go to ``scores.zarr`` in it. The maps are then those of a store.
+        Results folder; the scores go to ``scores.zarr`` in it. The maps must be those of a store.
     scores : str, optional
         With ``out``: where the scores go instead, a path or URL.
     memory : int or str, optional
-        With ``out``: bytes that one process may take, such as ``"2GiB"``; what there is, if not given.
+        With ``out``: memory limit per process, such as ``"2GiB"``; by default the free memory.
     overwrite : bool, default False
-        With ``out``: begin anew, whatever scores are there.
+        With ``out``: start again, replacing any scores.
     progress : callable, optional
         With ``out``: called with the blocks of images done, and with all of them. In a notebook and at a
         prompt a bar is shown by itself.
@@ -115,7 +118,7 @@ def compare(
     Raises
     ------
     UsageError, MetricError, ShapeError
-        If the comparison cannot be, as asked.
+        Invalid argument, or combination of arguments.
     BudgetError
         If a block does not fit the memory.
     ChangedError
@@ -129,7 +132,7 @@ def compare(
     --------
     salzarr.summarize : statistics over the images
     salzarr.open_scores : open what was computed
-    plan_comparison : what it would take
+    plan_comparison : what it takes
 
     Examples
     --------
@@ -175,16 +178,16 @@ def plan_comparison(
     calibrated: bool = True,
     **options: Any,
 ) -> Plan:
-    """Say what a durable comparison would take, without running it.
+    """Project what a durable comparison takes, without running it.
 
     Parameters
     ----------
     maps, metrics
         As :func:`compare` takes them; the maps are those of a store.
     out, scores, overwrite
-        As for :func:`compare`: a comparison that was begun there goes on as it was planned then.
+        As for :func:`compare`: a comparison that was begun there keeps its plan.
     memory : int or str, optional
-        Bytes that one process may take.
+        Memory limit per process.
     calibrated : bool, default True
         Time each metric on a few of the store's maps.
     **options

@@ -25,7 +25,7 @@ OTHERS = "others"
 """Of how many maps a consensus is the mean; 0 where the model itself has none to compare."""
 
 
-class Tile(NamedTuple):
+class PairTile(NamedTuple):
     """Maps in memory, and the pairs of them that are scored."""
 
     maps: Array | Block
@@ -68,12 +68,12 @@ class Design(ABC):
         """Return the maps that the scores of some images take, each of as many images."""
         return (maps.on(images),)
 
-    def tiles(self, inputs: Sequence[Maps], side: int) -> Iterator[Tile]:
+    def tiles(self, inputs: Sequence[Maps], side: int) -> Iterator[PairTile]:
         """Read the inputs in tiles of models, at most ``side`` along each side of a tile."""
         (maps,) = inputs
         for models, rows in _walk(self.pairs, side, maps.shape[0]):
             some = maps.part(models, slice(None))
-            yield Tile(some.read(), np.searchsorted(models, self.pairs[rows]), rows, some.models)
+            yield PairTile(some.read(), np.searchsorted(models, self.pairs[rows]), rows, some.models)
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,13 @@ class Mismatched(GivenPairs):
         """Return the maps of the images, and those of their partners."""
         return maps.on(images), maps.part(range(maps.shape[0]), self.partner[images])
 
-    def tiles(self, inputs: Sequence[Maps], side: int) -> Iterator[Tile]:
+    def tiles(self, inputs: Sequence[Maps], side: int) -> Iterator[PairTile]:
         """Read both, model by model: the partners stand behind."""
         for models, rows in _walk(self.pairs, side, inputs[0].shape[0]):
             own, others = (maps.part(models, slice(None)) for maps in inputs)
             a, b = np.searchsorted(models, self.pairs[rows]).T
             both = np.concatenate([own.read(), others.read()])
-            yield Tile(both, np.stack([a, len(models) + b], axis=1), rows, own.models + others.models)
+            yield PairTile(both, np.stack([a, len(models) + b], axis=1), rows, own.models + others.models)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class LeaveOneOut(Design):
             name += "'"
         return (*models, name)
 
-    def tiles(self, inputs: Sequence[Maps], side: int) -> Iterator[Tile]:
+    def tiles(self, inputs: Sequence[Maps], side: int) -> Iterator[PairTile]:
         """Read the maps for their sums, and, unless all fit at once, again for the sums without each."""
         (maps,) = inputs
         parts = [range(self.models)[cut] for cut in plan.blocks(self.models, min(2 * side, self.models))]
@@ -188,7 +188,7 @@ class LeaveOneOut(Design):
             pairs = np.stack([pair, pair + len(part)], axis=1)
             names = (*(maps.models[i] for i in part), *[CONSENSUS] * len(part))
             used = np.where(block.unusable == Reason.SCORED, count - 1, 0)
-            yield Tile(both, pairs, slice(part.start, part.stop), names, {OTHERS: used})
+            yield PairTile(both, pairs, slice(part.start, part.stop), names, {OTHERS: used})
 
 
 def _walk(pairs: Pairs, side: int, models: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:

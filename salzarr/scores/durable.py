@@ -51,7 +51,7 @@ class ScoreJob(MapsJob):
     run: str
     earlier: Earlier | None = None
 
-    def __call__(self) -> Scored:
+    def __call__(self) -> ScoreResult:
         """Score all metrics; an image that cannot be scored is FAILED."""
         groups: dict[bytes, tuple[list[Metric], NDArray[np.bool_]]] = {}
         for metric in self.scoring.metrics:
@@ -67,14 +67,14 @@ class ScoreJob(MapsJob):
             arrays |= more
             scored += count
         if self.images != self.block:
-            return Scored(self, scored, failed, arrays)
+            return ScoreResult(self, scored, failed, arrays)
         score_store.write(self.url, self.run, self.block, arrays)
-        return Scored(None, scored, failed)
+        return ScoreResult(None, scored, failed)
 
-    def failed(self, why: str) -> Scored:
+    def failed(self, why: str) -> ScoreResult:
         """Return the result for an image that cannot be scored."""
         arrays = self.scoring.empty(1, Reason.FAILED)
-        return Scored(self, 0, {self.images.start: why}, arrays)
+        return ScoreResult(self, 0, {self.images.start: why}, arrays)
 
     def _score_unknown(
         self, scoring: Scoring, known: NDArray[np.bool_], failed: dict[int, str]
@@ -100,7 +100,7 @@ class ScoreJob(MapsJob):
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoreResult:
     """The result of a job.
 
     Attributes
@@ -134,10 +134,8 @@ def bring_up(
     ----------
     request : Request
         Of stored maps.
-    url : str
-        Where the scores are, or will be.
     memory : int, optional
-        Bytes that one process may take.
+        Bytes per process.
     progress : callable, optional
         ``progress(done, total)``, in blocks of images.
 
@@ -181,17 +179,9 @@ def bring_up(
 
 @dataclass(frozen=True)
 class Begun:
-    """A scores store that has its plan.
+    """A scores store that has its plan: block and tile.
 
-    Attributes
-    ----------
-    url, run : str
-    block, tile : int
-        Of its plan.
-    earlier : Earlier or None
-        What it is grown from.
-    finished : bool
-        Whether all of it is there, and nothing failed.
+    ``earlier`` is what it grows from; ``finished`` means that all of it is there, and nothing failed.
     """
 
     url: str
@@ -203,7 +193,7 @@ class Begun:
 
 
 def _begin(request: Request, url: str, memory: int | None) -> tuple[Request, Begun]:
-    """Find the scores store to go on with, or make it; the request comes back in its order."""
+    """Find the scores store to go on with, or create it; the request comes back in its order."""
     recorded, earlier, target = score_store.attributes(url), None, url
     kept: dict[str, int] = {}
     if recorded is not None:
@@ -246,12 +236,12 @@ def _jobs(request: Request, begun: Begun) -> list[ScoreJob]:
     return jobs
 
 
-def _run(jobs: list[ScoreJob], progress: Progress | None) -> list[Scored]:
+def _run(jobs: list[ScoreJob], progress: Progress | None) -> list[ScoreResult]:
     """Run the jobs, and write the blocks that had to be taken apart; return one result for each block."""
-    results: list[Scored] = []
-    parts: list[Scored] = []
+    results: list[ScoreResult] = []
+    parts: list[ScoreResult] = []
 
-    def done(result: Scored) -> None:
+    def done(result: ScoreResult) -> None:
         if result.part is None:
             results.append(result)
             return
@@ -262,7 +252,7 @@ def _run(jobs: list[ScoreJob], progress: Progress | None) -> list[Scored]:
             joined = {name: np.concatenate([of[name] for of in arrays], axis=-1) for name in arrays[0]}
             score_store.write(job.url, job.run, job.block, joined)
             failed = {image: why for part in parts for image, why in part.failed.items()}
-            results.append(Scored(None, sum(part.scored for part in parts), failed))
+            results.append(ScoreResult(None, sum(part.scored for part in parts), failed))
             parts.clear()
 
     run(jobs, done, progress, lambda job, why: done(job.failed(why)))

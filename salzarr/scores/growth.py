@@ -1,4 +1,4 @@
-"""Scores that are there already: whether a run goes on from them, grows them, or must refuse them."""
+"""Scores that exist already: a run resumes them, grows them, or refuses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Earlier:
     url, run : str
         Their store.
     pairs, images : int
-        They are those of the first so many pairs and images.
+        How many of the first pairs and images they cover.
     metrics : frozenset of str
         Slugs.
     stale : frozenset of int
@@ -48,7 +48,7 @@ class Earlier:
     stale: frozenset[int] = frozenset()
 
     def known(self, metric: Metric, images: slice) -> NDArray[np.bool_]:
-        """Say on which of these images the metric's scores still hold."""
+        """Return on which of these images the metric's scores still hold: (image,) bool."""
         known = np.zeros(images.stop - images.start, np.bool_)
         if metric.slug in self.metrics and images.start < self.images:
             name = reason_name(metric.variables[-1])
@@ -61,7 +61,7 @@ class Earlier:
 
 
 def record(request: Request, block: int, tile: int, earlier: Earlier | None = None) -> dict[str, Any]:
-    """Write down what a later run on the same scores must follow, as JSON types."""
+    """Return the plan that later runs on the same scores must follow, as JSON types."""
     assert isinstance(request.maps, StoreMaps)
     plan = {
         "block": block,
@@ -80,34 +80,26 @@ def record(request: Request, block: int, tile: int, earlier: Earlier | None = No
 
 
 def _options(url: str) -> Any:
-    """How the maps store was made."""
+    """Return the options that the maps store was made with."""
     return store.open_dataset(url, allow_incomplete=True).attrs.get(schema.ATTR_FINGERPRINT)
 
 
 def input_crc(maps: Maps) -> NDArray[np.uint32]:
-    """Checksums of the maps that are compared: (model, image); 0 where a map is missing."""
+    """Read the checksums of the maps, (model, image); 0 where a map is missing."""
     assert isinstance(maps, StoreMaps)
     found = store.open_dataset(maps.url, allow_incomplete=True)[SOURCE_CRC.name]
     return np.asarray(found.values[np.ix_(maps.rows, maps.columns)], np.uint32)
 
 
 def reconcile(request: Request, url: str, attrs: dict[str, Any]) -> tuple[Request, Earlier | None]:
-    """Compare what is asked for with what a scores store was begun with.
-
-    Parameters
-    ----------
-    request : Request
-    url : str
-        Of the scores.
-    attrs : dict
-        Its attributes.
+    """Compare a request with the scores that exist at a URL.
 
     Returns
     -------
     Request
         In the order of the scores: what is new comes last.
     Earlier or None
-        None if they ask for the same; else what is kept of it while it grows.
+        None if nothing is new; otherwise what is kept of the scores while they grow.
 
     Raises
     ------
@@ -167,7 +159,7 @@ def _with_primary(request: Request, was: str | None) -> Request:
 
 
 def _in_order(request: Request, models: list[str], images: list[str]) -> Request:
-    """Put the models and images that have scores first, in their order; all of them must still be there."""
+    """Put the models and images that have scores first, in their order; refuse if one of them is gone."""
     positions = []
     for what, had, have in (("model", models, request.models), ("image", images, request.images)):
         where = {name: position for position, name in enumerate(have)}
@@ -185,7 +177,7 @@ def _in_order(request: Request, models: list[str], images: list[str]) -> Request
 
 
 def _redefined(plan: dict[str, Any], wanted: dict[str, Any]) -> frozenset[str]:
-    """Find the metrics whose automatic data range is another now; refuse any other change."""
+    """Find the metrics whose automatic data range has changed; refuse any other change."""
     widened = set()
     for slug, was in plan["metrics"].items():
         now = wanted["metrics"].get(slug)
@@ -205,7 +197,7 @@ def _redefined(plan: dict[str, Any], wanted: dict[str, Any]) -> frozenset[str]:
             widened.add(slug)
             warnings.warn(
                 f"the range of the data was {ranges[0]:g} and is now {ranges[1]:g}: "
-                f"{was['spec']} is computed anew",
+                f"{was['spec']} is computed again",
                 UserWarning,
                 stacklevel=2,
             )
@@ -222,7 +214,7 @@ def _changed(what: str) -> ChangedError:
 
 
 def is_same(request: Request, earlier: Earlier, url: str, attrs: dict[str, Any]) -> bool:
-    """Say whether scores are grown from the earlier ones to exactly this request."""
+    """Whether grown scores were begun towards exactly this request."""
     plan = attrs[score_store.ATTR_PLAN]
     if plan != record(request, plan["block"], plan["tile"], earlier):
         return False

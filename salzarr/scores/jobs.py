@@ -55,13 +55,7 @@ class RangeJob(MapsJob):
 
 
 def collect(request: Request, memory: int, progress: Progress | None = None) -> Scores:
-    """Score all images of a request into arrays in memory.
-
-    Raises
-    ------
-    BudgetError
-        If the maps of two models on one image do not fit the memory.
-    """
+    """Score all images of a request into arrays in memory."""
     block, tile = fit_in_memory(request, memory)
     scoring = Scoring(request.design, request.metrics, tile)
     scores = scoring.empty(len(request.images))
@@ -86,13 +80,7 @@ def ranges(request: Request, chains: Iterable[str | None], memory: int) -> Extre
 
 
 def extremes(maps: Maps, chain: str | None) -> tuple[Floats, Floats]:
-    """Find the smallest and largest value of each normalized map, by reading them all once: (map,) each.
-
-    Raises
-    ------
-    RunError
-        If workers died of it.
-    """
+    """Find the smallest and largest value of each normalized map, by reading all maps: (map,) each."""
     try:
         low, high = _ranges(maps, alone(len(maps.models)), maps.chunks(), [chain], 1)[chain]
     except RunError as error:

@@ -1,4 +1,4 @@
-"""The lazy comparison: maps x metrics to a Dask-backed dataset, one read and one score task per block."""
+"""The lazy comparison: a Dask-backed dataset, with one read and one score task per block of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import xarray as xr
 from salzarr import plan
 from salzarr.maps import ArrayMaps, Maps, StoreMaps
 from salzarr.scores.assembly import assemble
-from salzarr.scores.designs import Tile
+from salzarr.scores.designs import PairTile
 from salzarr.scores.request import Request
 from salzarr.scores.scoring import Scores, Scoring, families, fields
 
@@ -20,17 +20,7 @@ if TYPE_CHECKING:
 
 
 def lazy_scores(request: Request) -> xr.Dataset:
-    """Build the scores of a comparison, computing nothing.
-
-    Parameters
-    ----------
-    request : Request
-
-    Returns
-    -------
-    xarray.Dataset
-        Dask-backed; its chunks hold all pairs of a block of images.
-    """
+    """Build the scores of a request as a Dask graph, computing nothing; chunks hold all pairs of a block."""
     import dask.array as da
 
     blocks = blocks_of(request.maps)
@@ -55,7 +45,7 @@ def lazy_scores(request: Request) -> xr.Dataset:
 
 
 def blocks_of(maps: Maps) -> da.Array:
-    """Give maps as a Dask array whose chunks hold all models of a block of whole maps."""
+    """Return maps as a Dask array whose chunks hold all models of a block of whole maps."""
     import dask.array as da
     from dask.base import tokenize
 
@@ -78,4 +68,4 @@ def blocks_of(maps: Maps) -> da.Array:
 def _score(maps: Any, scoring: Scoring) -> Scores:
     while isinstance(maps, list):  # one chunk along the model, y and x that disappear
         (maps,) = maps
-    return scoring.score_tile(Tile(maps, scoring.design.pairs, slice(None)))
+    return scoring.score_tile(PairTile(maps, scoring.design.pairs, slice(None)))

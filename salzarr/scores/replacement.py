@@ -1,4 +1,4 @@
-"""Put scores in the place of earlier ones, whatever interrupts it."""
+"""Put new scores in the place of earlier ones, so that a kill at any moment loses neither."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ ROOT = "zarr.json"
 
 
 def growing(url: str) -> str:
-    """Say where scores are made that will take the place of others."""
+    """Where scores are made that will replace those at a URL."""
     return locate(url).beside(".growing")
 
 
 def replaced(url: str) -> str:
-    """Say where scores are kept while others take their place."""
+    """Where the earlier scores are kept during a swap."""
     return locate(url).beside(".old")
 
 
 def swap(url: str) -> None:
-    """Put grown scores in the place of the earlier ones: by renaming, or on an object store by copying.
+    """Replace the scores at a URL by the grown ones: by renaming, or on an object store by copying.
 
-    The earlier scores are gone then, and the grown ones, which hold all of them, stay where they were made
-    until the copy is whole. Whenever that is interrupted, :func:`settle` begins the copy again.
+    The grown scores hold all of the earlier ones and stay until the copy is whole; :func:`settle` resumes it.
     """
     if local_path(url) is None:
         remove(url)
@@ -45,7 +44,7 @@ def swap(url: str) -> None:
 
 
 def settle(url: str) -> None:
-    """Finish a swap that was interrupted, in whichever of its steps."""
+    """Finish a swap that was interrupted, at whichever step."""
     path = local_path(url)
     if path is None:
         _settle_copy(url)
@@ -59,7 +58,7 @@ def settle(url: str) -> None:
 
 
 def _settle_copy(url: str) -> None:
-    """Finish copying grown scores to their place, and remove what is left where they were made."""
+    """Finish copying grown scores to their place, and remove the originals."""
     grown, there = attributes(growing(url)), attributes(url)
     if grown is not None and there is None and grown[schema.ATTR_COMPLETE]:
         copy(growing(url), url)
@@ -69,13 +68,7 @@ def _settle_copy(url: str) -> None:
 
 
 def remove(url: str) -> None:
-    """Delete a scores store, and nothing that is not one.
-
-    Raises
-    ------
-    StoreExistsError
-        If it is something else.
-    """
+    """Delete a scores store; refuse to delete anything else."""
     path = local_path(url)
     if path is None:
         try:
@@ -84,7 +77,7 @@ def remove(url: str) -> None:
             return
         if group.attrs.get(schema.ATTR_KIND) != schema.KIND_SCORES:
             raise StoreExistsError(f"{url} is not a store of scores, so it is not overwritten")
-        # Without its plan it holds no scores any more; with its mark, what a kill leaves is known for ours.
+        # The plan goes first, the mark last: after a kill, the rest is still known to be ours.
         group.attrs.put({schema.ATTR_KIND: schema.KIND_SCORES})
         for name in names_in(group.store):
             if name != ROOT:
@@ -105,7 +98,7 @@ def remove(url: str) -> None:
         raise StoreExistsError(
             f"{url} is not a store of scores, so it is not overwritten; move it away yourself"
         )
-    # Half of a store, after a kill, could not be told from something else: rename, then delete.
+    # Renamed first: half of a store, after a kill, could be anything.
     discarded = path + ".discarded"
     shutil.rmtree(discarded, ignore_errors=True)
     os.rename(path, discarded)
@@ -113,13 +106,7 @@ def remove(url: str) -> None:
 
 
 def copy(source: str, target: str) -> None:
-    """Copy a scores store to another place on an object store; until it is whole, there is none.
-
-    Raises
-    ------
-    StoreExistsError
-        If there is something else.
-    """
+    """Copy a scores store on an object store; the copy counts as one only when it is whole."""
     from zarr.core.common import concurrent_map
 
     with storage_errors(target):

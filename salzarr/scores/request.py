@@ -1,4 +1,4 @@
-"""What a comparison is asked for, resolved and checked before anything is computed."""
+"""What a comparison asks for, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A comparison: which maps, which pairs, which metrics, with everything settled.
+    """A comparison, checked and complete: which maps, which pairs, which metrics.
 
     Attributes
     ----------
     maps : Maps
     metrics : tuple of Metric
-        With their normalisation and data range.
+        With their normalization and data range.
     design : Design
     automatic : frozenset of str
         Slugs of the metrics whose data range was found, not given.
@@ -107,22 +107,10 @@ def resolve(
     primary: str | None = None,
     scan: Scan | None = None,
 ) -> Request:
-    """Settle a comparison; see :func:`salzarr.compare` for the parameters.
+    """Check a comparison; see :func:`salzarr.compare` for the parameters.
 
-    Parameters
-    ----------
-    scan : callable, optional
-        ``scan(maps, chain) -> (low, high)`` of the normalised values, by reading them all; without it, a
-        data range that would need that is refused.
-
-    Returns
-    -------
-    Request
-
-    Raises
-    ------
-    UsageError, MetricError, ShapeError
-        If it cannot be: the message says what and how to go on.
+    ``scan(maps, chain) -> (low, high)`` finds the range of normalized values by reading all maps; without it,
+    a metric that needs that is refused.
     """
     chosen = as_maps(maps, names, allow_incomplete=allow_incomplete)
     if models is not None or images is not None:
@@ -146,7 +134,7 @@ def resolve(
     if complete_cases:
         chosen, facts = _complete(chosen, as_asked, facts)
     if not len(chosen.images):
-        raise UsageError("there is no image to compare the models on")
+        raise UsageError("no image is left to compare; choose others")
     return Request(
         chosen,
         tuple(_with_range(metric, data_range, chosen, facts, scan) for metric in as_asked),
@@ -179,22 +167,7 @@ def _primary(metrics: Sequence[Metric], name: str) -> Metric:
 
 
 def repeat(scores: xr.Dataset, maps: Any, metrics: Any = None) -> Request:
-    """Request the models, images, pairs and metrics of scores once more, from the maps that were compared.
-
-    Parameters
-    ----------
-    scores : Dataset
-        Of :func:`salzarr.compare`.
-    maps
-        As :func:`salzarr.compare` takes them.
-    metrics : optional
-        Others than those of the scores.
-
-    Raises
-    ------
-    UsageError
-        If a model or an image of the scores is not there.
-    """
+    """Request the models, images, pairs and metrics of scores once more, from the maps that were compared."""
     a, b = (scores[end].values.astype(str).tolist() for end in (MODEL_A, MODEL_B))
     in_pairs = dict.fromkeys(name for pair in zip(a, b, strict=True) for name in pair)
     models = [str(name) for name in scores.attrs.get("models", in_pairs)]
@@ -212,7 +185,7 @@ def _definitions(scores: xr.Dataset) -> dict[str, dict[str, Any]]:
 
 
 def metrics_of(scores: xr.Dataset) -> tuple[Metric, ...]:
-    """Make the metrics that scores were computed with from what is stored beside them.
+    """Rebuild the metrics of scores from what is stored beside them.
 
     Raises
     ------
@@ -242,7 +215,7 @@ def metrics_of(scores: xr.Dataset) -> tuple[Metric, ...]:
 
 
 def _known(what: str, name: str, known: Collection[str]) -> str:
-    """Return a name that was asked for, as it is spelled here."""
+    """Return the known spelling of a name that was asked for."""
     for spelling in (name, spelled(name)):
         if spelling in known:
             return spelling
@@ -306,7 +279,7 @@ def _complete(maps: Maps, metrics: Iterable[Metric], facts: Facts | None) -> tup
 def _with_range(
     metric: Metric, given: float | None, maps: Maps, facts: Facts | None, scan: Scan | None
 ) -> Metric:
-    """Settle the one data range of the comparison: given, known, found from the facts, or by reading."""
+    """Set a metric's data range: the given one, or one from the facts, or from reading all maps."""
     if metric.needs_data_range and given is not None:
         metric = metric.with_data_range(given)
     if not metric.needs_data_range:
@@ -323,14 +296,14 @@ def _with_range(
     if found is None:
         raise MetricError(
             f"{metric.spec} needs the range of the data, and that is not known without reading every map; "
-            "say data_range= (--data-range), or normalize='minmax', for which it is 1"
+            "give data_range= (--data-range), or normalize='minmax', for which it is 1"
         )
     low = np.fmin.reduce(found[0], axis=None, initial=np.nan)
     high = np.fmax.reduce(found[1], axis=None, initial=np.nan)
     if not high > low:
         raise MetricError(
-            f"{metric.spec} needs the range of the data, and every map holds one and the same value; "
-            "say data_range= (--data-range)"
+            f"{metric.spec} needs the range of the data, and all maps hold one value; "
+            "give data_range= (--data-range)"
         )
     metric = metric.with_data_range(float(high - low))
     _warn_of_range(metric, *found)

@@ -39,7 +39,7 @@ def place(results: str, scores: str | None) -> Location:
 
 
 def remember_place(results: str, url: str) -> None:
-    """Note in a results folder where its scores are, if elsewhere."""
+    """Write down in a results folder where its scores are, if they are elsewhere."""
     if url != locate(results).below(SCORES):
         with open(os.path.join(locate(results), ELSEWHERE), "w") as file:
             file.write(url + "\n")
@@ -47,7 +47,7 @@ def remember_place(results: str, url: str) -> None:
 
 @contextmanager
 def hold(folder: str) -> Iterator[None]:
-    """Hold the lock of a results folder."""
+    """Lock a results folder; refuse one that cannot hold results."""
     if local_path(folder) is None:
         raise UsageError(f"results are a local folder, not {folder}; the scores can be elsewhere, by scores=")
     if os.path.exists(os.path.join(folder, "zarr.json")):
@@ -58,7 +58,7 @@ def hold(folder: str) -> Iterator[None]:
 
 
 def _check_ours(folder: str) -> None:
-    """Refuse a folder that holds other things than results: dozens of files would be written between them."""
+    """Refuse a folder with other files: dozens of results would be written among them."""
     if not os.path.isdir(folder):
         return
     names = sorted(name for name in os.listdir(folder) if not (name.startswith(".") or name.endswith(LOGS)))
@@ -138,7 +138,7 @@ def _in_memory(coordinate: xr.DataArray) -> NDArray[Any]:
 
 
 def maps_url(scores: xr.Dataset) -> str | None:
-    """Tell which maps store the scores are of, if they are of one."""
+    """Return the maps store that scores were computed from, if there was one."""
     recorded = json.loads(str(scores.attrs.get(schema.ATTR_PROVENANCE, "{}")))
     url: str | None = recorded.get("maps", {}).get("url")
     return url

@@ -1,7 +1,7 @@
 """The scores store: created, written by blocks of images, finished.
 
 One chunk holds all pairs of one block of images and has one writer. The reasons of a metric are written after
-its values, so that a chunk of reasons that exists means that the metric is done on that block.
+its values: a chunk of reasons that exists means that the metric is done on that block.
 """
 
 from __future__ import annotations
@@ -45,22 +45,9 @@ COMPRESSOR = Zstd(level=1)
 
 
 def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[str, Any]) -> str:
-    """Make a scores store without any scores; its plan is the last that is written.
+    """Create a scores store without scores where nothing is; return a name for it that no other has.
 
-    Parameters
-    ----------
-    url : str
-        Where; nothing may be there.
-    request : Request
-    crc : (model, image) uint32
-        Checksums of the maps.
-    plan : mapping
-        Its ``block`` is the number of images of a chunk.
-
-    Returns
-    -------
-    str
-        A name for this store that no other has.
+    Its plan is written last; ``crc`` are the checksums of the maps, (model, image).
     """
     run = uuid.uuid4().hex
     pairs, images = len(request.pairs), len(request.images)
@@ -102,7 +89,7 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
 
 
 def update_labels(url: str, run: str, request: Request) -> bool:
-    """Write the labels of a request beside scores that have others; return whether any was written."""
+    """Write the labels of a request beside its scores where they differ; return whether any did."""
     opened = arrays(url, run)
     changed = {
         name: (dim, values)
@@ -127,13 +114,7 @@ def update_labels(url: str, run: str, request: Request) -> bool:
 
 
 def create_group(url: str) -> zarr.Group:
-    """Make a group that is known to be of scores, before anything else of it is there.
-
-    Raises
-    ------
-    StoreExistsError
-        If there is something else.
-    """
+    """Create a group that is marked as scores before it holds anything else."""
     store = zarr_store(url)
     if is_object_store(url) and names_in(store):
         raise StoreExistsError(f"{url} holds other objects; choose another place for the scores")
@@ -142,7 +123,7 @@ def create_group(url: str) -> zarr.Group:
 
 @functools.lru_cache(maxsize=8)
 def arrays(url: str, run: str) -> dict[str, zarr.Array[Any]]:
-    """Open a scores store for writing, once per process; ``run`` tells apart what once stood at its place."""
+    """Open a scores store for writing, once per process; ``run`` tells apart stores at the same place."""
     # Zarr leaves out chunks that are all fill value, unless told so when an array is opened: a block whose
     # scores are all NaN would look like one that was never scored.
     with zarr.config.set({"array.write_empty_chunks": True}), storage_errors(url):
@@ -150,7 +131,7 @@ def arrays(url: str, run: str) -> dict[str, zarr.Array[Any]]:
 
 
 def write(url: str, run: str, images: slice, found: Scores) -> None:
-    """Write all pairs of one block of images, one chunk each; the reasons of each metric after its values."""
+    """Write all pairs of one block of images, one chunk each; the reasons of each metric last."""
     opened = arrays(url, run)
     with storage_errors(url):
         for name, values in sorted(found.items(), key=lambda item: item[1].dtype == REASON_DTYPE):
@@ -169,7 +150,7 @@ def read(url: str, run: str, names: Iterable[str], images: slice) -> Scores:
 
 
 def attributes(url: str) -> dict[str, Any] | None:
-    """Read the attributes of a scores store; None if there is none with a plan."""
+    """Read the attributes of a scores store; None if there is no store with a plan."""
     with storage_errors(url):
         try:
             found = dict(zarr.open_group(zarr_store(url), mode="r", use_consolidated=False).attrs)
@@ -183,7 +164,7 @@ def attributes(url: str) -> dict[str, Any] | None:
 
 
 def done(url: str, run: str, metrics: Iterable[Metric]) -> dict[str, set[int]]:
-    """Find the blocks on which each metric is done: all has a reason or a score, and none is FAILED."""
+    """Return the blocks on which each metric is done: every pair has a reason, and none is FAILED."""
     opened = arrays(url, run)
     found = {}
     with storage_errors(url):
@@ -198,11 +179,11 @@ def done(url: str, run: str, metrics: Iterable[Metric]) -> dict[str, set[int]]:
 
 
 def _is_good(reasons: zarr.Array[Any], block: int) -> bool:
-    """Say whether a chunk of reasons can be read, and none of them is FAILED."""
+    """Whether a chunk of reasons can be read, and none of them is FAILED."""
     size = reasons.chunks[1]
     try:
         return not (np.asarray(reasons[:, block * size : (block + 1) * size]) == Reason.FAILED).any()
-    except (ValueError, RuntimeError):  # damaged: it is written anew
+    except (ValueError, RuntimeError):  # damaged: scored again
         return False
 
 
@@ -215,16 +196,7 @@ def begin(url: str) -> None:
 
 
 def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
-    """Consolidate a store's metadata and mark it as complete, last of all.
-
-    Parameters
-    ----------
-    url : str
-    failed : list of int
-        Positions of the images that could not be scored.
-    work : mapping of str to int
-        What the run did; kept with what earlier runs did.
-    """
+    """Mark a store as complete, last of all: ``failed`` images by position, ``work`` that this run did."""
     with storage_errors(url):
         group = zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False)
         provenance = json.loads(str(group.attrs[schema.ATTR_PROVENANCE]))
@@ -244,7 +216,7 @@ def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
 
 
 def provenance(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what the scores come from, for people."""
+    """Return where the scores come from, for people."""
     versions = {
         name: metadata.version(name) for name in ("numpy", "zarr", "dask", "xarray", "numba", "scipy")
     }
@@ -254,7 +226,7 @@ def provenance(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chunk_folder(array: zarr.Array[Any]) -> str:
-    """Say where the chunks of an array lie, which have all pairs each and are numbered along the images."""
+    """Folder of an array's chunks: each has all pairs, and they are numbered along the images."""
     return "/".join([array.path, "c", *("0" for _ in array.shape[:-1])])
 
 
@@ -264,12 +236,7 @@ def _chunk_names(array: zarr.Array[Any]) -> set[str]:
 
 
 def check_chunks(url: str, run: str, metrics: Iterable[Metric], blocks: int) -> None:
-    """Refuse a store that claims to be complete and has lost chunks, which would read as NaN.
-
-    Raises
-    ------
-    CorruptError
-    """
+    """Refuse a store that is marked as complete and has lost chunks, which would read as NaN."""
     opened = arrays(url, run)
     for metric in metrics:
         for field in fields(metric):

@@ -13,7 +13,7 @@ from salzarr.errors import PairError, UnreachableError
 from salzarr.maps import Maps
 from salzarr.metrics import Metric, score_block
 from salzarr.schema import ATTR_WAY, REASON_DTYPE, SCORE_DTYPE, WAYS, Reason, reason_name
-from salzarr.scores.designs import Design, Tile
+from salzarr.scores.designs import Design, PairTile
 
 Scores = dict[str, "NDArray[Any]"]
 """Scores, companions and reasons by variable: (pair, image) each."""
@@ -78,7 +78,7 @@ class Scoring:
         }
         return scores | {name: np.zeros((pairs, images), np.int64) for name in self.design.more}
 
-    def score_tile(self, tile: Tile) -> Scores:
+    def score_tile(self, tile: PairTile) -> Scores:
         """Score maps in memory."""
         scores: Scores = dict(tile.more)
         try:
@@ -107,16 +107,9 @@ class Scoring:
     def score_isolated(self, inputs: Sequence[Maps], failed: dict[int, str], first: int = 0) -> Scores:
         """Read and score the inputs, and go on without what cannot be scored.
 
-        Images are halved until those that fail are alone, then metrics are tried one by one; what fails once,
-        or for lack of memory, is thereby tried again, in smaller parts.
-
-        Parameters
-        ----------
-        inputs : sequence of Maps
-        failed : dict of int to str
-            Is told which images failed, and why.
-        first : int
-            What it is told for the first of the images.
+        Images are halved until those that fail are alone, then metrics are tried one by one; whatever failed
+        once, or for lack of memory, is thereby tried again in smaller parts. ``failed`` receives each failed
+        image, counted from ``first``, and why.
         """
         try:
             return self.score(inputs)
@@ -166,10 +159,10 @@ class MapsJob:
 
 
 def families(metrics: Iterable[Metric]) -> Iterator[tuple[Metric, ...]]:
-    """Metrics that are as cheap together as alone, since they share what is computed once per map.
+    """Group metrics that are as cheap together as alone, since they share what is computed once per map.
 
-    Cheap metrics that read one feature are one family; a metric of higher cost is alone, so that computing
-    another does not compute it.
+    Cheap metrics that read one feature are one family; a costly metric is alone, so that computing another
+    does not compute it.
 
     >>> from salzarr.metrics import as_metrics
     >>> [[m.slug for m in family] for family in families(as_metrics("mse,ssim,cosine"))]

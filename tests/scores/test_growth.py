@@ -123,7 +123,7 @@ def test_a_range_that_widened_is_said_and_computed_anew(tmp_path):
     compare(store, "mse,ssim", out=tmp_path / "r")
     maps["m0"][9] *= 3
     store_of(maps, store, append=True)
-    with pytest.warns(UserWarning, match=r"was 0\.99.* and is now 2\.9.*: ssim is computed anew"):
+    with pytest.warns(UserWarning, match=r"was 0\.99.* and is now 2\.9.*: ssim is computed again"):
         grown = compare(store, "mse,ssim", out=tmp_path / "r")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -286,7 +286,7 @@ def test_too_small_maps(maps):
         ({"models": ["m0"]}, "two models or more, not 1"),
         ({"reference": "zebra"}, "there is no reference model 'zebra'; there are m0, m1, m2"),
         ({"images": ["0099"]}, "there is no image '0099'"),
-        ({"images": slice(0, 0)}, "no image to compare"),
+        ({"images": slice(0, 0)}, "no image is left to compare"),
         ({"names": ["a", "b", "c"]}, "a dict of arrays has its names"),
         ({"scores": "elsewhere", "overwrite": True}, "scores, overwrite only have a meaning with out="),
     ],
