@@ -296,7 +296,7 @@ def _of_dataarray(maps: xr.DataArray) -> Maps:
 
 def _of_models(given: Mapping[Any, Any]) -> ArrayMaps:
     """Take an array of each model, and join them by image."""
-    sources = gather(given, [])
+    sources = gather(given)
     images = join(sources)
     arrays = [_plain(item.source) for item in sources]
     shapes = {item.model: tuple(array.shape[1:]) for item, array in zip(sources, arrays, strict=True)}

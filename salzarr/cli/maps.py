@@ -95,8 +95,6 @@ def _show(report: ConvertReport, as_json: bool) -> None:
     if as_json:
         show_json(asdict(report))
         return
-    for text in report.notices:
-        logger.info("%s", text)
     height, width = report.shape
     show_table(
         COLUMNS,

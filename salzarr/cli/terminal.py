@@ -137,22 +137,10 @@ def configure_logging(verbosity: int, quiet: bool) -> None:
     """Show on stderr what salzarr logs: notes and warnings, with -v every detail, with -q warnings only."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Said())
-    handler.addFilter(_Once())
     package = logging.getLogger("salzarr")
     package.handlers[:] = [handler]
     package.setLevel(logging.WARNING if quiet else logging.DEBUG if verbosity else logging.INFO)
     package.propagate = False
-
-
-class _Once(logging.Filter):
-    """Lets a text pass once: what is logged when it is found may be in a report, too."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        seen: set[str] = self.__dict__.setdefault("seen", set())
-        text = record.getMessage()
-        new = text not in seen
-        seen.add(text)
-        return new
 
 
 class _Said(logging.Formatter):

@@ -6,7 +6,7 @@ import fnmatch
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from salzarr.errors import InputError, InputNotFoundError, UsageError, near
 from salzarr.sources.names import NUMBER, names_beside, spelled
@@ -43,7 +43,7 @@ class Group:
 
 @dataclass
 class Finder:
-    """How models are to be found, and what there was to say about it.
+    """How models are to be found.
 
     Attributes
     ----------
@@ -53,14 +53,11 @@ class Finder:
         Only files whose path below the root matches it are looked at.
     stacked : str
         Names of ``.npy`` files that are stacks.
-    notices : list of str
-        What a user should know, filled in while looking.
     """
 
     formats: Sequence[Format]
     glob: str | None = None
     stacked: str = STACKED
-    notices: list[str] = field(default_factory=list)
 
     def find(self, path: str) -> list[Entry]:
         """Find the models in a tree, or in one file.
@@ -208,7 +205,6 @@ class Finder:
 
     def _say(self, text: str, *, bad: bool = False) -> None:
         log.log(logging.WARNING if bad else logging.INFO, "%s", text)
-        self.notices.append(text)
 
     def _nothing(self, root: str, loose: list[str]) -> str:
         if loose:
@@ -236,7 +232,7 @@ def distinguish(paths: Sequence[str]) -> list[str]:
     return ["/".join(part) for part in parts]
 
 
-def with_classes(entries: list[Entry], notices: list[str]) -> list[Entry]:
+def with_classes(entries: list[Entry]) -> list[Entry]:
     """Put the name of its one class folder before the images of a model, if others have it there.
 
     Classes are part of an image's name where a model has several class folders. That a lone folder is one
@@ -252,11 +248,11 @@ def with_classes(entries: list[Entry], notices: list[str]) -> list[Entry]:
                 above = "/".join(folders[-depth:])
                 ids = tuple(f"{above}/{id_}" for id_ in source.ids)
                 if not known.isdisjoint(ids):
-                    text = (
-                        f"{entry.model}: images are called {ids[0]} and so on, with the folder, as elsewhere"
+                    log.info(
+                        "%s: images are called %s and so on, with the folder, as elsewhere",
+                        entry.model,
+                        ids[0],
                     )
-                    log.info("%s", text)
-                    notices.append(text)
                     entry = replace(entry, source=replace(source, ids=ids))
                     break
         found.append(entry)

@@ -6,7 +6,8 @@
 ``records``         what is known of each map, and the journal of what is finished
 ``joining``         from the sources of all models to images with one id and one size
 ``chunk_jobs``      the job of one chunk: read its maps, write them, note their facts
-``converting``      from files or arrays to a store; resume and growth
+``converting``      ``convert``: from files or arrays to a store; resume and growth
+``conversion``      which maps a store lacks, and how they are written
 ``convert_report``  the report of a conversion, and what a store remembers of it
 ``writer``          from the loop that makes the maps to a store
 ``reading``         open, read a block, facts, info

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Source, Stamp
 from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
 from salzarr.store.records import FACT_NAMES, RECORD, blank, checksum, note
+from salzarr.store.stored_source import StoredModel
 
 Array = NDArray[Any]
 
@@ -81,8 +82,6 @@ class ChunkJob:
         As they were when the run was planned.
     keep : bool or None
         Whether the chunk holds other maps already; None if that is known only when the job runs.
-    facts : ndarray of dtype FACT, optional
-        What is known of the maps, if they come from another store.
     """
 
     chunks: Chunks
@@ -93,7 +92,6 @@ class ChunkJob:
     source: Source
     stamps: tuple[Stamp, ...]
     keep: bool | None
-    facts: NDArray[np.void] | None = None
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -106,7 +104,6 @@ class ChunkJob:
             source=self.source.select(range(len(self))[images]),
             stamps=self.stamps[images],
             keep=self.keep if images.start == 0 else None,  # a part before this one may have written it
-            facts=None if self.facts is None else self.facts[images],
         )
 
     def __call__(self) -> WrittenMaps:
@@ -165,15 +162,16 @@ class ChunkJob:
         values = np.empty((len(self), *shape), self.recipe.dtype)
         records = np.empty(len(self), RECORD)
         records["model"] = self.model
+        known = self.source.facts if isinstance(self.source, StoredModel) else None
         origins = self.source.origins()
         for at, (raw, origin) in enumerate(zip(self.source.read(), origins, strict=True)):
             values[at], status = self._shaped(raw, origin)
             records["image"][at] = self.block * length + self.slots[at]
-            if self.facts is None:
+            if known is None:
                 note(records[at], values[at], checksum(raw), self.stamps[at], status)
             else:
                 for name in FACT_NAMES:
-                    records[name][at] = self.facts[name][at]
+                    records[name][at] = known[name][at]
         for origin, planned, now in zip(origins, self.stamps, self.source.stamps(), strict=True):
             if planned != now:
                 raise InputError(
@@ -199,31 +197,3 @@ class WrittenMaps:
 
     records: NDArray[np.void]
     failures: tuple[InputError, ...] = ()
-
-
-@dataclass
-class Conversion:
-    """What a conversion starts from.
-
-    Attributes
-    ----------
-    models, images : list of str
-        Of the store, with those that are to come.
-    facts : (model, image) ndarray of dtype FACT
-        What is known of its maps.
-    jobs : list of ChunkJob
-        What is to be written.
-    kept : int
-        Maps of the source that the store has already.
-    """
-
-    models: list[str]
-    images: list[str]
-    facts: NDArray[np.void]
-    jobs: list[ChunkJob] = field(default_factory=list)
-    kept: int = 0
-
-    @property
-    def maps(self) -> int:
-        """How many are to be written."""
-        return sum(map(len, self.jobs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from salzarr._version import __version__
 from salzarr.errors import listed
 from salzarr.schema import Status
-from salzarr.store.chunk_jobs import Conversion
+from salzarr.store.conversion import Conversion
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import degenerate
 from salzarr.watching import html_table
 
 COLUMNS = ("model", "images", "missing", "only here")
 """Of a report's table."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,6 @@ class ConvertReport:
         Maps of the store that had another size.
     seconds : float
         It took.
-    notices : tuple of str
-        What a user should know.
     """
 
     store: str
@@ -67,7 +68,6 @@ class ConvertReport:
     resized: int
     seconds: float
     kept: int = 0
-    notices: tuple[str, ...] = ()
 
     def table(self) -> list[tuple[str, int, int, int]]:
         """Return each model's name, its images, those it lacks and those that it alone has."""
@@ -78,28 +78,27 @@ class ConvertReport:
         """Show what is in the store, in a notebook."""
         height, width = self.shape
         facts = f"{len(self.models)} models x {self.images:,} images, {height} x {width}"
-        notices = "".join(f"<p>{escape(text)}</p>" for text in self.notices)
         head = f"<p><b>{escape(self.store)}</b>: {facts}; {self.written:,} maps written</p>"
-        return head + html_table(COLUMNS, self.table()) + notices
+        return head + html_table(COLUMNS, self.table())
 
 
-def make_report(
-    store: MapsStore, conversion: Conversion, notices: list[str], seconds: float
-) -> ConvertReport:
-    """Count what there is in the store now, and say what is missing."""
+def make_report(store: MapsStore, conversion: Conversion, seconds: float) -> ConvertReport:
+    """Count what the store holds now, and log what is missing or unexpected."""
     there = conversion.facts["map_status"] & Status.MISSING == 0
     owners = there.sum(axis=0)
-    missing = _by_model(conversion, ~there & (owners > 0), "lacks", " that others have", notices)
+    missing = _by_model(conversion, ~there & (owners > 0), "lacks", " that others have")
     alone = there & (owners == 1) if len(conversion.models) > 1 else np.zeros_like(there)
-    extra = _by_model(conversion, alone, "alone has", "", notices)
+    extra = _by_model(conversion, alone, "alone has", "")
     for model, some, own in zip(conversion.models, there, alone, strict=True):
         if some.any() and np.array_equal(some, own):
             name = conversion.images[int(np.argmax(some))]
-            notices.append(
-                f"{model} has no image in common with the others, and cannot be compared: its names are such "
-                f"as {name}; convert again with --overwrite and --rename or --strip-suffix, so that they meet"
+            logger.warning(
+                "%s has no image in common with the others, and cannot be compared: its names are such as "
+                "%s; convert again with --overwrite and --rename or --strip-suffix, so that they meet",
+                model,
+                name,
             )
-    _say_made(conversion, notices)
+    _log_channels(conversion)
     height, width = store.shape
     return ConvertReport(
         store=store.url,
@@ -114,16 +113,16 @@ def make_report(
         resized=int((conversion.facts["map_status"] & Status.RESIZED > 0).sum()),
         seconds=seconds,
         kept=conversion.kept,
-        notices=tuple(notices),
     )
 
 
-def _say_made(conversion: Conversion, notices: list[str]) -> None:
-    """Say which maps lost an alpha channel, or were made of colors."""
-    for flag, what in (
-        (Status.ALPHA, "had an alpha channel, which was dropped"),
+def _log_channels(conversion: Conversion) -> None:
+    """Log which maps lost an alpha channel, or were made of colors."""
+    for flag, level, what in (
+        (Status.ALPHA, logging.INFO, "had an alpha channel, which was dropped"),
         (
             Status.COLORS,
+            logging.WARNING,
             "are made of channels that differ as colors do. If a color map (jet, viridis) was drawn, the map "
             "cannot be had back from it: convert the maps themselves, saved with numpy.save",
         ),
@@ -131,20 +130,18 @@ def _say_made(conversion: Conversion, notices: list[str]) -> None:
         rows, columns = np.nonzero(conversion.facts["map_status"] & flag)
         if rows.size:
             first = f"{conversion.models[rows[0]]}, image {conversion.images[columns[0]]}"
-            notices.append(f"{rows.size:,} maps {what}; the first is {first}")
+            logger.log(level, "%s maps %s; the first is %s", f"{rows.size:,}", what, first)
 
 
-def _by_model(
-    conversion: Conversion, mask: NDArray[np.bool_], verb: str, which: str, notices: list[str]
-) -> dict[str, int]:
-    """Count and name the images of each model that a mask marks."""
+def _by_model(conversion: Conversion, mask: NDArray[np.bool_], verb: str, which: str) -> dict[str, int]:
+    """Count and log the images of each model that a mask marks."""
     counts = {}
     for model, row in zip(conversion.models, mask, strict=True):
         if row.any():
             names = [conversion.images[at] for at in np.flatnonzero(row)]
             counts[model] = len(names)
             images = "image" if len(names) == 1 else "images"
-            notices.append(f"{model} {verb} {len(names)} {images}{which}: {listed(names)}")
+            logger.info("%s %s %d %s%s: %s", model, verb, len(names), images, which, listed(names))
     return counts
 
 
@@ -156,7 +153,6 @@ def provenance(origin: dict[str, Any], report: ConvertReport, earlier: Any) -> d
         "written": report.written,
         "missing": report.missing,
         "extra": report.extra,
-        "notices": list(report.notices),
     }
     return {"runs": [*(earlier or {}).get("runs", []), run]}
 

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from salzarr import schema
-from salzarr.errors import ChangedError, InputError, ShapeError, StoreExistsError, UsageError, listed
+from salzarr.errors import ChangedError, ShapeError, StoreExistsError, UsageError
 from salzarr.location import locate
 from salzarr.locks import lock
 from salzarr.plan import CHUNK_BYTES
-from salzarr.run import Progress, run
-from salzarr.schema import IMAGE, MODEL, Status
+from salzarr.run import Progress
+from salzarr.schema import IMAGE, MODEL
 from salzarr.sources.discover import STACKED
 from salzarr.sources.names import Rename
 from salzarr.sources.shaping import Recipe
-from salzarr.sources.source import Stamp
 from salzarr.store import layout
-from salzarr.store.chunk_jobs import ChunkJob, Conversion, WrittenMaps
+from salzarr.store.conversion import plan_conversion, write_maps
 from salzarr.store.convert_report import ConvertReport, make_report, provenance, remembered
-from salzarr.store.joining import Models, NamedSource, Names, check_joins, common_size, gather, join, union
+from salzarr.store.joining import Models, NamedSource, Names, check_joins, common_size, gather, join
 from salzarr.store.layout import MapsStore
-from salzarr.store.records import add_records, blank
 from salzarr.watching import watched
 
-SHOWN = 10
-"""Inputs that cannot be read which a message lists at most."""
-
-JOURNAL_SECONDS = 2.0
-"""Between two writes of the journal: what a kill loses at most."""
+logger = logging.getLogger(__name__)
 
 
 def convert(
@@ -133,68 +125,25 @@ def convert(
     url = locate(store)
     if isinstance(source, (str, os.PathLike)) and _is_same_place(os.fspath(source), url):
         raise UsageError(f"{url} is both the source and the store; choose another store")
-    notices: list[str] = []
-    labelled = gather(
-        source, notices, glob=glob, models=models, stacked=stacked,
+    sources = gather(
+        source, glob=glob, models=models, stacked=stacked,
         names=names, rename=rename, strip_suffix=strip_suffix,
     )  # fmt: skip
     chosen = {"glob": glob, "models": models, "names": names, "rename": rename, "strip_suffix": strip_suffix}
     chosen |= {"stacked": None if stacked == STACKED else stacked}
     origin = {"source": remembered(source), "chosen": {k: remembered(v) for k, v in chosen.items() if v}}
-    return write_store(
-        labelled, url, recipe, origin, notices,
-        append=append, overwrite=overwrite, chunk_bytes=chunk_bytes, progress=progress,
-    )  # fmt: skip
-
-
-def write_store(
-    labelled: Sequence[NamedSource],
-    url: str,
-    recipe: Recipe,
-    origin: dict[str, Any],
-    notices: list[str],
-    *,
-    append: bool,
-    overwrite: bool,
-    chunk_bytes: int,
-    progress: Progress | None,
-) -> ConvertReport:
-    """Write labelled maps into a new store, or what is missing of them into one that is there.
-
-    Parameters
-    ----------
-    labelled : sequence of NamedSource
-        The maps.
-    url : str
-        Of the store.
-    recipe : Recipe
-        How arrays become maps.
-    origin : dict
-        ``source``, where they come from, and ``chosen``, what was asked for; for the store's provenance.
-    notices : list of str
-        What a user should know; more are added.
-    append, overwrite, chunk_bytes, progress
-        As in :func:`convert`.
-
-    Raises
-    ------
-    SalzarrError
-        As :func:`convert`.
-    """
     began = time.monotonic()
     with lock(url):
-        store = _open_or_create(
-            url, labelled, recipe, notices, append=append, overwrite=overwrite, chunk_bytes=chunk_bytes
-        )
-        labelled = [item.stored_as(store.shape, store.maps.dtype) for item in labelled]
-        conversion = _plan(store, labelled, recipe, append=append)
+        opened = _open_or_create(url, sources, recipe, append, overwrite, chunk_bytes)
+        sources = [source.stored_as(opened.shape, opened.maps.dtype) for source in sources]
+        conversion = plan_conversion(opened, sources, recipe, append=append)
         if conversion.jobs:
             with watched(progress, "Converting") as shown:
-                _run(store, conversion, shown)
-        report = make_report(store, conversion, notices, time.monotonic() - began)
-        if conversion.jobs or not store.complete:
-            earlier = store.attrs.get(schema.ATTR_PROVENANCE)
-            store.finish(conversion.facts, provenance(origin, report, earlier))
+                write_maps(opened, conversion, shown)
+        report = make_report(opened, conversion, time.monotonic() - began)
+        if conversion.jobs or not opened.complete:
+            earlier = opened.attrs.get(schema.ATTR_PROVENANCE)
+            opened.finish(conversion.facts, provenance(origin, report, earlier))
     return report
 
 
@@ -204,22 +153,15 @@ def _is_same_place(source: str, url: str) -> bool:
 
 
 def _open_or_create(
-    url: str,
-    labelled: Sequence[NamedSource],
-    recipe: Recipe,
-    notices: list[str],
-    *,
-    append: bool,
-    overwrite: bool,
-    chunk_bytes: int,
+    url: str, sources: Sequence[NamedSource], recipe: Recipe, append: bool, overwrite: bool, chunk_bytes: int
 ) -> MapsStore:
     """Open a store that is to be resumed or grown, or make a new one."""
     is_new = overwrite or not layout.exists(url) or layout.is_embryo(url)
     if is_new:
-        shape = recipe.size or common_size(labelled, recipe)  # before anything is deleted
+        shape = recipe.size or common_size(sources, recipe)  # before anything is deleted
         if overwrite and layout.exists(url):
             layout.remove_store(url)
-        models, images = [item.model for item in labelled], join(labelled)
+        models, images = [item.model for item in sources], join(sources)
         return layout.create_store(
             url, models, images, shape, recipe.attrs(), dtype=recipe.dtype, chunk_bytes=chunk_bytes
         )
@@ -236,10 +178,10 @@ def _open_or_create(
             "start again with --overwrite"
         )
     old, known = set(store.names(MODEL)), set(store.names(IMAGE))
-    new = [item for item in labelled if item.model not in old]
-    more = {id_ for item in labelled for id_ in item.ids} - known
+    new = [item for item in sources if item.model not in old]
+    more = {id_ for item in sources for id_ in item.ids} - known
     if not store.complete:
-        notices.append(f"{url} was unfinished; what was there has been kept")
+        logger.info("%s", f"{url} was unfinished; what was there has been kept")
     elif (new or more) and not append:
         raise StoreExistsError(
             f"{url} exists, and {len(new)} models and {len(more)} images are not in it; add them with "
@@ -255,152 +197,3 @@ def _open_or_create(
                 "convert them all into a new store with --size"
             )
     return store
-
-
-def _plan(store: MapsStore, labelled: Sequence[NamedSource], recipe: Recipe, *, append: bool) -> Conversion:
-    """Compare what there is with what is wanted, and grow the store to hold it, unless that is refused.
-
-    Raises
-    ------
-    ChangedError
-        If inputs that were converted already have changed or gone.
-    StoreExistsError
-        If there are new ones for a finished store, without ``append``.
-    """
-    models, images = store.names(MODEL), store.names(IMAGE)
-    known = set(images)
-    all_models = list(dict.fromkeys([*models, *(item.model for item in labelled)]))
-    all_images = images + [id_ for id_ in union([item.ids for item in labelled]) if id_ not in known]
-    facts = blank((len(all_models), len(all_images)))
-    facts[: len(models), : len(images)] = store.read_facts()
-    facts["map_status"] &= ~np.uint8(Status.UNREADABLE)  # tried again now, or no longer in the source
-    conversion = Conversion(all_models, all_images, facts)
-    new = 0
-    column = {id_: at for at, id_ in enumerate(all_images)}
-    length = store.chunks.length
-    for item in labelled:
-        model = all_models.index(item.model)
-        places = np.array([column[id_] for id_ in item.ids])
-        stamps = item.source.stamps()
-        done = facts["map_status"][model] & Status.MISSING == 0
-        new += int((~done[places]).sum())
-        for block in range(-(-done.size // length)):
-            part = done[block * length : (block + 1) * length]
-            if part.any() and not store.chunks.exists(model, block):
-                part[:] = False
-        conversion.kept += int(done[places].sum())
-        _check_unchanged(store.url, item, stamps, facts[model], places, done, append=append)
-        blocks: dict[int, list[int]] = {}
-        for position in np.argsort(places, kind="stable").tolist():
-            if not done[places[position]]:
-                blocks.setdefault(int(places[position]) // length, []).append(position)
-        for block, positions in blocks.items():
-            part = item.select(positions)
-            conversion.jobs.append(
-                ChunkJob(
-                    store.chunks,
-                    recipe,
-                    model,
-                    block,
-                    slots=tuple(int(places[position]) % length for position in positions),
-                    source=part.source,
-                    stamps=tuple(stamps[position] for position in positions),
-                    keep=bool(done[block * length : (block + 1) * length].any()),
-                    facts=part.facts,
-                )
-            )
-    if new and store.complete and not append:
-        raise StoreExistsError(
-            f"{store.url} exists, and {new} maps are not in it; add them with --append, or start again "
-            "with --overwrite"
-        )
-    if conversion.jobs or not store.complete:
-        store.begin()
-        store.grow(all_models, all_images)
-    return conversion
-
-
-def _check_unchanged(
-    url: str,
-    item: NamedSource,
-    stamps: Sequence[Stamp],
-    facts: NDArray[np.void],
-    places: NDArray[np.int64],
-    done: NDArray[np.bool_],
-    *,
-    append: bool,
-) -> None:
-    """Refuse inputs that are not those converted: by their stamps, and where these differ, by their bytes."""
-    gone = done.copy()
-    gone[places] = False
-    if gone.any() and not append:
-        raise ChangedError(
-            f"{url} holds {gone.sum()} maps of {item.model} that are no longer in the source; put them back, "
-            "or start again with --overwrite"
-        )
-    here = facts[places]
-    sizes, times = np.array(stamps, np.int64).reshape(-1, 2).T
-    differ = (sizes != here["source_size"]) | (times != here["source_mtime"]) | (times < 0)
-    suspects = np.flatnonzero(done[places] & differ).tolist()
-    part = item.select(suspects)
-    changed = [
-        origin
-        for position, crc, origin in zip(suspects, part.checksums(), part.source.origins(), strict=True)
-        if crc != here["source_crc"][position]
-    ]
-    if changed:
-        raise ChangedError(
-            f"{len(changed)} inputs are not those that {url} was made from: {listed(changed)}; give another "
-            "model another name (--model NAME=PATH), or start again with --overwrite"
-        )
-
-
-def _run(store: MapsStore, conversion: Conversion, progress: Progress | None) -> None:
-    """Write all maps, noting in the journal what is finished.
-
-    Raises
-    ------
-    InputError
-        If inputs could not be read, once everything else is done.
-    """
-    failures: list[InputError] = []
-    unnoted: list[NDArray[np.void]] = []
-    noted, done, total = time.monotonic(), 0, conversion.maps
-
-    def note() -> None:
-        nonlocal noted
-        if unnoted:
-            store.journal.append(np.concatenate(unnoted))
-            unnoted.clear()
-        noted = time.monotonic()
-
-    def keep(written: WrittenMaps) -> None:
-        nonlocal done
-        unnoted.append(written.records)
-        add_records(conversion.facts, written.records)
-        failures.extend(written.failures)
-        if time.monotonic() - noted > JOURNAL_SECONDS:
-            note()
-        done += len(written.records)
-        if progress:
-            progress(done, total)
-
-    try:
-        run(conversion.jobs, keep, killed=lambda job, why: keep(job.failed(why)))
-    finally:
-        note()
-    if failures:
-        raise InputError(_unreadable(failures))
-
-
-def _unreadable(failures: Sequence[InputError]) -> str:
-    """Return the message for maps that could not be read."""
-    reasons = sorted({f"  {failure}" for failure in failures})  # a file may hold many of them
-    lines = "\n".join(reasons[:SHOWN])
-    if len(reasons) > SHOWN:
-        lines += f"\n  and {len(reasons) - SHOWN} more"
-    maps = "1 map" if len(failures) == 1 else f"{len(failures)} maps"
-    return (
-        f"{maps} could not be converted, all others are:\n{lines}\nmend or remove these and repeat the "
-        "command, which reads nothing else again; or compare what is there with --allow-incomplete"
-    )

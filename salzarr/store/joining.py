@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Source
 from salzarr.store.records import checksum
 from salzarr.store.stored_source import StoredModel, is_maps_store, stored_models
+
+logger = logging.getLogger(__name__)
 
 Path = str | os.PathLike[str]
 Models = Mapping[str, Path] | Sequence[str]
@@ -76,7 +79,6 @@ class NamedSource:
 
 def gather(
     source: Any,
-    notices: list[str],
     *,
     glob: str | None = None,
     models: Models | None = None,
@@ -94,31 +96,30 @@ def gather(
     InputError
         If they cannot be joined by image.
     """
-    entries = find(source, notices, glob=glob, models=models, stacked=stacked)
+    entries = find(source, glob=glob, models=models, stacked=stacked)
     labelled = label(
         entries, names, [strip_suffix] if isinstance(strip_suffix, str) else strip_suffix, rename
     )
     unnamed = [item.model for item in labelled if not item.named]
     if len(unnamed) > 1 and isinstance(source, (str, os.PathLike)):
-        notices.append(
-            f"the maps of {', '.join(unnamed)} have no names, and are joined by their positions; if their "
-            "orders differ, give names with --names FILE, or in a text file beside each stack"
+        logger.warning(
+            "the maps of %s have no names, and are joined by their positions; if their orders differ, give "
+            "names with --names FILE, or in a text file beside each stack",
+            ", ".join(unnamed),
         )
     return labelled
 
 
-def find(
-    source: Any, notices: list[str], *, glob: str | None, models: Models | None, stacked: str
-) -> list[Entry]:
+def find(source: Any, *, glob: str | None, models: Models | None, stacked: str) -> list[Entry]:
     """Find the models of a source: in a tree or a file, or in memory."""
     if isinstance(source, (str, os.PathLike)) and is_maps_store(os.fspath(source)):
         return _in_store(os.fspath(source), glob, models)
-    finder = Finder(FORMATS, glob, stacked, notices)
+    finder = Finder(FORMATS, glob, stacked)
     if isinstance(models, Mapping) and isinstance(source, (str, os.PathLike)):
         placed = [(name, os.path.join(source, path)) for name, path in models.items()]
-        return with_classes([entry for place in placed for entry in finder.model(*place)], notices)
+        return with_classes([entry for place in placed for entry in finder.model(*place)])
     if isinstance(source, (str, os.PathLike)):
-        entries = with_classes(finder.find(os.fspath(source)), notices)
+        entries = with_classes(finder.find(os.fspath(source)))
     elif hasattr(source, "dims") and hasattr(source, "coords"):
         entries = [Entry(model, maps) for model, maps in in_memory(source, "maps").items()]
     elif isinstance(source, Mapping):

@@ -105,7 +105,7 @@ def verify(
     jobs: list[_ChunkCheck | _SourceCheck] = [*_chunk_checks(opened, facts, axes)]
     if source is not None:
         labelled = gather(
-            source, [], glob=glob, models=models, stacked=stacked,
+            source, glob=glob, models=models, stacked=stacked,
             names=names, rename=rename, strip_suffix=strip_suffix,
         )  # fmt: skip
         labelled = [item.stored_as(opened.shape, opened.maps.dtype) for item in labelled]

@@ -1,5 +1,6 @@
 """Models are found in any tree, number 21 of the faults among them."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -25,9 +26,28 @@ def save(root, *paths):
 
 def found(root, **options):
     """Return the ids of each model, and what was said."""
-    notices = []
-    labelled = gather(root, notices, **options)
-    return {item.model: item.ids for item in labelled}, notices
+    notices = Notices()
+    logger = logging.getLogger("salzarr")
+    level = logger.level
+    logger.addHandler(notices)
+    logger.setLevel(logging.INFO)
+    try:
+        labelled = gather(root, **options)
+    finally:
+        logger.removeHandler(notices)
+        logger.setLevel(level)
+    return {item.model: item.ids for item in labelled}, notices.texts
+
+
+class Notices(logging.Handler):
+    """Collects what is logged."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
 
 
 def test_whatever_lies_between_a_model_and_its_maps(tmp_path):
@@ -296,7 +316,7 @@ def test_21_a_link_that_leaves_the_root_is_followed_and_said(tmp_path):
 def test_21_a_dangling_link_is_an_error_that_names_it(tmp_path):
     save(tmp_path, "VGG/a.npy")
     os.symlink(tmp_path / "gone.npy", tmp_path / "VGG/b.npy")
-    [item] = gather(tmp_path, [])
+    [item] = gather(tmp_path)
     with pytest.raises(InputError, match=r"b\.npy"):
         list(item.source.read())
 
@@ -308,7 +328,7 @@ import os, sys
 from salzarr.store.joining import gather
 os.setuid(65534)
 try:
-    gather(sys.argv[1], [])
+    gather(sys.argv[1])
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -358,7 +378,7 @@ def test_22_names_that_are_no_text_are_escaped_and_read(tmp_path):
     for name in (b"caf\xe9.npy", b"two\nlines.npy"):
         with open(os.path.join(folder, name), "wb") as file:
             np.save(file, MAP)
-    [item] = gather(tmp_path, [])
+    [item] = gather(tmp_path)
     assert item.ids == (r"caf\xe9", r"two\nlines")
     assert len(list(item.source.read())) == 2
 
@@ -375,7 +395,7 @@ def test_22_two_normal_forms_of_one_name_meet_between_models_and_clash_within_on
 
 def test_22_models_in_two_normal_forms_are_refused():
     with pytest.raises(InputError, match="two models are called"):
-        gather({"caf\u00e9": np.ones((2, 6, 8)), "cafe\u0301": np.ones((2, 6, 8))}, [])
+        gather({"caf\u00e9": np.ones((2, 6, 8)), "cafe\u0301": np.ones((2, 6, 8))})
 
 
 def test_22_models_may_be_chosen_in_either_normal_form(tmp_path):
@@ -385,7 +405,7 @@ def test_22_models_may_be_chosen_in_either_normal_form(tmp_path):
 
 def test_22_empty_names_are_refused(tmp_path):
     with pytest.raises(InputError, match="empty name"):
-        gather({"": np.ones((2, 6, 8))}, [])
+        gather({"": np.ones((2, 6, 8))})
     save(tmp_path, "VGG/batch_maps.npy")
     (tmp_path / "VGG/names.csv").write_text("image\ncat\n,\ndog\n")
     with pytest.raises(InputError, match="without a name"):
@@ -394,5 +414,5 @@ def test_22_empty_names_are_refused(tmp_path):
 
 def test_22_paths_and_lengths_are_only_names(tmp_path):
     names = ["../../etc/passwd", "..", "x" * 300]
-    [item] = gather({"VGG": np.ones((3, 6, 8))}, [], names=names)
+    [item] = gather({"VGG": np.ones((3, 6, 8))}, names=names)
     assert item.ids == tuple(names)
