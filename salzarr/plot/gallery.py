@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from salzarr.errors import UsageError
+from salzarr.maps import as_maps
 from salzarr.metrics.metric import Metric
 from salzarr.plot.maps import RGB, brightest, draw_tiles, flaws, photograph, tile
 from salzarr.plot.style import INK, any_script, metric_variable, short
-from salzarr.schema import IMAGE, MODEL, MODEL_A, MODEL_B, PAIR, X, Y, reason_name
+from salzarr.schema import IMAGE, MAP_STATUS, MODEL, MODEL_A, MODEL_B, PAIR, X, Y, reason_name
 from salzarr.statistics import ranking
 from salzarr.statistics.rows import model_names, variables_of
 
@@ -29,7 +30,7 @@ MODELS = 10
 @any_script
 def divergent_images(
     scores: xr.Dataset,
-    maps: xr.DataArray,
+    maps: Any,
     metric: str | Metric | None = None,
     ax: Axes | None = None,
     *,
@@ -46,7 +47,7 @@ def divergent_images(
     ----------
     scores : Dataset
         Of :func:`salzarr.compare`.
-    maps : DataArray (model, image, y, x)
+    maps : DataArray (model, image, y, x), or as :func:`salzarr.compare` takes them
         Those that were compared; only what is shown is read.
     metric : str or Metric, optional
         By which to rank; needed if the scores have several.
@@ -80,13 +81,13 @@ def divergent_images(
     known = model_names(scores)
     chosen = list(pair or models or known[:MODELS])
     for name in chosen:
-        if name not in known or name not in maps[MODEL].values:
-            raise UsageError(f"there is no model {name!r} in these scores and maps")
+        if name not in known:
+            raise UsageError(f"there is no model {name!r} in these scores")
     if len(chosen) < 2:
         raise UsageError(f"a gallery takes two models or more, not {len(chosen)}")
     positions, values = _ranked(scores, variable, pair, count, agree=agree)
     ids = [str(scores[IMAGE].values[k]) for k in positions]
-    shown = maps.sel({MODEL: chosen, IMAGE: ids}).transpose(MODEL, IMAGE, Y, X).compute()
+    shown = _read(maps, chosen, ids)
     read = shown.values
     apart = _least_alike(variable, positions, chosen)
 
@@ -110,6 +111,16 @@ def divergent_images(
             ax.annotate(text, (ax.get_xlim()[1], place), (5, 0), textcoords="offset points", fontsize=6.5,
                         va="center", color=INK, annotation_clip=False, parse_math=False)  # fmt: skip
     return ax
+
+
+def _read(maps: Any, models: Sequence[str], images: Sequence[str]) -> xr.DataArray:
+    """Read the maps of some models on some images: (model, image, y, x)."""
+    if hasattr(maps, "sel") and MAP_STATUS.name in maps.coords:  # it tells missing maps from those all NaN
+        known: xr.DataArray = maps.sel({MODEL: models, IMAGE: images}).transpose(MODEL, IMAGE, Y, X).compute()
+        return known
+    values = as_maps(maps).named(models, images).read()
+    names = {MODEL: list(models), IMAGE: list(images)}
+    return xr.DataArray(values, dims=(MODEL, IMAGE, Y, X), coords=names)
 
 
 def _ranked(

@@ -263,6 +263,12 @@ def test_a_gallery_of_a_pair_shows_its_two_maps_and_their_difference(scores, map
     assert labels(ax, "y")[0] == f"{worst}\n{float(values.max()):.4g}"
 
 
+def test_a_gallery_takes_maps_as_compare_does(scores, maps):
+    given = {str(name): maps.sel(model=name, drop=True)[::-1] for name in maps.model.values}
+    images = [[i.get_array() for i in divergent_images(scores, m, "mse").get_images()] for m in (maps, given)]
+    np.testing.assert_array_equal(*images)
+
+
 def test_a_gallery_refuses_what_is_not_there(scores, maps):
     with pytest.raises(UsageError, match="no model 'nobody'"):
         divergent_images(scores, maps, "mse", models=["VGG16", "nobody"])
