@@ -8,9 +8,11 @@ Two stores, both Zarr v3 and both readable by a plain :func:`xarray.open_zarr`:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Any
 
 import xarray as xr
 
@@ -174,3 +176,13 @@ def check_maps(dataset: xr.Dataset, where: str) -> None:
             raise StoreError(
                 f"{where} has no array {variable.name}{variable.dims}; make it anew with salzarr convert"
             )
+
+
+def portable(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as NetCDF can hold them: mappings as JSON text, and true and false as 1 and 0.
+
+    >>> portable({"plan": {"block": 2}, "complete": True, "models": ["a", "b"]})
+    {'plan': '{"block": 2}', 'complete': 1, 'models': ['a', 'b']}
+    """
+    plain = {name: int(value) if isinstance(value, bool) else value for name, value in attrs.items()}
+    return {name: json.dumps(v) if isinstance(v, Mapping) else v for name, v in plain.items()}

@@ -238,7 +238,7 @@ class Metric:
             "definition": self.definition,
             "kind": self.kind,
             "self_value": str(self.self_value) if np.isnan(self.self_value) else self.self_value,
-            "bounds": [str(low), str(high)],
+            "score_range": [str(low), str(high)],
             "symmetry": self.symmetry,
             "companions": list(self.companions),
             "undefined": sorted(reason.label for reason in self.undefined),

@@ -43,7 +43,7 @@ FAR: tuple[tuple[int, int, Literal["center"]], ...] = (
     (0, 20, "center"), (0, -20, "center"), (0, 32, "center"), (0, -32, "center"),
 )  # fmt: skip
 """Where else it may among few points, joined to its own by a line."""
-CORRELATION = {"bounds": ["-1", "1"], "self_value": 1.0, "kind": "similarity"}
+CORRELATION = {"score_range": ["-1", "1"], "self_value": 1.0, "kind": "similarity"}
 
 
 @any_script

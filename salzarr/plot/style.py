@@ -103,7 +103,7 @@ def colour_scale(
     Parameters
     ----------
     attrs : mapping
-        Of the metric's variable: its kind, bounds and self value.
+        Of the metric's variable: its kind, score range and self value.
     values : array_like
         The values to be shown, without the diagonal; NaN is ignored.
     statistic : str
@@ -113,7 +113,7 @@ def colour_scale(
 
     Examples
     --------
-    >>> attrs = {"kind": "dissimilarity", "bounds": ["0.0", "inf"], "self_value": 0.0}
+    >>> attrs = {"kind": "dissimilarity", "score_range": ["0.0", "inf"], "self_value": 0.0}
     >>> scale = colour_scale(attrs, [2.0, 5.0])
     >>> (scale.low, scale.high, scale.cmap.name)
     (0.0, 5.0, 'YlGnBu_r')
@@ -123,7 +123,7 @@ def colour_scale(
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if statistic in NO_SELF:
         return _scale("Greys" if statistic == COUNT else "Purples", least if stretch else 0.0, most)
-    lower, upper = map(bound, attrs["bounds"])
+    lower, upper = map(bound, attrs["score_range"])
     itself, similar = float(attrs["self_value"]), attrs["kind"] == "similarity"
     if lower < 0 < upper and (least < 0 or not stretch):
         reach = upper if math.isfinite(upper) and not stretch else max(abs(least), abs(most))

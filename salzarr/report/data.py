@@ -166,7 +166,7 @@ def agreement(summary: xr.Dataset, palettes: Palettes) -> dict[str, Any]:
     found = metric_agreement(summary)
     rows = [metric_rows(summary, str(slug)) for slug in found["metric"].values]
     scale = colour_scale(
-        {"bounds": ["-1", "1"], "self_value": 1, "kind": "similarity"}, found["spearman"].values
+        {"score_range": ["-1", "1"], "self_value": 1, "kind": "similarity"}, found["spearman"].values
     )
     return {
         "names": [str(row.attrs.get("spec", row.name)) for row in rows],

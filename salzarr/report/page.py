@@ -192,7 +192,9 @@ def _in_order(names: Set[str]) -> list[str]:
 
 def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:
     """Give what readers need to know of a metric."""
-    low, high = (b if b in LENGTHS else f"{float(b):.6g}".replace("inf", "∞") for b in attrs["bounds"])
+    low, high = (
+        end if end in LENGTHS else f"{float(end):.6g}".replace("inf", "∞") for end in attrs["score_range"]
+    )
     parameters = ", ".join(f"{k} = {_text(v)}" for k, v in json.loads(attrs.get("parameters", "{}")).items())
     normalize = attrs.get("normalize", "none")
     return {

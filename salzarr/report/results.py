@@ -186,7 +186,7 @@ def commands(
         For a shell.
     """
     variables = [metric_rows(scores, slug) for slug in metric_names(scores)]
-    plan = scores.attrs.get("plan", {})
+    plan = json.loads(str(scores.attrs.get("plan", "{}")))
     compare = ["compare", maps, results, "--metrics", ",".join(str(v.attrs["spec"]) for v in variables)]
     if plan.get("reference"):
         compare += ["--reference", plan["reference"]]
@@ -200,11 +200,11 @@ def commands(
     compare += [word for chain in chains - {NONE} for word in ("--normalize", chain)]
     convert: list[list[str]] = []
     if opened is not None:
-        made = opened.attrs.get(ATTR_FINGERPRINT, {})
+        made = json.loads(opened.attrs.get(ATTR_FINGERPRINT, "{}"))
         how = ["--size", "x".join(map(str, made["size"]))] if made.get("size") else []
         how += ["--channel", str(made["channel"])] if made.get("channel") is not None else []
         how += ["--dtype", made["dtype"]] if made.get("dtype", "float32") != "float32" else []
-        for run in opened.attrs.get(ATTR_PROVENANCE, {}).get("runs", ()) or [{}]:
+        for run in json.loads(opened.attrs.get(ATTR_PROVENANCE, "{}")).get("runs", ()) or [{}]:
             source = run.get("source")  # arrays in memory, or a folder for each model, are no place
             words = ["convert", source if isinstance(source, str) else "SOURCE", maps]
             for option, given in run.get("chosen", {}).items():

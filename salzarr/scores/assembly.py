@@ -41,12 +41,12 @@ def assemble(request: Request, scores: Mapping[str, Any]) -> xr.Dataset:
 
 def coordinates(request: Request) -> Coordinates:
     """Return the names of the pairs and the images, with their labels."""
-    names = np.array(request.design.names(request.models), object)
+    names = np.array(request.design.names(request.models), str)
     a, b = request.pairs.T
     found: Coordinates = {
         MODEL_A: (PAIR, names[a]),
         MODEL_B: (PAIR, names[b]),
-        IMAGE: (IMAGE, np.array(request.images, object)),
+        IMAGE: (IMAGE, np.array(request.images, str)),
     }
     labels = label_coordinates(request)
     taken = {*found, PAIR, *(field.name for metric in request.metrics for field in fields(metric))}

@@ -81,7 +81,8 @@ def record(request: Request, block: int, tile: int, earlier: Earlier | None = No
 
 def _options(url: str) -> Any:
     """Return the options that the maps store was made with."""
-    return store.open_dataset(url, allow_incomplete=True).attrs.get(schema.ATTR_FINGERPRINT)
+    options = store.open_dataset(url, allow_incomplete=True).attrs.get(schema.ATTR_FINGERPRINT)
+    return None if options is None else json.loads(options)
 
 
 def input_crc(maps: Maps) -> NDArray[np.uint32]:

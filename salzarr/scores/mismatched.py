@@ -73,5 +73,5 @@ def chance(
     partner = partners(images, min(request.maps.chunk, images), seed)
     request = replace(request, design=Mismatched(request.pairs, partner))
     found = assemble(request, collect(request, memory, progress))
-    named = found.assign_coords({PARTNER: (IMAGE, np.array(request.images, object)[partner])})
+    named = found.assign_coords({PARTNER: (IMAGE, np.array(request.images, str)[partner])})
     return named.assign_attrs({**scores.attrs, "baseline_seed": seed})

@@ -117,7 +117,7 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
         raise StoreNotFoundError(f"there are no scores in {where}; make them with 'salzarr compare'")
     with storage_errors(url):
         dataset = xr.open_zarr(zarr_store(url), consolidated=False)
-        # Labels as Python strings, in memory, as a lazy comparison has them.
+        # Labels in memory, as a lazy comparison has them.
         dataset = dataset.set_coords(label_names(found))
         labels = {name: (dataset[name].dims, _in_memory(dataset[name])) for name in dataset.coords}
     # Zarr lists arrays in no order: the metrics' own.
@@ -128,13 +128,17 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
 
     names = sorted((str(name) for name in dataset.data_vars if name != INPUT_CRC), key=position)
     opened: xr.Dataset = dataset.assign_coords(labels)[names]
+    opened.attrs = schema.portable(opened.attrs)
     return opened
 
 
 def _in_memory(coordinate: xr.DataArray) -> NDArray[Any]:
-    """Load a coordinate: text as Python strings."""
+    """Load a coordinate, text as NumPy's own, which can be plotted and written."""
     values: NDArray[Any] = coordinate.values
-    return values if values.dtype.kind in "biuf" else values.astype(object)
+    if values.dtype.kind in "biuf":
+        return values
+    texts = values.astype(object)
+    return texts.astype(str) if all(isinstance(text, str) for text in texts.flat) else texts
 
 
 def maps_url(scores: xr.Dataset) -> str | None:

@@ -90,7 +90,7 @@ def corrected(
             few.append(found[0])
             parts.append(found)
         attrs = {**scores[slug].attrs, "kind": "similarity", "self_value": 1.0, "unit": ""} | {
-            "bounds": ["-inf", "1.0"],
+            "score_range": ["-inf", "1.0"],
             "definition": "(score - baseline) / (self - baseline), the baseline on mismatched images",
         }
         variables[slug] = xr.DataArray(np.concatenate(parts, axis=1), dims=[STATISTIC, PAIR], attrs=attrs)

@@ -107,7 +107,8 @@ def metric_slug(dataset: xr.Dataset, metric: str | Metric | None) -> str:
 def model_names(dataset: xr.Dataset) -> list[str]:
     """Models of scores or of a summary, in the order they were given."""
     if "models" in dataset.attrs:
-        return [str(name) for name in dataset.attrs["models"]]
+        names = dataset.attrs["models"]
+        return [names] if isinstance(names, str) else [str(name) for name in names]  # NetCDF unpacks one
     both = np.stack([dataset[MODEL_A].values, dataset[MODEL_B].values], axis=1)
     return [str(name) for name in dict.fromkeys(both.ravel().tolist())]
 

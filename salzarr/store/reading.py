@@ -64,6 +64,7 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     if not complete:  # the facts are written in the end; until then there is more in the journal
         known = layout.open_store(url).known()
         dataset = dataset.assign({name: dataset[name].copy(data=known[name]) for name in FACT_NAMES})
+    dataset.attrs = schema.portable(dataset.attrs)
     dataset.encoding["source"] = url
     for variable in schema.MAPS_STORE:
         dataset[variable.name].encoding["source"] = url

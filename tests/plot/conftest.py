@@ -9,7 +9,7 @@ import salzarr
 NAMES = ("VGG16", "$a_$", "</script><img onerror=alert(1)>", "[red]" + "long" * 20)
 IMAGES = tuple(f"n01/val_{k:03d}" for k in range(30))
 SPECS = {
-    slug: {"kind": kind, "self_value": own, "bounds": bounds, "unit": unit}
+    slug: {"kind": kind, "self_value": own, "score_range": bounds, "unit": unit}
     for slug, kind, own, bounds, unit in (
         ("pearson", "similarity", 1.0, ["-1.0", "1.0"], ""),
         ("emd", "dissimilarity", 0.0, ["0.0", "diagonal"], "px"),

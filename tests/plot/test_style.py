@@ -40,13 +40,13 @@ def test_the_self_value_is_one_end_of_the_colours(metric):
 
 
 def test_zero_is_white_where_scores_have_a_sign():
-    attrs = {"kind": "similarity", "bounds": ["-1.0", "1.0"], "self_value": 1.0}
+    attrs = {"kind": "similarity", "score_range": ["-1.0", "1.0"], "self_value": 1.0}
     for values in ([-0.2, 0.9], [0.1, 0.9]):
         assert brightness(colour_scale(attrs, values), 0.0) > 0.96
 
 
 def test_spreads_and_counts_have_colours_of_their_own():
-    attrs = {"kind": "dissimilarity", "bounds": ["0.0", "inf"], "self_value": 0.0}
+    attrs = {"kind": "dissimilarity", "score_range": ["0.0", "inf"], "self_value": 0.0}
     names = {colour_scale(attrs, [1, 2], statistic).cmap.name for statistic in ("mean", "std", "n")}
     assert len(names) == 3
 
@@ -54,7 +54,7 @@ def test_spreads_and_counts_have_colours_of_their_own():
 @pytest.mark.parametrize("values", [[], [np.nan], [0.5], [0.5, 0.5], [0.0, 0.0]])
 @pytest.mark.parametrize("kind", ["similarity", "dissimilarity"])
 def test_degenerate_values_still_have_a_scale(values, kind):
-    attrs = {"kind": kind, "bounds": ["-inf", "inf"], "self_value": float("nan")}
+    attrs = {"kind": kind, "score_range": ["-inf", "inf"], "self_value": float("nan")}
     for stretch in (False, True):
         scale = colour_scale(attrs, values, stretch=stretch)
         assert scale.low < scale.high

@@ -379,7 +379,12 @@ def invented(models, images):
         ("emd", "dissimilarity", 0.0),
         ("ssim", "similarity", 1.0),
     ):
-        attrs = {"spec": slug, "kind": kind, "self_value": own, "bounds": ["-1.0" if own else "0.0", "inf"]}
+        attrs = {
+            "spec": slug,
+            "kind": kind,
+            "self_value": own,
+            "score_range": ["-1.0" if own else "0.0", "inf"],
+        }
         level = rng.random((len(a), 1))
         variables[slug] = ("pair", "image"), level + 0.1 * rng.standard_normal((len(a), images)), attrs
         variables[f"{slug}_reason"] = ("pair", "image"), np.zeros((len(a), images), np.uint8)

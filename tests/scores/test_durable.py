@@ -234,7 +234,7 @@ def test_tiles_give_the_same_scores(tmp_path):
         tiled = plan_comparison(store, FOUR, memory=tight, calibrated=False)
         assert tiled.tile < 7
         scores = compare(store, FOUR, out=tmp_path / "r", memory=tight)
-    assert scores.attrs["plan"]["tile"] == tiled.tile
+    assert json.loads(scores.attrs["plan"])["tile"] == tiled.tile
     lazy = compare(store, FOUR)
     for name in lazy.data_vars:
         np.testing.assert_allclose(
