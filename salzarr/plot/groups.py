@@ -21,6 +21,7 @@ from salzarr.plot.style import (
     heading,
     metric_variable,
     name_ticks,
+    numbers,
     short,
 )
 from salzarr.schema import STATISTIC
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 COLUMNS = 4
 PANELS = 24
 """How many groups are drawn; of more, those with the most images."""
-NAMED = 30
-"""Up to how many models the panels carry names."""
+NAMED, WRITTEN = 30, 10
+"""Up to how many models the panels carry names, and numbers."""
 
 
 @any_script
@@ -94,7 +95,7 @@ def group_panels(
     labels = [short(known if names is None else names, 18)[k] for k in rows] if len(known) <= NAMED else []
 
     across = min(COLUMNS, len(parts))
-    panel = 2.1 if len(known) <= 15 else 2.8
+    panel = 2.1 if len(known) <= 5 else 2.8
     wide, high = across * (panel + 0.2), math.ceil(len(parts) / across) * (panel + 0.5)
     room = 0.06 * max(map(len, labels), default=0)
     ax = ensure_axes(ax, (wide + room + 1.2, high + room + 0.8))
@@ -108,6 +109,8 @@ def group_panels(
         )
         cells = Cells(values, scale, own, np.zeros_like(own))
         font = min(7.0, cells.draw(inset))
+        if len(known) <= WRITTEN:
+            cells.write(inset, np.reshape(numbers(values), values.shape).astype(object))
         gone |= bool(cells.gone.any())
         title = (
             f"{short([label], 26)[0]}  n = {_range(metric_rows(part, slug).sel({STATISTIC: COUNT}).values)}"

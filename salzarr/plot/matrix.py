@@ -20,7 +20,6 @@ from salzarr.errors import UsageError
 from salzarr.metrics.metric import Metric
 from salzarr.plot.style import (
     COUNT,
-    INK,
     MISSING,
     MUTED,
     RULE,
@@ -204,7 +203,7 @@ class Cells:
     @property
     def ink(self) -> NDArray[Any]:
         """What reads on the colour of each cell."""
-        return np.where(self.scale.dark(np.nan_to_num(self.values)), "white", INK)
+        return np.where(self.scale.dark(np.nan_to_num(self.values)), "white", "black")
 
     def dot(self, ax: Axes, which: NDArray[np.bool_]) -> None:
         """Put a dot into some of the cells that have a value."""

@@ -85,10 +85,11 @@ class Scale:
         return np.asarray(self.cmap(self.norm(np.asarray(values, float))))
 
     def dark(self, values: ArrayLike) -> NDArray[np.bool_]:
-        """Where white text reads better than black on a value's colour."""
-        linear = self.rgba(values)[..., :3] ** 2.2
-        bright: NDArray[np.bool_] = linear @ (0.2126, 0.7152, 0.0722) < 0.215
-        return bright
+        """Where white text reads better than black on a value's color: either does at 4.5:1 or more."""
+        rgb = self.rgba(values)[..., :3]
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        dark: NDArray[np.bool_] = linear @ (0.2126, 0.7152, 0.0722) < 0.179
+        return dark
 
     def stops(self, count: int = 33) -> list[str]:
         """Evenly spaced colours of the whole map, as hex: what another renderer interpolates."""
@@ -127,7 +128,8 @@ def colour_scale(
     itself, similar = float(attrs["self_value"]), attrs["kind"] == "similarity"
     if lower < 0 < upper and (least < 0 or not stretch):
         reach = upper if math.isfinite(upper) and not stretch else max(abs(least), abs(most))
-        low = -reach if least < 0 else 0.0
+        # Zero is white whatever the values; the legend goes as far down as they do, and a -0.00 not to -1.
+        low = max(-reach, least) if least < 0 else 0.0
         return _scale("RdBu" if similar else "RdBu_r", low, reach, centred=True)
     if not stretch and similar:
         least, most = lower if math.isfinite(lower) else least, itself if math.isfinite(itself) else most

@@ -312,3 +312,13 @@ def test_a_gallery_marks_the_maps_without_values(scores, maps):
 def test_a_pair_with_fewer_scores_says_how_many(scores):
     shown = labels(score_distributions(scores, "pearson"), "y")
     assert sorted(name.split("  n=")[1] for name in shown if "  n=" in name) == ["28", "29", "29", "29", "29"]
+
+
+def test_panels_of_groups_carry_their_numbers(groups):
+    ax = group_panels(groups, "pearson")
+    names = [str(label) for label in groups.group.values]
+    for label, panel in zip(names, ax.child_axes, strict=False):
+        matrix = salzarr.to_matrix(groups.sel(group=label), "pearson").values
+        shown = {tuple(map(round, text.get_position()[::-1])): text.get_text() for text in panel.texts}
+        assert float(shown[0, 1]) == pytest.approx(matrix[0, 1], abs=0.006)
+        assert len(shown) == np.isfinite(matrix).sum()

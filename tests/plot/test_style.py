@@ -138,3 +138,23 @@ def test_every_picture_takes_names_in_any_script(kind, monkeypatch):
     with pytest.raises(TypeError):
         kind.draw()
     assert seen
+
+
+def test_a_value_just_below_zero_does_not_stretch_the_legend():
+    attrs = {"kind": "similarity", "score_range": ["-1.0", "1.0"], "self_value": 1.0}
+    scale = colour_scale(attrs, [-0.003, 0.8])
+    assert (scale.low, scale.high) == (-0.003, 1.0)
+    np.testing.assert_allclose(scale.rgba(0.8), colour_scale(attrs, [0.2, 0.8]).rgba(0.8))
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.9], [-0.9, 0.9]])
+@pytest.mark.parametrize("kind", ["similarity", "dissimilarity"])
+def test_text_on_every_color_has_contrast(kind, values):
+    attrs = {"kind": kind, "score_range": ["-1.0", "1.0"], "self_value": 1.0}
+    scale = colour_scale(attrs, values)
+    at = np.linspace(-1, 1, 500)
+    rgb = scale.rgba(at)[:, :3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    bright = linear @ (0.2126, 0.7152, 0.0722)
+    contrast = np.where(scale.dark(at), 1.05 / (bright + 0.05), (bright + 0.05) / 0.05)
+    assert contrast.min() >= 4.5
