@@ -288,7 +288,7 @@ def _of_dataarray(maps: xr.DataArray) -> Maps:
     if source and hasattr(maps.data, "dask"):
         # Attributes and encoding may survive arithmetic; the name of the graph does not.
         untouched = store.open_maps(source, allow_incomplete=True)
-        if untouched.data.name == maps.data.name and untouched.dims == maps.dims:
+        if untouched.data.name == maps.data.name and untouched.sizes == maps.sizes:
             stored = _of_store(source, allow_incomplete=True)
             return replace(stored, models=models, images=images, labels=_labels(maps))
     return ArrayMaps.of(maps.transpose(MODEL, IMAGE, Y, X).data, models, images, _labels(maps))

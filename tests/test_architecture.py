@@ -96,6 +96,22 @@ def test_numerics_are_pure(path):
     assert not {module.split(".")[0] for module in imports(path)} & NOT_FOR_NUMERICS
 
 
+NOT_FOR_STATISTICS = {
+    "salzarr.maps",
+    "salzarr.store",
+    "salzarr.cluster",
+    "salzarr.run",
+    "salzarr.metrics.block",
+}
+
+
+@pytest.mark.parametrize("path", [p for p in files() if part(p) == "statistics"], ids=lambda p: p.name)
+def test_statistics_take_scores_and_know_neither_maps_nor_clusters(path):
+    assert not {
+        name for name in imports(path) for no in NOT_FOR_STATISTICS if f"{name}.".startswith(f"{no}.")
+    }
+
+
 def test_no_module_bears_a_public_functions_name():
     public = {name for name in salzarr.__all__ if callable(getattr(salzarr, name))}
     assert not public & {p.stem for p in PACKAGE.glob("*.py")}
