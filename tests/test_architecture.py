@@ -107,9 +107,8 @@ NOT_FOR_STATISTICS = {
 
 @pytest.mark.parametrize("path", [p for p in files() if part(p) == "statistics"], ids=lambda p: p.name)
 def test_statistics_take_scores_and_know_neither_maps_nor_clusters(path):
-    assert not {
-        name for name in imports(path) for no in NOT_FOR_STATISTICS if f"{name}.".startswith(f"{no}.")
-    }
+    refused = tuple(f"{name}." for name in NOT_FOR_STATISTICS)
+    assert not [name for name in imports(path) if f"{name}.".startswith(refused)]
 
 
 def test_no_module_bears_a_public_functions_name():
