@@ -32,7 +32,7 @@ FEW = 16
 """Images of a block, of maps that are not stored many together."""
 
 COPY_BYTES = 24.0
-"""Per pixel of a map that is normalised: its float64 copy, and two more while that is made."""
+"""Per pixel of a map that is normalized: its float64 copy, and two more while that is made."""
 
 READ_AHEAD = 10
 """Chunks that zarr fetches and decodes at the same time (its ``async.concurrency``)."""
@@ -170,7 +170,7 @@ class Plan:
     read_seconds : float
         Measured time to read a map; NaN if nobody has measured.
     copy_bytes : float
-        Memory per pixel of every map of a chunk for its normalised copy.
+        Memory per pixel of every map of a chunk for its normalized copy.
     copies : int
         Maps in memory for each model and image: two where a pair's maps are of different images.
     block : int

@@ -83,7 +83,7 @@ def compare(
     reference : str, optional
         Compare each model with this one only, such as human fixation maps.
     complete_cases : bool, default False
-        Leave out every image on which some model's map is missing or, normalised, cannot be scored by some
+        Leave out every image on which some model's map is missing or, normalized, cannot be scored by some
         metric. What shows only in the score itself, such as NaN from a function of your own, is not foreseen.
     allow_incomplete : bool, default False
         Compare what an unfinished store holds.

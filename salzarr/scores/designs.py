@@ -255,7 +255,7 @@ def normalized(maps: Array, chain: str) -> Block:
     if len(signed):
         raise MetricError(
             f"{len(signed)} maps have negative values, which {chain!r} cannot take; "
-            f"give the consensus a normalisation for signed maps, such as 'abs+{chain}'"
+            f"give the consensus a normalization for signed maps, such as 'abs+{chain}'"
         )
     return block
 

@@ -38,12 +38,12 @@ def consensus(maps: xr.DataArray, normalize: str = SUM) -> xr.DataArray:
     -------
     DataArray (model, image, y, x) float64
         At a model stands the mean of the others. A map that is missing, not finite or without a
-        normalisation does not count; NaN where no other model has a map.
+        normalization does not count; NaN where no other model has a map.
 
     Raises
     ------
     MetricError
-        If a map has negative values that the normalisation cannot take (when it is computed).
+        If a map has negative values that the normalization cannot take (when it is computed).
     """
     if maps.chunks is not None:
         maps = maps.chunk({MODEL: -1, Y: -1, X: -1})
@@ -77,8 +77,8 @@ def agreement(
 ) -> xr.Dataset:
     """Compare each model with the consensus of the others, image by image.
 
-    Both are on the scale of the normalisation, so that the scores are not those of the raw maps. A metric
-    that needs the range of the data is given that of the normalised maps, which takes one more read.
+    Both are on the scale of the normalization, so that the scores are not those of the raw maps. A metric
+    that needs the range of the data is given that of the normalized maps, which takes one more read.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def agreement(
     Raises
     ------
     MetricError
-        If maps have negative values that the normalisation cannot take.
+        If maps have negative values that the normalization cannot take.
     BudgetError
         If two models' maps of one image do not fit the memory.
     """
@@ -114,7 +114,7 @@ def agreement(
     ranged = [metric for metric in request.metrics if "data_range" in dict(metric.params)]
     if ranged:
         found = ranges(request, [metric.normalize for metric in ranged], memory)
-        spans = {chain: float(np.nanmax(high) - np.nanmin(low)) for chain, (low, high) in found.items()}
+        spans = {c: float(np.fmax.reduce(high) - np.fmin.reduce(low)) for c, (low, high) in found.items()}
         chosen = (m.with_data_range(spans[m.normalize]) if m in ranged else m for m in request.metrics)
         request = replace(request, metrics=tuple(chosen))
     dataset = assemble(request, collect(request, memory, progress))
@@ -122,13 +122,7 @@ def agreement(
 
 
 def made_from(agreement: xr.Dataset) -> dict[str, tuple[str, NDArray[np.int64]]]:
-    """Say of how many maps each model's consensus is the mean, at least and at most over images.
-
-    Returns
-    -------
-    dict
-        Coordinates ``others_min`` and ``others_max`` (pair) for the summary of :func:`agreement`.
-    """
+    """Return the fewest and the most maps that each model's consensus is the mean of, as coordinates."""
     others = agreement[OTHERS].values
     used = others > 0
     most = others.max(axis=1, initial=0)
