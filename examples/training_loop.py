@@ -61,7 +61,7 @@ def main(folder=None):
     salzarr.compare(
         folder / "digits.zarr", metrics="cosine,spearman,ssim,emd:normalize=abs", out=folder / "results"
     )
-    print("report:", salzarr.write_report(folder / "results"))
+    print("report:", salzarr.publish(folder / "results").report)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ from .errors import SalzarrError as SalzarrError
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .publishing import publish as publish
-from .report import write_report as write_report
 from .scores import compare as compare
 from .scores import open_scores as open_scores
 from .scores import plan_comparison as plan_comparison
-from .statistics.analysis import analyse as analyse
+from .statistics.analysis import analyze as analyze
 from .statistics.summary import summarize as summarize
 from .statistics.summary import to_frame as to_frame
 from .statistics.summary import to_matrix as to_matrix

@@ -25,6 +25,12 @@ MANY_BLOCKS = 2_000
 BASE_BYTES = 320 * 2**20
 """A process that has imported numpy, scipy, numba, zarr, xarray and dask and has compiled its kernels."""
 
+PUBLISH_BYTES = 480 * 2**20
+"""A process that has scored, and has imported and compiled what reduces scores and draws pictures."""
+
+LEAST_BYTES = 128 * 2**20
+"""What reducing scores may use however little is given."""
+
 MEMORY = 2**30
 """Bytes for what reads maps a second time, or reduces scores, unless told otherwise."""
 

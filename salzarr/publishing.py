@@ -1,13 +1,14 @@
-"""What a results folder shows people: the summary table, the pictures and the report."""
+"""What a results folder shows people: tables, pictures and the report of one analysis."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from html import escape
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,26 @@ import pandas as pd
 import xarray as xr
 
 from salzarr import plan, plot
-from salzarr.errors import InputNotFoundError, StoreNotFoundError, UsageError
+from salzarr.errors import CorruptError, InputNotFoundError, SalzarrError, StoreNotFoundError, UsageError
+from salzarr.invocation import RECORD, add_to_record, call_of, read_record
 from salzarr.plot.kinds import KINDS
 from salzarr.plot.style import numbers, own_figures
-from salzarr.report import write_report
-from salzarr.report.contents import REPORT_SIZE, Page
-from salzarr.schema import MAP_STATUS, MAPS
+from salzarr.report import Page, write_report
+from salzarr.report.contents import REPORT_SIZE
+from salzarr.schema import ATTR_PROVENANCE, MAP_STATUS, MAPS
+from salzarr.scores import agreement, chance
 from salzarr.scores.results_folder import maps_url, open_scores
-from salzarr.statistics.analysis import analyse
+from salzarr.statistics.analysis import Analysis, Settings, analyze
 from salzarr.statistics.findings import findings
 from salzarr.statistics.groups import read_groups
-from salzarr.statistics.rows import MEMORY, metric_names, metric_slug, model_names
+from salzarr.statistics.rows import ScoreReader, metric_names, metric_slug, model_names
 from salzarr.statistics.summary import summarize, to_frame, to_matrix
-from salzarr.store import open_dataset
+from salzarr.store import facts, open_dataset
 from salzarr.watching import html_link, html_table, watched
 
-BASE_BYTES = 480 * 2**20
-"""A process that has scored, and has imported and compiled what reduces scores and draws pictures."""
+log = logging.getLogger(__name__)
 
-LEAST_BYTES = 128 * 2**20
+Progress = Callable[[int, int], None]
 
 SHOWN_MODELS = 12
 """Up to how many models a notebook is shown the matrix beside the report."""
@@ -46,16 +48,21 @@ class Published:
 
     Attributes
     ----------
-    summary : Dataset
-        As :func:`salzarr.summarize` makes it.
+    analysis : Analysis
+        What the tables, the pictures and the report show.
     findings : list of str
         What the scores say, in sentences.
     files : list of Path
     """
 
-    summary: xr.Dataset
+    analysis: Analysis
     findings: list[str]
     files: list[Path]
+
+    @property
+    def summary(self) -> xr.Dataset:
+        """Statistics per pair, as :func:`salzarr.summarize` makes them."""
+        return self.analysis.summary
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -82,30 +89,39 @@ class Published:
 def publish(
     results: str | PathLike[str],
     *,
-    bootstrap: int = 2000,
+    bootstrap: int | None = None,
+    seed: int | None = None,
     groups: str | PathLike[str] | None = None,
     baseline: bool = False,
+    maps: str | PathLike[str] | None = None,
     photos: str | PathLike[str] | None = None,
     pictures: bool = True,
     title: str | None = None,
     comment: str = "",
     report_size: str | int | None = None,
     memory: str | int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Published:
     """Write the tables, one matrix picture per metric and ``report.html`` into a results folder.
+
+    All of them show one analysis. Its settings are kept in ``run.json`` beside them, and used again by the
+    next call unless others are given: the same scores and settings give the same numbers.
 
     Parameters
     ----------
     results : path
         The folder that :func:`salzarr.compare` wrote to.
-    bootstrap : int, default 2000
-        Resamples of the images, for the intervals; 0 for none.
+    bootstrap : int, optional
+        Resamples of the images, for the intervals; 0 for none. By default as many as before, or 2000.
+    seed : int, optional
+        Of everything that is drawn at random; by default that of before, or 0.
     groups : path, optional
-        A csv file of image and label: ``groups.csv`` then has every statistic per label.
+        A CSV file of image and label: ``groups.csv`` then has every statistic per label.
     baseline : bool, default False
         Read the maps again for what takes more than the scores: the chance baseline of mismatched images
         (``corrected.csv``) and the agreement with the consensus of the other models (``consensus.csv``).
+    maps : path or URL, optional
+        The maps store that was compared, if it is no longer where it was. Without it the report has no maps.
     photos : path, optional
         Folder of the photographs, for the report.
     pictures : bool, default True
@@ -113,14 +129,14 @@ def publish(
     title : str, optional
         Of the report; by default it names the results folder.
     comment : str, optional
-        What you have to say, shown below the title; its lines are paragraphs.
+        Your comment, shown below the title; its lines are paragraphs.
     report_size : str or int, optional
-        What the report may weigh, such as ``"20MB"``, the default: as many maps of the images that tell most
-        are carried as fit, and the page names how many did not.
+        Limit of the report's size, by default ``"20MB"``: it carries as many maps as fit, of the images that
+        tell most, and says how many did not fit.
     memory : str or int, optional
-        What this process may take, such as ``"1GiB"``: scores that do not fit are reduced a range of pairs at
-        a time. The process itself, with all that draws and compiles, is 480 MiB of it, and whatever is given,
-        128 MiB are used beside it; 1 GiB by default.
+        Memory limit of this process, such as ``"1GiB"``, the default: scores that do not fit are reduced a
+        range of pairs at a time. The process itself takes 480 MiB of it, and at least 128 MiB are used beside
+        that.
     progress : callable, optional
         Called with (done, total) tasks of each further reading of the maps. In a notebook and at a prompt a
         bar is shown by itself.
@@ -132,65 +148,102 @@ def publish(
     Raises
     ------
     StoreNotFoundError, IncompleteError
-        If there are no scores, or not all of them.
+        If there are no scores, or not all of them; or no maps where ``maps`` says.
+    CorruptError
+        If ``run.json`` is damaged.
     BudgetError
         If the scores of one pair do not fit the memory.
     """
-    folder, share = Path(results), _beside_the_process(memory)
+    called = call_of(publish, locals())
+    folder = Path(results)
     _check_photos(photos)
-    scores = open_scores(folder)
-    with watched(progress, "Reading maps") if baseline else nullcontext() as shown:
-        found = analyse(
-            scores,
-            maps=_maps(scores, folder) if baseline else None,
-            groups=None if groups is None else read_groups(groups),
-            bootstrap=bootstrap,
-            memory=share,
-            progress=shown,
-        )
-    files = found.write(folder)
-    sentences = findings(found)
+    size = plan.parse_size(report_size, "report size") or REPORT_SIZE
+    labels = None if groups is None else read_groups(groups)
+    settings = _settings(folder, {"bootstrap": bootstrap, "seed": seed})
+    reader = ScoreReader.of(ScoreReader(open_scores(folder), _beside_the_process(memory)))
+    again: dict[str, xr.Dataset] = {}
+    if baseline:
+        where = _maps_of(reader.scores, folder) if maps is None else fspath(maps)
+        scores, share = reader.scores, reader.memory
+        with watched(progress, "Reading maps") as shown:
+            again["consensus"] = agreement(scores, where, memory=share, progress=shown)
+            again["chance"] = chance(scores, where, seed=settings.seed, memory=share, progress=shown)
+    analysis = analyze(reader, groups=labels, settings=settings, **again)
+    files = analysis.write(folder)
+    sentences = findings(analysis)
+    add_to_record(folder, report=called, settings=asdict(settings))
     if pictures:
         with own_figures():
-            for slug in metric_names(found.summary):
-                files += plot.save(plot.similarity_matrix(found.summary, slug), folder / f"matrix_{slug}")
-        kept = ("summary", "groups", "corrected", "consensus", "reliability", "tests")
-        parts = {name: getattr(found, name) for name in kept}
-        named = {
-            "--groups": groups, "--photos": photos, "--title": title, "--comment": comment or None,
-            "--report-size": None if report_size is None else str(report_size),
-        }  # fmt: skip
-        asked = [word for option, path in named.items() if path is not None for word in (option, str(path))]
-        asked += ["--baseline"] * baseline
+            for slug in metric_names(analysis.summary):
+                files += plot.save(plot.similarity_matrix(analysis.summary, slug), folder / f"matrix_{slug}")
         page = Page(
-            title, comment, tuple(sentences), plan.parse_size(report_size, "report size") or REPORT_SIZE
+            title=title or f"Saliency maps compared: {folder.resolve().name}",
+            comment=comment,
+            findings=sentences,
+            size=size,
+            photos=photos,
+            provenance=json.loads(str(reader.scores.attrs.get(ATTR_PROVENANCE, "{}"))),
+            **_maps_shown(reader.scores, maps, folder),
         )
-        files.append(write_report(folder, photos=photos, asked=asked, page=page, memory=share, **parts))
-    return Published(found.summary, sentences, files)
+        files.append(write_report(folder / "report.html", analysis, reader.scores, page))
+    return Published(analysis, sentences, files)
+
+
+def _settings(results: Path, given: Mapping[str, int | None]) -> Settings:
+    """Return the settings given, and for the others those of the last analysis of these results."""
+    known = {field.name for field in fields(Settings)}
+    before = read_record(results).get("settings", {})
+    settings = {name: value for name, value in before.items() if name in known}
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in settings.values()):
+        raise CorruptError(f"{results / RECORD} is damaged (settings are numbers); delete it")
+    return Settings(**settings | {name: value for name, value in given.items() if value is not None})
 
 
 def _beside_the_process(memory: str | int | None) -> int:
-    """Say what the statistics may take of what the process may."""
+    """Return what the statistics may take of what the process may."""
     allowed = plan.parse_size(memory)
-    return MEMORY if allowed is None else max(LEAST_BYTES, allowed - BASE_BYTES)
+    return plan.MEMORY if allowed is None else max(plan.LEAST_BYTES, allowed - plan.PUBLISH_BYTES)
 
 
 def _check_photos(photos: str | PathLike[str] | None) -> None:
-    """Refuse a folder of photographs that is not there."""
+    """Refuse a folder of photographs that does not exist."""
     if photos is not None and not Path(photos).is_dir():
-        raise InputNotFoundError(f"there is no folder {photos} of photographs")
+        raise InputNotFoundError(f"no folder of photographs at {photos}; check --photos")
 
 
-def _maps(scores: xr.Dataset, results: Path) -> str:
-    """Tell where the maps of the scores are."""
+def _maps_of(scores: xr.Dataset, results: Path) -> str:
+    """Return where the maps of the scores are."""
     url = maps_url(scores)
     if url is None:
-        raise StoreNotFoundError(f"{results} does not say where its maps are; give salzarr compare again")
+        raise StoreNotFoundError(f"{results} does not say where its maps are; run 'salzarr compare' again")
     return url
 
 
-def with_status(url: str | Path) -> xr.DataArray:
-    """Open maps, all there are, with their status: that tells missing ones from those that are all NaN."""
+def _maps_shown(scores: xr.Dataset, maps: str | PathLike[str] | None, results: Path) -> dict[str, Any]:
+    """Return what a page shows of the maps store, if it can be opened: maps, facts and commands."""
+    called = read_record(results)
+    commands = [called[name] for name in ("compare", "report") if name in called]
+    url = maps_url(scores) if maps is None else fspath(maps)
+    try:
+        if url is None:
+            raise StoreNotFoundError("the scores are not of a maps store")
+        opened = open_dataset(url, allow_incomplete=True)  # as much as was compared
+    except SalzarrError as error:
+        if maps is not None:
+            raise
+        log.warning("the report shows no maps: %s", error)
+        return {"commands": list(dict.fromkeys(commands))}
+    runs = opened.attrs.get(ATTR_PROVENANCE, {}).get("runs", [])
+    commands = [run["command"] for run in runs if "command" in run] + commands
+    return {
+        "maps": _with_status(url),
+        "facts": facts(url, allow_incomplete=True),
+        "commands": list(dict.fromkeys(commands)),
+    }
+
+
+def _with_status(url: str | Path) -> xr.DataArray:
+    """Open all maps with their status, which tells missing ones from those that are all NaN."""
     return open_dataset(url, allow_incomplete=True).set_coords(MAP_STATUS.name)[MAPS.name]
 
 
@@ -268,11 +321,11 @@ def _material(
 ) -> xr.Dataset | xr.DataArray:
     """Give a picture's function what it needs, by the name that :class:`salzarr.plot.kinds.Kind` calls it."""
     if scores is None:
-        return with_status(target)
+        return _with_status(target)
     if name == "scores":
         return scores
     if name == "maps":
-        return with_status(_maps(scores, target))
+        return _with_status(_maps_of(scores, target))
     if name == "groups":
         if groups is None:
             raise UsageError("give the csv file of image and label by --groups")

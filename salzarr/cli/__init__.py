@@ -19,6 +19,7 @@ from salzarr._version import __version__
 from salzarr.cli import maps, results
 from salzarr.cli.terminal import configure_logging, notice
 from salzarr.errors import SalzarrError, UsageError, unreachable
+from salzarr.invocation import type_command
 
 INTERRUPTED = 130
 
@@ -40,6 +41,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; a user's mistake gives one sentence on stderr, never a traceback."""
+    type_command(arguments)
     try:
         cli.main(arguments, prog_name="salzarr", standalone_mode=False)
     except click.exceptions.Exit as exit_:

@@ -143,14 +143,25 @@ groups = click.option(
     help="A csv file with the columns image and label: every statistic per label, too.",
 )
 
-bootstrap = click.option(
-    "--bootstrap",
-    type=click.IntRange(0),
-    metavar="N",
-    default=2000,
-    show_default=True,
-    help="How often to resample the images for the intervals of the statistics; 0 for no intervals.",
-)
+
+def analysis(command: Command) -> Command:
+    """Add what decides the numbers of the statistics; what is left out is as it was in RESULTS before."""
+    for option in (
+        click.option(
+            "--seed",
+            type=click.IntRange(0),
+            metavar="N",
+            help="Seed of all random numbers (default: that of RESULTS, or 0).",
+        ),
+        click.option(
+            "--bootstrap",
+            type=click.IntRange(0),
+            metavar="N",
+            help="Resamples of the images for the intervals; 0 for none (default: as in RESULTS, or 2000).",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def report_options(command: Command) -> Command:

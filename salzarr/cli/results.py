@@ -81,7 +81,7 @@ MOST_MODELS = 12
 )
 @click.option("--overwrite", is_flag=True, help="Forget the scores in RESULTS, and begin anew.")
 @click.option("--allow-incomplete", is_flag=True, help="Compare a store that was not converted to its end.")
-@options.bootstrap
+@options.analysis
 @options.groups
 @options.baseline
 @options.photos
@@ -98,7 +98,8 @@ def compare(
     *,
     images: tuple[str, ...],
     dry_run: bool,
-    bootstrap: int,
+    bootstrap: int | None,
+    seed: int | None,
     groups: str | None,
     baseline: bool,
     photos: str | None,
@@ -147,6 +148,7 @@ def compare(
             published = salzarr.publish(
                 results,
                 bootstrap=bootstrap,
+                seed=seed,
                 groups=groups,
                 baseline=baseline,
                 photos=photos,
@@ -218,7 +220,7 @@ def _show_matrices(summary: xr.Dataset) -> None:
 
 @click.command(short_help="Write tables, pictures and report anew.")
 @options.path("results")
-@options.bootstrap
+@options.analysis
 @options.groups
 @options.baseline
 @options.photos

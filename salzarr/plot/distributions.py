@@ -28,7 +28,7 @@ from salzarr.plot.style import (
     short,
 )
 from salzarr.schema import MODEL_A, MODEL_B, PAIR
-from salzarr.statistics.rows import model_names, rows_of
+from salzarr.statistics.rows import ScoreReader, model_names
 
 SHOWN = 30
 """How many pairs are drawn unless they are named."""
@@ -115,7 +115,7 @@ def score_distributions(
 def _medians(scores: xr.Dataset, slug: str) -> NDArray[np.float64]:
     """Median of each of the metric's rows."""
     at = STATISTICS.index("median")
-    return np.concatenate([describe(values)[at] for _, values in rows_of(scores, slug)])
+    return np.concatenate([describe(values)[at] for values in ScoreReader(scores).blocks(slug)])
 
 
 def _scores_of(variable: xr.DataArray, row: int) -> NDArray[np.float64]:

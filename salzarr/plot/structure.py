@@ -85,7 +85,7 @@ def model_map(
     variable = metric_variable(summary, metric)
     known = model_names(summary)
     apart = structure.distances(summary, str(variable.name), statistic)
-    placed = structure.embed(apart, starts=8 if len(known) <= 60 else 1, seed=seed).sel({MODEL: known})
+    placed = structure.embed(apart, seed=seed).sel({MODEL: known})
     points = placed.values
     there = np.isfinite(points).all(axis=1)
     labels = [
@@ -153,7 +153,7 @@ def _label_points(ax: Axes, points: NDArray[np.float64], labels: Sequence[str], 
 
 @any_script
 def metric_agreement(
-    summary: xr.Dataset, ax: Axes | None = None, *, repeats: int = 999, seed: int = 0
+    summary: xr.Dataset, ax: Axes | None = None, *, repeats: int = 9999, seed: int = 0
 ) -> Axes:
     """Draw whether the metrics see the same models as alike.
 

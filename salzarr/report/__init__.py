@@ -5,8 +5,7 @@ It computes nothing. Statistics come from :mod:`salzarr.statistics`, colours and
 Names and paths travel as JSON and are shown as text, so that no name can become markup.
 """
 
-from salzarr.report.contents import Contents
-from salzarr.report.page import render
-from salzarr.report.results import write_report
+from salzarr.report.contents import Page
+from salzarr.report.page import render, write_report
 
-__all__ = ["Contents", "render", "write_report"]
+__all__ = ["Page", "render", "write_report"]

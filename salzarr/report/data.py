@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -14,16 +13,13 @@ import xarray as xr
 from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike
 
-from salzarr.errors import UsageError
 from salzarr.plot.matrix import arrange, tree_lines
 from salzarr.plot.style import Scale, colour_scale
 from salzarr.schema import MODEL, REASON, STATISTIC, reason_name
+from salzarr.statistics.analysis import Analysis
 from salzarr.statistics.groups import GROUP
 from salzarr.statistics.rows import metric_rows, model_names, variables_of
-from salzarr.statistics.structure import cluster, distances, embed, metric_agreement, reference_model
 from salzarr.statistics.summary import NO_SELF
-
-logger = logging.getLogger(__name__)
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -62,17 +58,14 @@ def numbers(values: ArrayLike, digits: int | None = None) -> Any:
 
 
 def statistics(
-    summary: xr.Dataset,
-    groups: xr.Dataset | None,
-    corrected: xr.Dataset | None,
-    slug: str,
-    palettes: Palettes,
+    analysis: Analysis, groups: xr.Dataset | None, slug: str, palettes: Palettes
 ) -> dict[str, Any]:
-    """Give every number of a metric's summary by row, and what each statistic looks like.
+    """Return every number of a metric's summary by row, and what each statistic looks like.
 
-    Of every statistic: its colours, plain and stretched; whether small values are alike; and what a model
-    has with itself, if anything.
+    A statistic has its colors, plain and stretched; whether small values are alike; and what a model has with
+    itself, if anything. ``groups`` are those that the page shows.
     """
+    summary, corrected = analysis.summary, analysis.corrected
     rows = metric_rows(summary, slug)
     parts = {str(name): rows.sel({STATISTIC: name}) for name in rows[STATISTIC].values}
     if corrected is not None:
@@ -118,18 +111,11 @@ def palette(name: str, count: int = 33) -> tuple[str, ...]:
     return tuple(to_hex(color) for color in mpl.colormaps[name](np.linspace(0, 1, count)))
 
 
-def structure(summary: xr.Dataset, slug: str) -> dict[str, Any]:
-    """Cluster and place the models, where there are scores enough."""
-    models = model_names(summary)
-    if len(models) < 3 or reference_model(summary) is not None:
+def structure(analysis: Analysis, slug: str) -> dict[str, Any]:
+    """Return the tree and the places of the models, where there are scores enough."""
+    if slug not in analysis.trees:
         return {"tree": None, "map": None}
-    try:
-        apart = distances(summary, slug)
-        tree = cluster(apart)
-        placed = embed(apart, starts=8 if len(models) <= 60 else 1)
-    except UsageError as error:
-        logger.info("%s: no clusters and no map of the models: %s", slug, error)
-        return {"tree": None, "map": None}
+    models, tree, placed = model_names(analysis.summary), analysis.trees[slug], analysis.places[slug]
     heights, rows = tree_lines(tree)
     x, y = (numbers(placed.isel(axis=axis).sel({MODEL: models}).values, 6) for axis in (0, 1))
     return {
@@ -161,10 +147,10 @@ def tests(table: pd.DataFrame, slug: str, models: Sequence[str]) -> dict[str, An
     return {"count": len(rows), "significant": len(found), "clearest": clearest}
 
 
-def agreement(summary: xr.Dataset, palettes: Palettes) -> dict[str, Any]:
-    """Give the correlations between the metrics' matrices, their p-values and their colours."""
-    found = metric_agreement(summary)
-    rows = [metric_rows(summary, str(slug)) for slug in found["metric"].values]
+def agreement(analysis: Analysis, palettes: Palettes) -> dict[str, Any]:
+    """Return the correlations between the metrics' matrices, their p-values and their colors."""
+    found = analysis.agreement
+    rows = [metric_rows(analysis.summary, str(slug)) for slug in found["metric"].values]
     scale = colour_scale(
         {"score_range": ["-1", "1"], "self_value": 1, "kind": "similarity"}, found["spearman"].values
     )

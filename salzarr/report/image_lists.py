@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from salzarr.report.data import Numbering, numbers
 from salzarr.schema import IMAGE
-from salzarr.statistics import ranking
+from salzarr.statistics.analysis import Analysis
 from salzarr.statistics.rows import metric_rows, variables_of
 
-EXTREMES = 5
-"""How many images a pair lists at either end."""
 RANKED = 4
 """How many images a metric's gallery shows at either end."""
 ENDS = {"least": "least_alike", "most": "most_alike"}
@@ -23,18 +21,16 @@ ENDS = {"least": "least_alike", "most": "most_alike"}
 
 def list_images(
     data: Sequence[dict[str, Any]],
+    analysis: Analysis,
     scores: xr.Dataset,
     slugs: Sequence[str],
     images: Numbering[int],
-    memory: int,
 ) -> None:
     """Add to each metric's data its histograms, its gallery and the extremes of its pairs.
 
     Images are known by their position along the scores, and numbered as the page comes to mention them.
     """
-    found = ranking.extremes(scores, EXTREMES, memory=memory)
-    spread = ranking.histograms(scores, memory=memory)
-    ranks = ranking.rank_images(scores, memory=memory)
+    found, spread = analysis.extremes, analysis.histograms
     for slug, metric in zip(slugs, data, strict=True):
         names = variables_of(scores, slug)
         edges = spread[f"{slug}_edge"].values
@@ -42,7 +38,7 @@ def list_images(
             "edges": numbers(edges[[0, -1]]),
             "counts": [row for name in names for row in spread[f"{name}_count"].values.tolist()],
         }
-        metric["ranking"] = _ranked(ranks, slug, images)
+        metric["ranking"] = _ranked(analysis.images, slug, images)
         metric["extremes"] = {}
         for end, label in ENDS.items():
             at, score = (

@@ -14,11 +14,11 @@ from dask.utils import format_bytes
 from numpy.typing import NDArray
 
 from salzarr.plot.maps import flaw, photograph
-from salzarr.report.contents import Contents
-from salzarr.report.image_lists import ENDS, EXTREMES, gallery
+from salzarr.report.contents import Page
+from salzarr.report.image_lists import ENDS, gallery
 from salzarr.report.tiles import SIDES, as_uri, store
 from salzarr.schema import IMAGE, MAP_STATUS, MODEL, Status, X, Y
-from salzarr.statistics.rows import model_names
+from salzarr.statistics.analysis import EXTREMES
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def _listings(
 
 
 def carry(
-    contents: Contents, cells: Iterable[Cell], images: Sequence[str], room: int
+    page: Page, models: Sequence[str], cells: Iterable[Cell], images: Sequence[str], room: int
 ) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
     """Store as many of the wanted maps as fit ``room`` bytes.
 
@@ -85,7 +85,7 @@ def carry(
     stored : dict of image number to {"photo", "maps", "flaws"}
         The last two by model number.
     """
-    reader = _Reader(contents, images)
+    reader = _Reader(page, models, images)
     order = [cell for cell in dict.fromkeys(cells) if reader.has(cell)]
     facts = {"side": 0, "native": reader.native, "wanted": len(order), "carried": 0, "needed": 0}
     if not order:
@@ -93,7 +93,7 @@ def carry(
     side, map_bytes, photo_bytes = _choose_side(reader, order, room)
     facts["side"] = side
     whole = len(order) * map_bytes + len({image for image, _ in order}) * photo_bytes
-    facts["needed"] = contents.page.size - room + whole
+    facts["needed"] = page.size - room + whole
     chosen = _affordable(order, room, map_bytes, photo_bytes)
     stored = reader.read(chosen, side)
     _drop_what_is_too_much(stored, chosen, room)
@@ -161,16 +161,16 @@ def _drop_what_is_too_much(stored: dict[int, dict[str, Any]], chosen: list[Cell]
 class _Reader:
     """Reads maps and photographs by their numbers on the page, in the order in which a store has them."""
 
-    def __init__(self, contents: Contents, images: Sequence[str]) -> None:
-        maps = contents.maps
+    def __init__(self, page: Page, models: Sequence[str], images: Sequence[str]) -> None:
+        maps = page.maps
         assert maps is not None
         self.maps = maps.transpose(MODEL, IMAGE, Y, X)
-        self.photos = contents.photos
+        self.photos = page.photos
         self.images = images
         rows, columns = (
             {str(name): k for k, name in enumerate(maps[axis].values)} for axis in (MODEL, IMAGE)
         )
-        self.rows = [rows.get(model, -1) for model in model_names(contents.summary)]
+        self.rows = [rows.get(model, -1) for model in models]
         self.columns = [columns.get(image, -1) for image in images]
         self.native = max(maps.sizes[Y], maps.sizes[X])
         status = maps.coords.get(MAP_STATUS.name)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 from datetime import date
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -22,7 +23,7 @@ from salzarr.metrics.metric import LENGTHS
 from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange
 from salzarr.plot.style import plain, short
-from salzarr.report.contents import Contents
+from salzarr.report.contents import Page
 from salzarr.report.data import (
     Numbering,
     agreement,
@@ -51,6 +52,7 @@ from salzarr.schema import (
     Y,
     reason_name,
 )
+from salzarr.statistics.analysis import Analysis
 from salzarr.statistics.groups import GROUP
 from salzarr.statistics.rows import metric_names, metric_rows, model_names, variables_of
 from salzarr.statistics.structure import reference_model
@@ -86,41 +88,57 @@ LABELS = {
 }
 
 
-def render(contents: Contents) -> str:
+def render(analysis: Analysis, scores: xr.Dataset, page: Page | None = None) -> str:
     """Make the page.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    scores : Dataset
+        Which were analyzed: for what each pair scores on the images shown.
+    page : Page, optional
 
     Returns
     -------
     str
         A whole HTML document.
     """
-    page, metrics, maps = _data(contents)
+    page = page or Page()
+    data, metrics, maps = _data(analysis, scores, page)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["breakable"] = breakable
     sources = files("salzarr") / "templates"
     script = _script()
     return environment.from_string((sources / "report.html.j2").read_text("utf-8")).render(
-        page,
-        title=plain(contents.page.title or "Saliency maps compared"),
-        comment=[plain(line) for line in contents.page.comment.splitlines()],
+        data,
+        title=plain(page.title),
+        comment=[plain(line) for line in page.comment.splitlines()],
         version=__version__,
         style=Markup((sources / "report.css").read_text("utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        page_data=Markup(as_json(page)),
+        page_data=Markup(as_json(data)),
         map_data=Markup(as_json(maps)),
         metric_data=[Markup(as_json(metric)) for metric in metrics],
-        facts=_facts(contents),
-        findings=[plain(sentence) for sentence in contents.page.findings],
-        group_count=0 if contents.groups is None else contents.groups.sizes[GROUP],
-        reason_rows=_reason_rows(contents.summary),
-        degenerate=_degenerate(contents),
-        consensus=_consensus(contents),
-        tested=contents.tests is not None,
-        reliability=_reliability(contents.reliability),
-        commands=[plain(command) for command in contents.commands],
-        provenance=[(plain(name), plain(_text(value))) for name, value in contents.provenance.items()],
+        facts=_facts(analysis.summary, scores, page.maps),
+        findings=[plain(sentence) for sentence in page.findings],
+        group_count=0 if analysis.groups is None else analysis.groups.sizes[GROUP],
+        reason_rows=_reason_rows(analysis.summary),
+        degenerate=_degenerate(page.facts, scores),
+        consensus=_consensus(analysis.consensus),
+        tested=analysis.tests is not None,
+        reliability=_reliability(analysis.reliability),
+        commands=[plain(command) for command in page.commands],
+        provenance=[(plain(name), plain(_text(value))) for name, value in page.provenance.items()],
     )
+
+
+def write_report(path: Path, analysis: Analysis, scores: xr.Dataset, page: Page | None = None) -> Path:
+    """Write the page of :func:`render` to a file, which is replaced once it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(render(analysis, scores, page), "utf-8")
+    return partial.replace(path)
 
 
 @cache
@@ -136,24 +154,24 @@ def breakable(name: object) -> Markup:
     return Markup(BREAKS.sub(r"\1<wbr>", str(escape(name))))
 
 
-def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]], dict[int, dict[str, Any]]]:
+def _data(
+    analysis: Analysis, scores: xr.Dataset, page: Page
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[int, dict[str, Any]]]:
     """Collect what the page's script reads: the page's own data, that of each metric, and the maps."""
-    summary, groups, scores = contents.summary, contents.groups, contents.scores
+    summary, groups = analysis.summary, analysis.groups
     slugs, models = metric_names(summary), model_names(summary)
     if groups is not None:
         groups = groups.sel({GROUP: largest(groups, slugs[0], PANELS)})
     images: Numbering[int] = Numbering()
     palettes: Numbering[tuple[str, ...]] = Numbering()
-    metrics = [statistics(summary, groups, contents.corrected, slug, palettes) for slug in slugs]
-    if scores is not None:
-        list_images(metrics, scores, slugs, images, contents.memory)
+    metrics = [statistics(analysis, groups, slug, palettes) for slug in slugs]
+    list_images(metrics, analysis, scores, slugs, images)
     for slug, metric in zip(slugs, metrics, strict=True):
-        metric |= structure(summary, slug)
-        if contents.tests is not None:
-            metric["tests"] = tests(contents.tests, slug, models)
-    settings = json.loads(summary.attrs.get("bootstrap", "{}"))
+        metric |= structure(analysis, slug)
+        if analysis.tests is not None:
+            metric["tests"] = tests(analysis.tests, slug, models)
     tree = metrics[0]["tree"]
-    page = {
+    data = {
         "models": models,
         "short": short(models, SHORT),
         "by_name": arrange(models, "name").tolist(),
@@ -163,26 +181,25 @@ def _data(contents: Contents) -> tuple[dict[str, Any], list[dict[str, Any]], dic
         "statistics": _in_order({name for metric in metrics for name in metric["values"]}),
         "labels": LABELS,
         "reasons": [str(name) for name in summary[REASON].values],
-        "confidence": f"{100 * settings['confidence']:g} %" if settings else "",
+        "confidence": f"{100 * analysis.settings.confidence:g} %" if analysis.settings.bootstrap else "",
         "groups": [] if groups is None else [str(label) for label in groups[GROUP].values],
-        "agreement": agreement(summary, palettes) if len(slugs) > 1 else None,
-        "gallery": [] if scores is None else gallery(metrics),
+        "agreement": agreement(analysis, palettes) if len(slugs) > 1 else None,
+        "gallery": gallery(metrics),
         "representatives": representatives(len(models), tree and tree["leaves"]),
         "map_colors": [palettes[palette(name)] for name in MAP_COLORS],
-        "aspect": 1.0 if contents.maps is None else contents.maps.sizes[X] / contents.maps.sizes[Y],
-        "images": [] if scores is None else [str(scores[IMAGE].values[k]) for k in images],
-        "image_count": 0 if scores is None else scores.sizes[IMAGE],
+        "aspect": 1.0 if page.maps is None else page.maps.sizes[X] / page.maps.sizes[Y],
+        "images": [str(scores[IMAGE].values[k]) for k in images],
+        "image_count": scores.sizes[IMAGE],
         "colors": list(palettes),
     }
     maps: dict[int, dict[str, Any]] = {}
-    page["stored"] = None
-    if scores is not None and contents.maps is not None:
-        weight = FRAME_BYTES + sum(len(as_json(part)) for part in (page, *metrics))
-        cells = wanted(metrics, page["pairs"], len(models), page["representatives"])
-        room = max(0, contents.page.size - weight)
-        page["stored"], maps = carry(contents, cells, page["images"], room)
-        page["stored"]["limit"] = contents.page.size
-    return page, metrics, maps
+    data["stored"] = None
+    if page.maps is not None:
+        weight = FRAME_BYTES + sum(len(as_json(part)) for part in (data, *metrics))
+        cells = wanted(metrics, data["pairs"], len(models), data["representatives"])
+        data["stored"], maps = carry(page, models, cells, data["images"], max(0, page.size - weight))
+        data["stored"]["limit"] = page.size
+    return data, metrics, maps
 
 
 def _in_order(names: Set[str]) -> list[str]:
@@ -227,16 +244,17 @@ def _pairs(summary: xr.Dataset, models: Sequence[str]) -> list[list[int]]:
     return [[place[str(a)], place[str(b)]] for a, b in ends]
 
 
-def _facts(contents: Contents) -> list[tuple[str, str]]:
-    """Say how much was compared: (number, of what)."""
-    pairs, metrics = contents.summary.sizes[PAIR], len(metric_names(contents.summary))
-    facts = [(f"{len(model_names(contents.summary)):,}", "models")]
-    facts.append((f"{pairs:,}", "pair" if pairs == 1 else "pairs"))
-    if contents.scores is not None:
-        facts.append((f"{contents.scores.sizes[IMAGE]:,}", "images"))
-    facts.append((f"{metrics:,}", "metric" if metrics == 1 else "metrics"))
-    if contents.maps is not None:
-        facts.append((f"{contents.maps.sizes['y']} × {contents.maps.sizes['x']}", "pixels per map"))
+def _facts(summary: xr.Dataset, scores: xr.Dataset, maps: xr.DataArray | None) -> list[tuple[str, str]]:
+    """Return how much was compared: (number, of what)."""
+    pairs, metrics = summary.sizes[PAIR], len(metric_names(summary))
+    facts = [
+        (f"{len(model_names(summary)):,}", "models"),
+        (f"{pairs:,}", "pair" if pairs == 1 else "pairs"),
+        (f"{scores.sizes[IMAGE]:,}", "images"),
+        (f"{metrics:,}", "metric" if metrics == 1 else "metrics"),
+    ]
+    if maps is not None:
+        facts.append((f"{maps.sizes[Y]} × {maps.sizes[X]}", "pixels per map"))
     return [*facts, ("", f"written {date.today().isoformat()}")]
 
 
@@ -251,15 +269,14 @@ def _reason_rows(summary: xr.Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def _consensus(contents: Contents) -> list[dict[str, Any]]:
-    """Give each model's mean agreement with the consensus of the others, and how many others these are."""
-    consensus = contents.consensus
+def _consensus(consensus: xr.Dataset | None) -> list[dict[str, Any]]:
+    """Return each model's mean agreement with the consensus of the others, and how many others these are."""
     if consensus is None:
         return []
-    names = [variables_of(consensus, slug)[0] for slug in metric_names(contents.summary)]
+    names = [variables_of(consensus, slug)[0] for slug in metric_names(consensus)]
     columns = [consensus[name].sel({STATISTIC: "mean"}).values for name in names]
     models = [str(name) for name in consensus[MODEL_A].values]
-    ends = [consensus[end].values for end in ("others_min", "others_max") if end in consensus.coords]
+    ends = [consensus[end].values for end in ("others_min", "others_max")]
     return [
         {
             "model": plain(m),
@@ -270,27 +287,18 @@ def _consensus(contents: Contents) -> list[dict[str, Any]]:
     ]
 
 
-def _reliability(reliability: xr.Dataset | None) -> dict[str, str]:
-    """Say by metric how far other images would give the same matrix."""
-    if reliability is None:
-        return {}
-    return {
-        str(slug): "{:.3f} ({:.3f} to {:.3f})".format(
-            *(float(one[name]) for name in ("reliability", "low", "high"))
-        )
-        for slug in reliability["metric"].values
-        for one in [reliability.sel(metric=slug)]
-    }
+def _reliability(reliability: xr.Dataset) -> dict[str, str]:
+    """Return by metric how far other images would give the same matrix."""
+    columns = (reliability[name].values.tolist() for name in ("metric", "reliability", "low", "high"))
+    return {slug: f"{r:.3f} ({low:.3f} to {high:.3f})" for slug, r, low, high in zip(*columns, strict=True)}
 
 
-def _degenerate(contents: Contents) -> dict[str, Any] | None:
+def _degenerate(facts: xr.Dataset | None, scores: xr.Dataset) -> dict[str, Any] | None:
     """Count each model's maps that are missing, not finite, constant, all zero or partly negative."""
-    facts, models = contents.facts, model_names(contents.summary)
     if facts is None:
         return None
-    facts = facts.sel({MODEL: [model for model in models if model in facts[MODEL].values]})
-    if contents.scores is not None:
-        facts = facts.isel({IMAGE: facts.get_index(IMAGE).isin(contents.scores.get_index(IMAGE))})
+    facts = facts.sel({MODEL: [model for model in model_names(scores) if model in facts[MODEL].values]})
+    facts = facts.isel({IMAGE: facts.get_index(IMAGE).isin(scores.get_index(IMAGE))})
     low, high, status = (facts[variable.name].values for variable in (MAP_MIN, MAP_MAX, MAP_STATUS))
     there = (status & Status.MISSING) == 0
     kinds = {

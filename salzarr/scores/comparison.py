@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from salzarr.errors import UsageError
+from salzarr.invocation import add_to_record, call_of
 from salzarr.location import local_path, locate
 from salzarr.locks import lock
 from salzarr.maps import Maps, StoreMaps
@@ -141,6 +142,7 @@ def compare(
     >>> compare(maps, "mse").mse.values
     array([[1., 1.]])
     """
+    called = call_of(compare, locals())
     request = resolve(
         maps, metrics, names=names, models=models, images=images, normalize=normalize,
         data_range=data_range, reference=reference, complete_cases=complete_cases,
@@ -164,6 +166,7 @@ def compare(
             remember_place(folder, url)
             with watched(progress, "Comparing") as shown:
                 bring_up(request, url, memory=parse_size(memory), progress=shown)
+        add_to_record(folder, compare=called)
     return open_scores(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -18,21 +19,20 @@ from salzarr.schema import (
     reason_name,
 )
 from salzarr.scores.mismatched import PARTNER
-from salzarr.statistics.rows import MEMORY, load_if_small, rows_of, variable_names
+from salzarr.statistics.rows import ScoreReader, variable_names
 from salzarr.statistics.summary import summarize
 
 STATISTICS = ("n", "score", "baseline", "corrected", "corrected_low", "corrected_high")
 
 
 def corrected(
-    scores: xr.Dataset,
+    scores: xr.Dataset | ScoreReader,
     chance: xr.Dataset,
     *,
     repeats: int = 2000,
     confidence: float = 0.95,
     method: Method = "bca",
     seed: int = 0,
-    memory: int = MEMORY,
 ) -> xr.Dataset:
     """Take the chance baseline out of the scores: (score - baseline) / (self - baseline).
 
@@ -49,8 +49,6 @@ def corrected(
         baselines of both images: those four depend on each other, and on nothing else.
     confidence, method, seed
         Of the interval, see :func:`salzarr.bootstrap.interval`.
-    memory : int
-        Bytes that may be used.
 
     Returns
     -------
@@ -73,9 +71,11 @@ def corrected(
     >>> found.pearson.sel(statistic=["score", "corrected"]).values.ravel().round(2).tolist()
     [0.87, 0.02]
     """
+    reader = ScoreReader.of(scores)
+    reader = replace(reader, memory=reader.memory // 2)  # for the scores, and as much for the baseline
+    scores = reader.scores
     if scores[IMAGE].values.tolist() != chance[IMAGE].values.tolist():
-        raise UsageError("the scores and their baseline are of different images; compute the baseline anew")
-    scores = load_if_small(scores, memory // 2)
+        raise UsageError("the scores and the baseline have different images; compute the baseline again")
     place = {str(name): i for i, name in enumerate(chance[IMAGE].values)}
     partner = np.array([place[str(name)] for name in chance[PARTNER].values], np.intp)
     ring = np.stack([np.arange(len(partner)), partner, partner[partner]])
@@ -84,8 +84,9 @@ def corrected(
     for slug in variable_names(chance):
         own = float(scores[slug].attrs.get("self_value", np.nan))
         parts = []
-        walk = (rows_of(of, slug, memory // 2, row_bytes=64.0 * repeats) for of in (scores, chance))
-        for (_, matched), (_, mismatched) in zip(*walk, strict=True):
+        readers = (reader, replace(reader, scores=chance))
+        walk = (one.blocks(slug, row_bytes=64.0 * repeats) for one in readers)
+        for matched, mismatched in zip(*walk, strict=True):
             found = _corrected(matched, mismatched, own, repeats, confidence, method, seed, unit)
             few.append(found[0])
             parts.append(found)
@@ -97,7 +98,7 @@ def corrected(
     if repeats:
         warn_if_few(np.concatenate(few) // 2, "pairs of images")
     reasons = [reason_name(slug) for slug in variables]
-    counted = summarize(scores[[*variables, *reasons]], memory=memory // 2)
+    counted = summarize(replace(reader, scores=scores[[*variables, *reasons]]))
     counts = counted[reasons].drop_vars(STATISTIC, errors="ignore")
     settings = {"repeats": repeats, "confidence": confidence, "method": method, "seed": seed}
     attrs = {**counted.attrs, "bootstrap": json.dumps(settings)}

@@ -42,7 +42,7 @@ def findings(analysis: Analysis) -> list[str]:
     Parameters
     ----------
     analysis : Analysis
-        Of :func:`salzarr.analyse`.
+        Of :func:`salzarr.analyze`.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def findings(analysis: Analysis) -> list[str]:
     >>> rng = np.random.default_rng(0)
     >>> a, c = rng.random((2, 30, 8, 8))
     >>> scores = salzarr.compare({"a": a, "b": a + 0.1 * c, "c": c}, "pearson")
-    >>> findings(salzarr.analyse(scores, bootstrap=0))[0]
+    >>> findings(salzarr.analyze(scores, settings=Settings(bootstrap=0)))[0]
     'By pearson, a and b are the most alike (0.995).'
     """
     summary = analysis.summary

@@ -19,15 +19,13 @@ from salzarr.errors import UsageError
 from salzarr.metrics.metric import Metric
 from salzarr.schema import IMAGE, PAIR
 from salzarr.statistics.rows import (
-    MEMORY,
+    ScoreReader,
     cells,
-    load_if_small,
     metric_names,
     metric_rows,
     metric_slug,
     model_names,
     name_order,
-    rows_of,
 )
 
 _BATCH_BYTES = 2**24
@@ -169,13 +167,12 @@ def _signed_ranks(size: Any, positive: Any, n: Any) -> Any:
 
 
 def closer(
-    scores: xr.Dataset,
+    scores: xr.Dataset | ScoreReader,
     *,
     metrics: Iterable[str | Metric] | None = None,
     models: Sequence[str] | None = None,
     repeats: int = 9999,
     seed: int = 0,
-    memory: int = MEMORY,
 ) -> pd.DataFrame:
     """Test for each model which of two others is closer to it.
 
@@ -184,7 +181,7 @@ def closer(
 
     Parameters
     ----------
-    scores : Dataset
+    scores : Dataset or ScoreReader
         Of :func:`salzarr.compare`.
     metrics : iterable of str or Metric, optional
         All by default.
@@ -193,8 +190,6 @@ def closer(
     repeats : int
         Random sign flips of the permutation test; with few images all flips are taken.
     seed : int
-    memory : int
-        Bytes that may be used.
 
     Returns
     -------
@@ -224,7 +219,8 @@ def closer(
     --------
     scipy.stats.false_discovery_control
     """
-    scores = load_if_small(scores, memory)
+    reader = ScoreReader.of(scores)
+    scores, memory = reader.scores, reader.memory
     slugs = metric_names(scores) if metrics is None else [metric_slug(scores, m) for m in metrics]
     names = model_names(scores)
     unknown = [name for name in models or () if name not in names]
@@ -294,18 +290,16 @@ def _read(scores: xr.Dataset, slug: str, rows: NDArray[np.intp]) -> Floats:
     return np.asarray(variable.isel({PAIR: rows}).values, np.float64)
 
 
-def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory: int = MEMORY) -> xr.Dataset:
+def split_half(scores: xr.Dataset | ScoreReader, *, repeats: int = 1000, seed: int = 0) -> xr.Dataset:
     """Say how well one half of the images predicts the matrix of the other half.
 
     Parameters
     ----------
-    scores : Dataset
+    scores : Dataset or ScoreReader
         Of :func:`salzarr.compare`.
     repeats : int
         Number of random splits of the images into halves.
     seed : int
-    memory : int
-        Bytes that may be used.
 
     Returns
     -------
@@ -316,7 +310,8 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
         splits. 1 says that other images of the kind would give the same matrix; NaN below three pairs or two
         images.
     """
-    scores = load_if_small(scores, memory)
+    reader = ScoreReader.of(scores)
+    scores, memory = reader.scores, reader.memory
     images = scores.sizes[IMAGE]
     order = name_order(scores)
     rng = np.random.default_rng(seed)
@@ -330,7 +325,7 @@ def split_half(scores: xr.Dataset, *, repeats: int = 1000, seed: int = 0, memory
     for slug in metric_names(scores):
         rows = [
             (_means_of(halves, values, step), _means_of(~halves, values, step))
-            for _, values in rows_of(scores, slug, memory, row_bytes=32.0 * repeats)
+            for values in reader.blocks(slug, row_bytes=32.0 * repeats)
         ]
         first, second = (np.concatenate(half, axis=1) for half in zip(*rows, strict=True))
         r = _correlations(first, second)

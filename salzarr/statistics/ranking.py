@@ -12,12 +12,10 @@ from scipy.stats import rankdata
 from salzarr.descriptive import Floats, mean
 from salzarr.schema import IMAGE, MODEL_A, MODEL_B, PAIR
 from salzarr.statistics.rows import (
-    MEMORY,
-    load_if_small,
+    ScoreReader,
     metric_names,
     metric_rows,
     model_names,
-    rows_of,
     variable_names,
     variables_of,
 )
@@ -29,15 +27,13 @@ END, PLACE = "end", "place"
 ENDS = ("least_alike", "most_alike")
 
 
-def rank_images(scores: xr.Dataset, *, memory: int = MEMORY) -> xr.Dataset:
+def rank_images(scores: xr.Dataset | ScoreReader) -> xr.Dataset:
     """Rank the images by how much the models disagree on them.
 
     Parameters
     ----------
-    scores : Dataset
+    scores : Dataset or ScoreReader
         Of :func:`salzarr.compare`.
-    memory : int
-        Bytes that may be used.
 
     Returns
     -------
@@ -49,12 +45,13 @@ def rank_images(scores: xr.Dataset, *, memory: int = MEMORY) -> xr.Dataset:
         from their own means, so that an outlying model's missing map does not make an image look agreed upon.
         NaN for an image without scores.
     """
-    scores = load_if_small(scores, memory)
+    reader = ScoreReader.of(scores)
+    scores = reader.scores
     found: dict[str, xr.DataArray] = {}
     for slug in metric_names(scores):
         departures, known = np.zeros(scores.sizes[IMAGE]), np.zeros(scores.sizes[IMAGE])
         level, rows = 0.0, 0
-        for _, values in rows_of(scores, slug, memory):
+        for values in reader.blocks(slug):
             own = mean(values)
             departures += np.nansum(values - own[:, None], axis=0)
             known += np.count_nonzero(~np.isnan(values), axis=0)
@@ -73,17 +70,15 @@ def rank_images(scores: xr.Dataset, *, memory: int = MEMORY) -> xr.Dataset:
     return xr.Dataset(found, coords={IMAGE: scores[IMAGE].values}, attrs={"models": model_names(scores)})
 
 
-def extremes(scores: xr.Dataset, k: int = 10, *, memory: int = MEMORY) -> xr.Dataset:
+def extremes(scores: xr.Dataset | ScoreReader, k: int = 10) -> xr.Dataset:
     """Find the images on which each pair of models is least and most alike.
 
     Parameters
     ----------
-    scores : Dataset
+    scores : Dataset or ScoreReader
         Of :func:`salzarr.compare`.
     k : int
         How many at each end.
-    memory : int
-        Bytes that may be used.
 
     Returns
     -------
@@ -92,13 +87,14 @@ def extremes(scores: xr.Dataset, k: int = 10, *, memory: int = MEMORY) -> xr.Dat
         past the last one that has a score; and ``<variable>_score``, NaN there. ``end`` is least_alike or
         most_alike, the most extreme image first.
     """
-    scores = load_if_small(scores, memory)
+    reader = ScoreReader.of(scores)
+    scores = reader.scores
     k = min(k, scores.sizes[IMAGE])
     found: Variables = {}
     for slug in variable_names(scores):
         alike = 1.0 if scores[slug].attrs["kind"] == "similarity" else -1.0
         positions, extreme = [], []
-        for _, values in rows_of(scores, slug, memory):
+        for values in reader.blocks(slug):
             order = np.argsort(alike * values, axis=1)  # NaNs last
             n = np.count_nonzero(~np.isnan(values), axis=1)[:, None]
             least, most = order[:, :k], np.take_along_axis(order, np.maximum(n - 1 - np.arange(k), 0), axis=1)
@@ -111,16 +107,14 @@ def extremes(scores: xr.Dataset, k: int = 10, *, memory: int = MEMORY) -> xr.Dat
     return _labelled(scores, found).assign_coords({END: list(ENDS)})
 
 
-def histograms(scores: xr.Dataset, bins: int = 40, *, memory: int = MEMORY) -> xr.Dataset:
+def histograms(scores: xr.Dataset | ScoreReader, bins: int = 40) -> xr.Dataset:
     """Count each pair's scores in bins that are the same for all pairs of a metric.
 
     Parameters
     ----------
-    scores : Dataset
+    scores : Dataset or ScoreReader
         Of :func:`salzarr.compare`.
     bins : int
-    memory : int
-        Bytes that may be used.
 
     Returns
     -------
@@ -128,17 +122,18 @@ def histograms(scores: xr.Dataset, bins: int = 40, *, memory: int = MEMORY) -> x
         Per variable ``<variable>_count`` (pair, bin) int64, and per metric ``<slug>_edge`` (edge): bins + 1
         edges from the smallest score to the largest; the last bin holds its upper edge.
     """
-    scores = load_if_small(scores, memory)
+    reader = ScoreReader.of(scores)
+    scores = reader.scores
     found: Variables = {}
     for slug in metric_names(scores):
         low, high = np.nan, np.nan
-        for _, values in rows_of(scores, slug, memory):
+        for values in reader.blocks(slug):
             low = np.fmin(low, np.fmin.reduce(values, axis=None, initial=np.nan))
             high = np.fmax(high, np.fmax.reduce(values, axis=None, initial=np.nan))
         edges = np.histogram_bin_edges([], bins, (low, high) if low <= high else (0.0, 1.0))
         found[f"{slug}_edge"] = (("edge",), edges)
         for name in variables_of(scores, slug):
-            counts = [_counts(values, edges) for _, values in rows_of(scores, name, memory)]
+            counts = [_counts(values, edges) for values in reader.blocks(name)]
             found[f"{name}_count"] = (PAIR, "bin"), np.concatenate(counts)
     return _labelled(scores, found)
 

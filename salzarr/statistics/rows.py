@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -12,10 +13,8 @@ from numpy.typing import NDArray
 from salzarr.descriptive import DESCRIBE_BYTES, Floats
 from salzarr.errors import BudgetError, UsageError
 from salzarr.metrics.metric import Metric
+from salzarr.plan import MEMORY
 from salzarr.schema import ATTR_SLUG, ATTR_WAY, IMAGE, MODEL_A, MODEL_B, PAIR, STATISTIC, WAYS, reason_name
-
-MEMORY = 2**30
-"""Bytes that a reduction of scores may use unless told otherwise."""
 
 
 def variable_names(dataset: xr.Dataset) -> list[str]:
@@ -152,71 +151,70 @@ def matrix_of(dataset: xr.Dataset, slug: str, values: NDArray[np.float64]) -> Fl
     return matrix
 
 
-def load_if_small(scores: xr.Dataset, memory: int) -> xr.Dataset:
-    """Compute lazy scores at once, sharing the work of their metrics, if half the memory can hold them."""
-    return scores.compute() if scores.nbytes <= memory // 2 else scores
+@dataclass(frozen=True)
+class ScoreReader:
+    """Scores with the memory that may be used to read and reduce them.
 
-
-def rows_of(
-    scores: xr.Dataset, slug: str, memory: int = MEMORY, row_bytes: float = 0.0
-) -> Iterator[tuple[slice, Floats]]:
-    """Walk a metric's scores, as many pairs at a time as the memory allows.
-
-    A stored chunk holds all pairs of some images, and so each range of pairs takes a pass through all chunks.
-    That is why a range is read as large as it fits, and handed out in smaller blocks to be worked on.
+    Every statistic takes scores, which have 1 GiB, or a reader of them.
 
     Parameters
     ----------
     scores : Dataset
-        In memory or Dask-backed.
-    slug : str
+        Of :func:`salzarr.compare` or :func:`salzarr.open_scores`.
     memory : int
-        Bytes.
-    row_bytes : float
-        What the caller needs per row beyond :data:`~salzarr.descriptive.DESCRIBE_BYTES` per image.
-
-    Yields
-    ------
-    rows : slice
-        Of :func:`metric_rows`.
-    values : (row, image) float64
-
-    Raises
-    ------
-    BudgetError
-        If a single pair does not fit.
+        Bytes, beside the one or two stored chunks that are being read. The less it is, the more often all
+        chunks are read.
     """
-    variable = metric_rows(scores, slug).transpose(PAIR, IMAGE)
-    pairs, images = variable.shape
-    held = 8 * images
-    work = DESCRIBE_BYTES * images + row_bytes
-    step = int(memory / 2 // max(work, 1))
-    if step < 1:
-        raise BudgetError(
-            f"a pair's {slug} on {images:,} images takes {format_bytes(2 * work)}, and "
-            f"{format_bytes(memory)} were given; give more memory"
-        )
-    # Whole blocks, so that scores in memory and on disk are handed out alike.
-    ranges = max(1, pairs) if variable.chunks is None else step * max(1, memory // 4 // max(held, 1) // step)
-    for start in range(0, max(1, pairs), ranges):
-        some = variable.isel({PAIR: slice(start, start + ranges)})
-        # A chunk is read with all its pairs, however few of them are wanted.
-        values = _load(some, 2 * 8 * pairs, memory // 4)
-        for first in range(0, max(1, some.sizes[PAIR]), step):
-            block = values[first : first + step]
-            yield slice(start + first, start + first + len(block)), block
 
+    scores: xr.Dataset
+    memory: int = MEMORY
 
-def _load(variable: xr.DataArray, image_bytes: int, memory: int) -> Floats:
-    """Read some pairs of a metric into their place, as many chunks at a time as fit: (pair, image)."""
-    if variable.chunks is None:
-        return np.asarray(variable.values, np.float64)
-    values = np.empty(variable.shape)
-    size = max(max(variable.chunks[-1], default=1), memory // max(image_bytes, 1))
-    for start in range(0, values.shape[-1], size):
-        part = slice(start, start + size)
-        values[:, part] = variable.isel({IMAGE: part}).values
-    return values
+    @classmethod
+    def of(cls, scores: xr.Dataset | ScoreReader) -> ScoreReader:
+        """Return a reader; lazy scores that fit half the memory are computed, all metrics at once."""
+        reader = cls(scores) if isinstance(scores, xr.Dataset) else scores
+        small = reader.scores.nbytes <= reader.memory // 2
+        return replace(reader, scores=reader.scores.compute()) if small else reader
+
+    def blocks(self, slug: str, row_bytes: float = 0.0) -> Iterator[Floats]:
+        """Walk :func:`metric_rows`, as many (row, image) at a time as the memory allows.
+
+        A stored chunk holds all pairs of some images, so that each range of rows takes a pass through all
+        chunks: a range is as large as it fits, and handed out in smaller blocks. ``row_bytes`` is what the
+        caller needs per row beyond :data:`~salzarr.descriptive.DESCRIBE_BYTES` per image.
+
+        Raises
+        ------
+        BudgetError
+            If a single row does not fit.
+        """
+        variable = metric_rows(self.scores, slug).transpose(PAIR, IMAGE)
+        rows, images = variable.shape
+        work = DESCRIBE_BYTES * images + row_bytes
+        step = int(self.memory / 2 // max(work, 1))
+        if step < 1:
+            raise BudgetError(
+                f"{slug} of one pair on {images:,} images takes {format_bytes(2 * work)}, more than the "
+                f"{format_bytes(self.memory)} allowed; give more memory"
+            )
+        # Whole blocks, so that scores in memory and on disk are handed out alike.
+        read = max(1, self.memory // 4 // max(8 * images, 1) // step) * step
+        read = max(1, rows) if variable.chunks is None else read
+        for start in range(0, max(1, rows), read):
+            values = self._load(variable.isel({PAIR: slice(start, start + read)}), rows)
+            for first in range(0, max(1, len(values)), step):
+                yield values[first : first + step]
+
+    def _load(self, some: xr.DataArray, rows: int) -> Floats:
+        """Read some rows, as many chunks of images at a time as fit: a chunk is read with all its rows."""
+        if some.chunks is None:
+            return np.asarray(some.values, np.float64)
+        values = np.empty(some.shape)
+        size = max(max(some.chunks[-1], default=1), self.memory // 4 // max(16 * rows, 1))
+        for start in range(0, values.shape[-1], size):
+            part = slice(start, start + size)
+            values[:, part] = some.isel({IMAGE: part}).values
+        return values
 
 
 def name_order(scores: xr.Dataset) -> NDArray[np.intp]:

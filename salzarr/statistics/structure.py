@@ -76,14 +76,11 @@ class Clustering:
         The models that have a score with any other.
     order : tuple of str
         All models as the leaves lie from left to right; those without any score come last.
-    imputed : int
-        Number of pairs whose distance was missing and had to be guessed.
     """
 
     linkage: Floats
     models: tuple[str, ...]
     order: tuple[str, ...]
-    imputed: int
 
 
 def cluster(distances: xr.DataArray, method: str = "average") -> Clustering:
@@ -128,10 +125,12 @@ def cluster(distances: xr.DataArray, method: str = "average") -> Clustering:
     models = [names[i] for i in kept]
     order = [models[i] for i in leaves_list(merges)]
     rest = [name for i, name in enumerate(names) if i not in set(kept.tolist())]
-    return Clustering(merges, tuple(models), (*order, *rest), int(np.isnan(known).sum()) // 2)
+    return Clustering(merges, tuple(models), (*order, *rest))
 
 
-def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int = 0) -> xr.DataArray:
+def embed(
+    distances: xr.DataArray, *, dims: int = 2, starts: int | None = None, seed: int = 0
+) -> xr.DataArray:
     """Place the models so that they lie as far apart as their distances say: metric MDS.
 
     Parameters
@@ -140,8 +139,9 @@ def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int
         Of :func:`distances`. A missing one carries no weight.
     dims : int
         Number of axes.
-    starts : int
-        Number of random starts, beside that from classical scaling; the best result is kept.
+    starts : int, optional
+        Number of random starts beside classical scaling, of which the best is kept; by default 8, or 1 for
+        more than 60 models.
     seed : int
         Of the random starts.
 
@@ -184,6 +184,8 @@ def embed(distances: xr.DataArray, *, dims: int = 2, starts: int = 16, seed: int
     np.fill_diagonal(weight, 0)
     target = np.where(weight > 0, known, 0.0)
     rng = np.random.default_rng(seed)
+    if starts is None:
+        starts = 8 if len(kept) <= 60 else 1
     size = max(float(target.max()), np.finfo(float).tiny)
     begin = [_classical(_guess(known), dims), *(rng.normal(0, size, (starts, len(kept), dims)))]
     _, best = min((_smacof(target, weight, start) for start in begin), key=lambda result: result[0])
@@ -266,7 +268,7 @@ def _upright(placed: Floats) -> Floats:
     return found
 
 
-def metric_agreement(summary: xr.Dataset, *, repeats: int = 999, seed: int = 0) -> xr.Dataset:
+def metric_agreement(summary: xr.Dataset, *, repeats: int = 9999, seed: int = 0) -> xr.Dataset:
     """Ask whether the metrics see the same models as alike.
 
     Parameters

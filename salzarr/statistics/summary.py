@@ -38,8 +38,7 @@ from salzarr.schema import (
 )
 from salzarr.statistics.groups import GROUP, Groups, group_images
 from salzarr.statistics.rows import (
-    MEMORY,
-    load_if_small,
+    ScoreReader,
     matrix_of,
     metric_rows,
     metric_slug,
@@ -47,7 +46,6 @@ from salzarr.statistics.rows import (
     name_order,
     negated,
     require_summary,
-    rows_of,
     variable_names,
 )
 
@@ -60,20 +58,19 @@ OPPOSITE = {one: other for ends in _ENDS for one, other in (ends, ends[::-1])}
 
 
 def summarize(
-    scores: xr.Dataset,
+    scores: xr.Dataset | ScoreReader,
     *,
     groups: Groups | None = None,
     bootstrap: int = 0,
     confidence: float = 0.95,
     method: Method = "bca",
     seed: int = 0,
-    memory: int = MEMORY,
 ) -> xr.Dataset:
     """Reduce scores over images.
 
     Parameters
     ----------
-    scores : Dataset
+    scores : Dataset or ScoreReader
         As :func:`salzarr.compare` makes them: per variable its scores (pair, image) and ``<variable>_reason``
         (pair, image). Dask-backed scores are computed a variable and a range of pairs at a time if they do
         not fit.
@@ -87,9 +84,6 @@ def summarize(
         Kind of the mean's interval; the median's is the percentile interval.
     seed : int
         Of the resamples: the same for every pair and metric, and independent of the images' order.
-    memory : int
-        Bytes that the reduction may use, beside the one or two stored chunks that are being read. The less
-        it is, the more often all chunks are read.
 
     Returns
     -------
@@ -125,7 +119,8 @@ def summarize(
         raise UsageError(
             f"bootstrap={bootstrap} must be 0 or more, and confidence={confidence} within 0 and 1"
         )
-    scores = load_if_small(scores, memory)
+    reader = ScoreReader.of(scores)
+    scores = reader.scores
     place = np.argsort(name_order(scores))  # of each image among the sorted names
     members = {"": np.arange(len(place))} if groups is None else group_images(scores, groups)
     statistics = [*STATISTICS, *(INTERVALS if bootstrap else ())]
@@ -144,11 +139,11 @@ def summarize(
     for name in variable_names(scores):
         blocks = [
             np.stack([reduce(values, chosen) for chosen in members.values()])
-            for _, values in rows_of(scores, name, memory, row_bytes=64.0 * bootstrap)
+            for values in reader.blocks(name, row_bytes=64.0 * bootstrap)
         ]
         dims = [GROUP, STATISTIC, PAIR]
         variables[name] = xr.DataArray(np.concatenate(blocks, axis=2), dims=dims, attrs=scores[name].attrs)
-        variables[reason_name(name)] = _count_reasons(scores[reason_name(name)], members, memory)
+        variables[reason_name(name)] = _count_reasons(scores[reason_name(name)], members, reader.memory)
         _warn_of_ties(scores, name)
     summary = xr.Dataset(
         variables,

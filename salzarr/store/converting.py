@@ -10,6 +10,7 @@ from typing import Any
 
 from salzarr import schema
 from salzarr.errors import ChangedError, ShapeError, StoreExistsError, UsageError
+from salzarr.invocation import call_of
 from salzarr.location import locate
 from salzarr.locks import lock
 from salzarr.plan import CHUNK_BYTES
@@ -121,6 +122,7 @@ def convert(
     >>> report.models, report.images, report.shape
     (('a', 'b'), 5, (8, 8))
     """
+    called = call_of(convert, locals())
     recipe = Recipe.of(size, channel, dtype, resize)
     url = locate(store)
     if isinstance(source, (str, os.PathLike)) and _is_same_place(os.fspath(source), url):
@@ -132,6 +134,7 @@ def convert(
     chosen = {"glob": glob, "models": models, "names": names, "rename": rename, "strip_suffix": strip_suffix}
     chosen |= {"stacked": None if stacked == STACKED else stacked}
     origin = {"source": remembered(source), "chosen": {k: remembered(v) for k, v in chosen.items() if v}}
+    origin["command"] = called
     began = time.monotonic()
     with lock(url):
         opened = _open_or_create(url, sources, recipe, append, overwrite, chunk_bytes)

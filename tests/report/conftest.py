@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 import salzarr
-from salzarr.report import write_report
+from salzarr.bootstrap import SmallSampleWarning
 
 NAMES = ("VGG16", "$a_$", "</script><img src=x onerror=alert(1)>", "[red]" + "long" * 20)
 IMAGES = tuple(f"img_{k:03d}" for k in range(24))
@@ -52,13 +53,21 @@ def made(tmp_path_factory):
                 np.save(folder / f"{image}.npy", one.astype(np.float32))
     maps, results = root / "maps.zarr", root / "results"
     salzarr.convert(root, maps, models=sources)
-    scores = salzarr.compare(maps, METRICS, out=results)
-    labels = {image: ("cats", "</script>")[k % 2] for k, image in enumerate(IMAGES)}
-    groups = salzarr.summarize(scores, groups=labels)
-    salzarr.write_csv(salzarr.summarize(scores, bootstrap=100), results / "summary.csv")
-    report = write_report(results, groups=groups, photos=root / "photos")
+    salzarr.compare(maps, METRICS, out=results)
+    labels = [f"{image},{('cats', '</script>')[k % 2]}" for k, image in enumerate(IMAGES)]
+    (root / "groups.csv").write_text("\n".join(["image,label", *labels]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SmallSampleWarning)
+        published = salzarr.publish(
+            results, groups=root / "groups.csv", baseline=True, bootstrap=100, photos=root / "photos"
+        )
     return SimpleNamespace(
-        root=root, maps=maps, results=results, report=report, page=report.read_text("utf-8")
+        root=root,
+        maps=maps,
+        results=results,
+        analysis=published.analysis,
+        report=published.report,
+        page=published.report.read_text("utf-8"),
     )
 
 

@@ -2,14 +2,15 @@
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import salzarr
-from salzarr.report import Contents, render
-from salzarr.statistics.inference import closer
+from salzarr.report import Page, render
+from salzarr.statistics.analysis import Settings, analyze
 from salzarr.statistics.structure import cluster, distances
-from salzarr.statistics.summary import read_csv, summarize
+from salzarr.statistics.summary import summarize
 
 pytestmark = pytest.mark.browser
 
@@ -27,6 +28,10 @@ def pick_metric(page, slug):
     page.locator("#metrics label", has_text=slug).first.click()
 
 
+def page_of(scores, **page):
+    return render(analyze(scores, settings=Settings(0, 9)), scores, Page(**page))
+
+
 @pytest.fixture
 def page(made, open_page):
     return open_page(made.report)
@@ -34,7 +39,7 @@ def page(made, open_page):
 
 @pytest.fixture(scope="module")
 def frame(made):
-    return read_csv(made.results / "summary.csv")
+    return pd.read_csv(made.results / "summary.csv")
 
 
 def value(frame, metric, a, b, statistic="mean"):
@@ -155,7 +160,7 @@ def test_no_picture_of_a_strip_stands_alone_in_a_row(width, models, tmp_path, op
     coords = {"model": list(values), "image": scores.image.values}
     maps = xr.DataArray(np.stack(list(values.values())), coords, ("model", "image", "y", "x"))
     path = tmp_path / "report.html"
-    path.write_text(render(Contents(summarize(scores), scores, maps=maps)), "utf-8")
+    path.write_text(page_of(scores, maps=maps), "utf-8")
     page = open_page(path)
     page.set_viewport_size({"width": width, "height": 1000})
     strip = page.locator("#gallery .strip").first
@@ -176,10 +181,11 @@ def test_no_picture_of_a_strip_stands_alone_in_a_row(width, models, tmp_path, op
 def test_small_values_are_not_shown_as_zero(tmp_path, open_page):
     rng = np.random.default_rng(0)
     scores = salzarr.compare({name: rng.random((4, 8, 8)) for name in "abc"}, "pearson").compute()
-    summary = summarize(scores)
+    analysis = analyze(scores, settings=Settings(0, 9))
+    summary = analysis.summary
     summary.pearson.loc[{"statistic": "mean"}] = [-0.003, 0.8, 0.00002]
     path = tmp_path / "report.html"
-    path.write_text(render(Contents(summary)), "utf-8")
+    path.write_text(render(analysis, scores), "utf-8")
     page = open_page(path)
     assert cell(page, 0, 1).text_content() == "-0.003"
     assert cell(page, 1, 2).text_content() == "2e-05"
@@ -199,9 +205,10 @@ def salzarr_texts(summary):
 
 def test_tests_are_listed_by_metric(made, tmp_path, open_page):
     scores = salzarr.open_scores(made.results)
-    table = closer(scores, repeats=99)
+    analysis = analyze(scores, settings=Settings(0, 99))
+    table = analysis.tests
     path = tmp_path / "report.html"
-    path.write_text(render(Contents(summarize(scores), scores, tests=table)), "utf-8")
+    path.write_text(render(analysis, scores), "utf-8")
     page = open_page(path)
     for slug in ("pearson", "mse"):
         pick_metric(page, slug)
@@ -410,7 +417,7 @@ async (act) => {
 def test_50_models_and_10_000_images_stay_small_and_quick(tmp_path, open_page):
     scores, maps = invented(50, 10_000)
     path = tmp_path / "report.html"
-    path.write_text(render(Contents(summarize(scores), scores, maps=maps)), "utf-8")
+    path.write_text(page_of(scores, maps=maps), "utf-8")
     assert path.stat().st_size < 20e6
     page = open_page(path)
     assert max(page.evaluate(TIMED, act) for act in ("cell", "metric")) < 1500  # ms, on two loaded cores
@@ -422,7 +429,7 @@ def test_50_models_and_10_000_images_stay_small_and_quick(tmp_path, open_page):
 def test_50_models_fit_and_answer(tmp_path, open_page):
     scores, maps = invented(50, 6)
     path = tmp_path / "report.html"
-    path.write_text(render(Contents(summarize(scores), scores, maps=maps.isel(model=slice(0, 3)))), "utf-8")
+    path.write_text(page_of(scores, maps=maps.isel(model=slice(0, 3))), "utf-8")
     page = open_page(path)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1400
     rows = [page.locator("#matrix tbody th").nth(k).bounding_box() for k in (0, 1)]
@@ -438,7 +445,7 @@ def test_a_comparison_with_a_reference_is_one_column(tmp_path, open_page):
     maps = {name: rng.random((5, 8, 8)) for name in ("vit", "fixations", "vgg")}
     scores = salzarr.compare(maps, "mse, kl", reference="fixations").compute()
     path = tmp_path / "report.html"
-    path.write_text(render(Contents(summarize(scores), scores)), "utf-8")
+    path.write_text(page_of(scores), "utf-8")
     page = open_page(path)
     assert shown_order(page) == ["vit", "vgg"]
     assert page.locator("#matrix thead th").all_text_contents()[1:] == ["fixations"]
@@ -458,7 +465,7 @@ def test_a_page_of_few_models_works(models, tmp_path, open_page):
     scores = salzarr.compare({name: rng.random((1, 8, 8)) for name in "ab"}, "mse").compute()
     scores = scores.isel(pair=slice(0, models - 1)).assign_attrs(models=["a", "b"][:models])
     path = tmp_path / "report.html"
-    path.write_text(render(Contents(summarize(scores), scores)), "utf-8")
+    path.write_text(page_of(scores), "utf-8")
     page = open_page(path)
     assert shown_order(page) == ["a", "b"][:models]
     assert page.locator("#pair").is_visible() == (models > 1)

@@ -1,4 +1,5 @@
 import base64
+import html
 import io
 import re
 import shutil
@@ -6,16 +7,17 @@ import warnings
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 import salzarr
-from salzarr.errors import InputError, StoreNotFoundError
-from salzarr.report import Contents, render, write_report
-from salzarr.report.results import restored
+from salzarr.errors import CorruptError, StoreNotFoundError
+from salzarr.report import Page, render
+from salzarr.statistics.analysis import Settings, analyze
 from salzarr.statistics.ranking import extremes, rank_images
 from salzarr.statistics.rows import variables_of
-from salzarr.statistics.summary import read_csv, summarize, to_frame
+from salzarr.statistics.summary import summarize
 
 
 class Elements(HTMLParser):
@@ -38,23 +40,8 @@ def elements(made):
     return Elements(made.page)
 
 
-def test_every_number_equals_summary_csv(made, read_page):
-    frame = read_csv(made.results / "summary.csv")
-    page, metrics = read_page(made.page)
-    statistics = [c for c in frame.columns if c in page["statistics"]]
-    assert {"n", "mean", "mean_low", "median", "max"} <= set(statistics)
-    seen = 0
-    for slug, data in metrics.items():
-        rows = frame[frame.metric.isin([slug, f"{slug}_a_to_b", f"{slug}_b_to_a"])]
-        pairs = [tuple(page["models"][k] for k in pair) for pair in page["pairs"]]
-        assert list(zip(rows.model_a, rows.model_b, strict=True)) == pairs * (len(rows) // len(pairs))
-        for name in statistics:
-            found = [np.nan if v is None else v for v in data["values"][name]]
-            np.testing.assert_array_equal(found, rows[name].to_numpy(float))
-            seen += len(found)
-        for reason in page["reasons"]:
-            assert data["reasons"][reason] == rows[reason].tolist()[: len(pairs)]
-    assert seen == len(statistics) * len(frame)
+def page_of(scores):
+    return render(analyze(scores, settings=Settings(0, 9)), scores, Page())
 
 
 def test_the_matrix_the_page_draws_is_that_of_to_matrix(made, read_page):
@@ -116,17 +103,18 @@ def test_counts_of_what_has_no_score_are_on_the_page(made, elements):
     assert "Degenerate maps" in text
     assert "img_003" in text  # missing
     assert "img_005" in text  # constant
-    frame = read_csv(made.results / "summary.csv")
+    frame = pd.read_csv(made.results / "summary.csv")
     pearson = frame[frame.metric == "pearson"]
     assert f"pearson {pearson.n.sum()} {pearson.missing.sum()} 0 {pearson.constant.sum()} 0 0 0" in text
 
 
-def test_the_commands_that_make_it_again_are_spelled_out(made, elements):
+def test_the_commands_that_make_it_again_are_those_that_were_given(made, elements):
     (pre,) = re.findall(r"<pre>(.*?)</pre>", made.page, re.DOTALL)
-    convert, compare = pre.split("\n")
-    assert convert.startswith("salzarr convert ")
-    assert compare.startswith("salzarr compare ")
-    assert compare.endswith("--metrics pearson,mse,kl")
+    convert, compare, publish = html.unescape(pre).split("\n")
+    assert convert.startswith(f"salzarr.convert({str(made.root)!r}, {str(made.maps)!r}, models={{'VGG16': ")
+    assert compare == f"salzarr.compare({str(made.maps)!r}, 'pearson, mse, kl', out={str(made.results)!r})"
+    assert publish.startswith(f"salzarr.publish({str(made.results)!r}, bootstrap=100, groups=")
+    assert publish.endswith(f"baseline=True, photos={str(made.root / 'photos')!r})")
 
 
 def test_without_its_maps_a_report_lists_images_by_name(made, tmp_path, caplog, read_page):
@@ -135,10 +123,12 @@ def test_without_its_maps_a_report_lists_images_by_name(made, tmp_path, caplog, 
     away = made.maps.with_name("away.zarr")
     made.maps.rename(away)
     try:
-        path = write_report(results, tmp_path / "bare.html")
+        bare = salzarr.publish(results, bootstrap=0).report.read_text("utf-8")
+        found = salzarr.publish(results, bootstrap=0, maps=away).report.read_text("utf-8")
     finally:
         away.rename(made.maps)
-    page, metrics = read_page(path.read_text("utf-8"))
+    assert read_page(found)[0]["stored"]["carried"]
+    page, metrics = read_page(bare)
     assert page["stored"] is None
     assert page["maps"] == {}
     assert metrics["mse"]["extremes"]["least"][0]
@@ -146,39 +136,37 @@ def test_without_its_maps_a_report_lists_images_by_name(made, tmp_path, caplog, 
     assert not list(tmp_path.glob(".*partial"))
 
 
-def test_without_a_table_the_scores_are_summarized(made, tmp_path, read_page):
+def test_maps_that_are_asked_for_must_be_there(made, tmp_path):
     results = tmp_path / "results"
     shutil.copytree(made.results, results)
-    (results / "summary.csv").unlink()
-    _, metrics = read_page(write_report(results).read_text("utf-8"))
-    frame = to_frame(summarize(salzarr.open_scores(results)))
-    assert metrics["mse"]["values"]["mean"] == frame[frame.metric == "mse"]["mean"].tolist()
-
-
-def test_maps_that_are_asked_for_must_be_there(made, tmp_path):
     with pytest.raises(StoreNotFoundError):
-        write_report(made.results, tmp_path / "x.html", maps=tmp_path / "nowhere.zarr")
+        salzarr.publish(results, bootstrap=0, maps=tmp_path / "nowhere.zarr")
 
 
-def test_a_table_becomes_the_same_summary_again(made, read_page):
-    scores = salzarr.open_scores(made.results)
-    frame = read_csv(made.results / "summary.csv")
-    summary = restored(frame, scores)
-    again = to_frame(summary)
-    assert again[frame.columns].equals(frame)
-    assert read_page(render(Contents(summary)))[0]["confidence"] == "95 %"
-    with pytest.raises(InputError, match=r"summary.csv is not that of these scores"):
-        restored(frame.iloc[::-1], scores)
+@pytest.mark.filterwarnings("ignore::salzarr.bootstrap.SmallSampleWarning")
+def test_a_report_written_again_has_the_numbers_it_had(tmp_path, read_page):
+    rng = np.random.default_rng(0)
+    salzarr.convert({name: rng.random((15, 8, 8)) for name in "abc"}, tmp_path / "maps.zarr")
+    salzarr.compare(tmp_path / "maps.zarr", "mse, kl", out=tmp_path / "r")
+    first = salzarr.publish(tmp_path / "r", bootstrap=60, seed=4)
+    again = salzarr.publish(tmp_path / "r", title="Another title")
+    assert again.analysis.settings == first.analysis.settings == Settings(bootstrap=60, seed=4)
+    for name, table in first.analysis.tables().items():
+        pd.testing.assert_frame_equal(again.analysis.tables()[name], table, check_exact=True)
+    other = salzarr.publish(tmp_path / "r", seed=5)
+    assert not other.summary.equals(first.summary)
+    (tmp_path / "r" / "run.json").write_text('{"settings": {"seed": "1"}}')
+    with pytest.raises(CorruptError, match=r"run\.json is damaged"):
+        salzarr.publish(tmp_path / "r")
 
 
 @pytest.mark.parametrize("models", [1, 2])
 def test_few_models_have_a_report_too(models, read_page):
     maps = {f"model {k}": np.random.default_rng(k).random((3, 8, 8)) for k in range(2)}
-    summary = summarize(salzarr.compare(maps, "mse"))
+    scores = salzarr.compare(maps, "mse").compute()
     if models == 1:
-        summary = summary.isel(pair=[])
-        summary.attrs["models"] = ["model 0"]
-    page, metrics = read_page(render(Contents(summary)))
+        scores = scores.isel(pair=[]).assign_attrs(models=["model 0"])
+    page, metrics = read_page(page_of(scores))
     assert len(page["models"]) == models
     assert metrics["mse"]["tree"] is None
 
@@ -188,7 +176,7 @@ def test_a_metric_without_any_score_has_its_place(read_page):
     scores = salzarr.compare(maps, "pearson, mse").compute()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, metrics = read_page(render(Contents(summarize(scores), scores)))
+        _, metrics = read_page(page_of(scores))
     assert metrics["pearson"]["values"]["mean"] == [None] * 3
     assert metrics["pearson"]["extremes"]["least"] == [[], [], []]
     assert metrics["pearson"]["tree"] is None
@@ -198,16 +186,16 @@ def test_a_metric_without_any_score_has_its_place(read_page):
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e308, 5e-324])
 def test_extreme_scores_are_still_json(value, read_page):
     scores = salzarr.compare({"a": np.zeros((3, 4, 4)), "b": np.ones((3, 4, 4))}, "mse").compute()
-    summary = summarize(scores)
-    summary.mse[1:] = value
-    _, metrics = read_page(render(Contents(summary)))
+    analysis = analyze(scores, settings=Settings(0, 9))
+    analysis.summary.mse[1:] = value
+    _, metrics = read_page(render(analysis, scores))
     assert np.isfinite(metrics["mse"]["values"]["mean"][0])
 
 
 def test_two_metrics_of_one_name_are_told_apart(read_page):
     maps = {name: np.random.default_rng(k).random((4, 8, 8)) for k, name in enumerate("abc")}
     scores = salzarr.compare(maps, "mse, mse:normalize=minmax").compute()
-    page, _ = read_page(render(Contents(summarize(scores), scores)))
+    page, _ = read_page(page_of(scores))
     assert [m["spec"] for m in page["metrics"]] == ["mse", "mse:normalize=minmax"]
 
 
@@ -217,7 +205,7 @@ def test_a_users_own_metric_has_a_page(read_page):
 
     maps = {name: np.random.default_rng(k).random((4, 8, 8)) for k, name in enumerate("abc")}
     scores = salzarr.compare(maps, brightest).compute()
-    page, metrics = read_page(render(Contents(summarize(scores), scores)))
+    page, metrics = read_page(page_of(scores))
     assert page["metrics"][0]["self"] is None
     assert metrics["brightest"]["looks"]["mean"]["own"] is None
     assert metrics["brightest"]["tree"] is not None
@@ -232,8 +220,10 @@ def test_a_grown_store_and_what_was_asked_are_in_the_commands_and_old_tables_go(
     (tmp_path / "g.csv").write_text("image,label\n0000,x\n0001,x\n0002,y\n")
     salzarr.publish(tmp_path / "r", baseline=True, groups=tmp_path / "g.csv", bootstrap=50)
     text = (tmp_path / "r" / "report.html").read_text()
-    assert re.search(rf"salzarr convert SOURCE {store}\nsalzarr convert SOURCE {store} --append\n", text)
-    assert f"--metrics mse --groups {tmp_path}/g.csv --baseline" in text
+    first, more, _, last = html.unescape(re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)[1]).split("\n")
+    assert first == f"salzarr.convert(source, {store!r})"
+    assert more == f"salzarr.convert(source, {store!r}, append=True)"
+    assert last.endswith(f"bootstrap=50, groups={str(tmp_path / 'g.csv')!r}, baseline=True)")
     optional = [tmp_path / "r" / f"{name}.csv" for name in ("groups", "consensus", "corrected")]
     assert all(path.exists() for path in optional)
     salzarr.publish(tmp_path / "r", bootstrap=50)
@@ -246,7 +236,7 @@ def test_maps_of_any_shape_keep_it(shape, tmp_path):
     maps = {name: rng.random((2, *shape)) for name in "ab"}
     salzarr.convert(maps, tmp_path / "maps.zarr")
     salzarr.compare(tmp_path / "maps.zarr", "cosine", out=tmp_path / "results")
-    page = salzarr.write_report(tmp_path / "results").read_text("utf-8")
+    page = salzarr.publish(tmp_path / "results", bootstrap=0).report.read_text("utf-8")
     pictures = re.findall(r"data:image/\w+;base64,([A-Za-z0-9+/=]+)", page)
     sizes = {Image.open(io.BytesIO(base64.b64decode(one))).size for one in pictures}
     assert sizes

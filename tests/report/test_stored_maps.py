@@ -9,11 +9,10 @@ import xarray as xr
 from PIL import Image
 
 import salzarr
-from salzarr.report import Contents, render
-from salzarr.report.contents import Page
+from salzarr.report import Page, render
 from salzarr.report.map_budget import representatives
 from salzarr.report.tiles import store
-from salzarr.statistics.summary import summarize
+from salzarr.statistics.analysis import Settings, analyze
 
 
 def levels(tile):
@@ -87,12 +86,12 @@ def compared():
     values = np.stack([[smooth((48, 48), k) + 0.2 * rng.random((48, 48)) for k in range(60)] for _ in names])
     maps = xr.DataArray(values, {"model": names, "image": images}, ("model", "image", "y", "x"))
     scores = salzarr.compare(maps, "mse, pearson").compute()
-    return summarize(scores), scores, maps
+    return analyze(scores, settings=Settings(0, 9)), scores, maps
 
 
 def test_the_extremes_of_every_pair_carry_their_maps(compared, read_page):
-    summary, scores, maps = compared
-    page, metrics = read_page(render(Contents(summary, scores, maps=maps)))
+    analysis, scores, maps = compared
+    page, metrics = read_page(render(analysis, scores, Page(maps=maps)))
     listed = [
         (image, model)
         for data in metrics.values()
@@ -107,22 +106,22 @@ def test_the_extremes_of_every_pair_carry_their_maps(compared, read_page):
 
 
 def test_a_page_keeps_its_size_and_names_what_did_not_fit(compared, read_page, caplog):
-    summary, scores, maps = compared
+    analysis, scores, maps = compared
     caplog.set_level("INFO")
-    text = render(Contents(summary, scores, maps=maps, page=Page(size=500_000)))
+    text = render(analysis, scores, Page(maps=maps, size=500_000))
     page, _ = read_page(text)
     assert len(text.encode()) <= 500_000
     stored = page["stored"]
     assert 0 < stored["carried"] < stored["wanted"]
     assert f"{stored['carried']} of {stored['wanted']} maps" in caplog.text
-    needed = render(Contents(summary, scores, maps=maps, page=Page(size=int(1.3 * stored["needed"]))))
+    needed = render(analysis, scores, Page(maps=maps, size=int(1.3 * stored["needed"])))
     assert read_page(needed)[0]["stored"]["carried"] == stored["wanted"]
     first = page["gallery"][0]
     assert len(page["maps"][first]["maps"]) == 5  # what is seen first is kept longest
 
 
 def test_a_page_too_small_for_any_map_is_still_made(compared, read_page):
-    summary, scores, maps = compared
-    page, _ = read_page(render(Contents(summary, scores, maps=maps, page=Page(size=1000))))
+    analysis, scores, maps = compared
+    page, _ = read_page(render(analysis, scores, Page(maps=maps, size=1000)))
     assert page["maps"] == {}
     assert page["stored"]["carried"] == 0

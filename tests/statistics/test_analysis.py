@@ -6,9 +6,15 @@ import pytest
 from scores.faults import random_maps, store_of
 
 import salzarr
+from salzarr.scores import agreement, chance
 from salzarr.statistics import analysis
-from salzarr.statistics.analysis import analyse
-from salzarr.statistics.summary import read_csv, summarize, to_frame, write_table
+from salzarr.statistics.analysis import Settings, analyze
+from salzarr.statistics.summary import summarize, to_frame, write_table
+
+
+def both(scores, maps, seed=0):
+    """What takes the maps again: scores by chance, and with the consensus."""
+    return {"chance": chance(scores, maps, seed=seed), "consensus": agreement(scores, maps)}
 
 
 @pytest.fixture
@@ -21,17 +27,17 @@ def test_everything_at_once(maps, tmp_path):
     scores = salzarr.compare(url, "mse,pearson")
     groups = {f"{i:04d}": "even" if i % 4 == 0 else "odd" for i in range(40)}
     with pytest.warns(UserWarning, match="over 10 images") as said:
-        found = analyse(scores, maps=url, groups=groups, bootstrap=100, permutations=99, seed=3)
+        found = analyze(scores, groups=groups, settings=Settings(100, 99, seed=3), **both(scores, url, 3))
     assert len(said) == 1  # though the groups, and the pairs of images of the baseline, are few as well
     assert found.summary.identical(summarize(scores, bootstrap=100, seed=3))
-    assert set(found.clusters) == set(found.places) == {"mse", "pearson"}
+    assert set(found.trees) == set(found.places) == {"mse", "pearson"}
     assert len(found.tests) == 2 * 4 * 3
     files = found.write(tmp_path / "results")
     assert {f.name for f in files} == {
         "summary.csv", "groups.csv", "images.csv", "reliability.csv", "agreement.csv", "tests.csv",
         "consensus.csv", "corrected.csv",
     }  # fmt: skip
-    assert read_csv(tmp_path / "results" / "summary.csv").equals(to_frame(found.summary))
+    assert pd.read_csv(tmp_path / "results" / "summary.csv").equals(to_frame(found.summary))
     for file in files:
         with file.open(newline="") as opened:
             header, *rows = csv.reader(opened)
@@ -42,13 +48,13 @@ def test_everything_at_once(maps, tmp_path):
 def test_what_cannot_be_said_is_left_out(maps, monkeypatch, tmp_path):
     monkeypatch.setattr(analysis, "MOST_TESTS", 11)
     scores = salzarr.compare(maps, "mse").compute()
-    found = analyse(scores, bootstrap=10, permutations=9)
+    found = analyze(scores, settings=Settings(10, 9))
     assert found.tests is None
     assert found.groups is found.consensus is found.corrected is None
     assert "tests.csv" not in {f.name for f in found.write(tmp_path)}
     scores.mse[:] = np.nan
-    empty = analyse(scores, bootstrap=10, permutations=9)
-    assert empty.clusters == empty.places == {}
+    empty = analyze(scores, settings=Settings(10, 9))
+    assert empty.trees == empty.places == {}
     assert np.isnan(empty.reliability.reliability).all()
     assert np.isnan(empty.images["rank"]).all()
 
@@ -56,7 +62,7 @@ def test_what_cannot_be_said_is_left_out(maps, monkeypatch, tmp_path):
 def test_reproducible_by_seed(maps):
     scores = salzarr.compare(maps, "mse,pearson").compute()
     first, again, other = (
-        analyse(scores, maps=maps, bootstrap=50, permutations=49, seed=s) for s in (1, 1, 2)
+        analyze(scores, settings=Settings(50, 49, seed=s), **both(scores, maps, s)) for s in (1, 1, 2)
     )
     for part in ("summary", "images", "reliability", "agreement", "consensus", "corrected"):
         assert getattr(first, part).identical(getattr(again, part)), part
@@ -72,7 +78,7 @@ def test_every_table_says_over_how_many(maps, tmp_path):
     values["m0"][5] = np.nan  # it is missing, so three of six pairs have no score there
     values["m1"][7] = 0.5
     scores = salzarr.compare(values, "mse, kl, pearson")
-    found = analyse(scores, maps=values, bootstrap=20, permutations=9)
+    found = analyze(scores, settings=Settings(20, 9), **both(scores, values))
     tables = found.tables()
     images = tables["images"]
     assert images["mse_n"].tolist() == images["kl_n"].tolist() == [6] * 5 + [3] + [6] * 34
@@ -107,7 +113,8 @@ def test_a_model_called_as_a_formula_is_text_in_every_csv(tmp_path):
     maps = dict(zip(["=1+1", "+b", "-c", "@d"], random_maps(models=4, images=8).values(), strict=True))
     labels = {f"{i:04d}": "=2+2" for i in range(8)}
     scores = salzarr.compare(maps, "mse, kl")
-    files = analyse(scores, maps=maps, groups=labels, bootstrap=9, permutations=9).write(tmp_path)
+    found = analyze(scores, groups=labels, settings=Settings(9, 9), **both(scores, maps))
+    files = found.write(tmp_path)
     for file in files:
         with file.open(newline="") as opened:
             for row in csv.reader(opened):

@@ -16,7 +16,7 @@ from salzarr.scores.designs import Mismatched, partners
 from salzarr.scores.mismatched import chance
 from salzarr.scores.request import metrics_of, repeat
 from salzarr.statistics.baseline import _corrected, corrected
-from salzarr.statistics.rows import variables_of
+from salzarr.statistics.rows import ScoreReader, variables_of
 from salzarr.statistics.summary import summarize, to_frame, to_matrix
 
 METRICS = "mse,pearson,ssim,kl,similarity:normalize=minmax"
@@ -201,7 +201,7 @@ def test_corrected_of_scores_on_disk_in_little_memory(maps, scores):
     mismatched = chance(scores, maps)
     whole = corrected(scores, mismatched, repeats=20)
     least = 2 * 2 * (50 * DESCRIBE_BYTES + 64 * 20)  # a pair at a time
-    few = corrected(scores.chunk({"image": 9}), mismatched, repeats=20, memory=least)
+    few = corrected(ScoreReader(scores.chunk({"image": 9}), least), mismatched, repeats=20)
     for name in whole.data_vars:
         np.testing.assert_allclose(few[name], whole[name], rtol=1e-12)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import salzarr
-from salzarr.statistics.analysis import analyse
+from salzarr.scores import chance as by_chance
+from salzarr.statistics.analysis import Settings, analyze
 from salzarr.statistics.findings import findings
 
 RNG = np.random.default_rng(5)
@@ -27,8 +28,8 @@ MODELS = {
 
 def told(maps, metrics="pearson", *, chance=False, **options):
     scores = salzarr.compare(maps, metrics, **options).compute()
-    given = {"maps": maps} if chance else {}
-    return findings(analyse(scores, bootstrap=200, permutations=99, **given))
+    given = {"chance": by_chance(scores, maps)} if chance else {}
+    return findings(analyze(scores, settings=Settings(200, 99), **given))
 
 
 def test_the_nearest_the_farthest_and_the_one_apart_are_named():

@@ -4,6 +4,7 @@ from scipy import stats
 
 from salzarr.errors import UsageError
 from salzarr.statistics.inference import closer, sign_flip_test, split_half, wilcoxon_test
+from salzarr.statistics.rows import ScoreReader
 
 ZERO = np.array([[0, 1]])
 
@@ -158,7 +159,7 @@ def test_false_discoveries_are_controlled_over_the_whole_table(scores):
 def test_rows_do_not_depend_on_memory_or_lazy_scores(make_scores):
     scores = make_scores(models=5, missing=0.1)
     whole = closer(scores, repeats=99)
-    few = closer(scores.chunk({"image": 8}), repeats=99, memory=64 * 30 * 5)
+    few = closer(ScoreReader(scores.chunk({"image": 8}), 64 * 30 * 5), repeats=99)
     assert whole.equals(few) or np.allclose(
         whole.select_dtypes("number"), few.select_dtypes("number"), rtol=1e-12
     )

@@ -3,6 +3,7 @@ import pytest
 
 from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.statistics.ranking import extremes, histograms, rank_images
+from salzarr.statistics.rows import ScoreReader
 
 
 def test_ranks_follow_the_mean_over_pairs(make_scores):
@@ -80,6 +81,6 @@ def test_histograms_of_nothing_and_of_one_value(scores):
 @pytest.mark.parametrize("function", [rank_images, extremes, histograms])
 def test_small_memory_gives_the_same(scores, function):
     whole = function(scores)
-    few = function(scores.chunk({"image": 11}), memory=2 * 2 * 2 * 30 * DESCRIBE_BYTES)
+    few = function(ScoreReader(scores.chunk({"image": 11}), 2 * 2 * 2 * 30 * DESCRIBE_BYTES))
     for name in whole.data_vars:
         np.testing.assert_allclose(few[name], whole[name], rtol=1e-12)

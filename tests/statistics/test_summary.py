@@ -8,7 +8,7 @@ import pytest
 from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.errors import BudgetError, InputError, UsageError
 from salzarr.schema import Reason
-from salzarr.statistics.rows import rows_of
+from salzarr.statistics.rows import ScoreReader
 from salzarr.statistics.summary import read_csv, summarize, to_frame, to_matrix, write_csv
 
 HOSTILE = ["=1+1", "+cmd", "-x", "@sum", "\ttab", "\rcr", "'quoted", "'=both"]
@@ -177,14 +177,14 @@ def test_dask_and_any_memory_give_the_same(scores):
     expected = summarize(scores, bootstrap=20)
     lazy = scores.chunk({"image": 7})
     one_pair = 2 * (30 * DESCRIBE_BYTES + 64 * 20)
-    assert len(list(rows_of(lazy, "kl_b_to_a", one_pair, row_bytes=64 * 20))) == 6
-    assert len(list(rows_of(lazy, "kl", one_pair, row_bytes=64 * 20))) == 12
+    assert len(list(ScoreReader(lazy, one_pair).blocks("kl_b_to_a", row_bytes=64 * 20))) == 6
+    assert len(list(ScoreReader(lazy, one_pair).blocks("kl", row_bytes=64 * 20))) == 12
     for memory in (2**30, 3 * one_pair, one_pair):
-        found = summarize(lazy, bootstrap=20, memory=memory)
+        found = summarize(ScoreReader(lazy, memory), bootstrap=20)
         for name, variable in expected.data_vars.items():
             np.testing.assert_allclose(found[name], variable, rtol=1e-13)
     with pytest.raises(BudgetError, match="give more memory"):
-        summarize(lazy, bootstrap=20, memory=one_pair - 1)
+        summarize(ScoreReader(lazy, one_pair - 1), bootstrap=20)
 
 
 def test_small_lazy_scores_are_computed_once(scores):
