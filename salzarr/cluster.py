@@ -42,15 +42,7 @@ MEMORY_SHARE = 0.8
 
 @dataclass(frozen=True)
 class Capacity:
-    """How much runs at the same time, and how much memory each process has.
-
-    Attributes
-    ----------
-    workers, threads : int
-        Processes, and tasks at a time in each of them.
-    memory : int or None
-        Bytes that one process can take.
-    """
+    """Worker processes, threads in each, and the bytes that each process may use (None if unknown)."""
 
     workers: int
     threads: int
@@ -66,13 +58,7 @@ def current_client() -> Client | None:
 
 
 def capacity() -> Capacity:
-    """Ask Dask how much runs at the same time.
-
-    Raises
-    ------
-    RunError
-        If a cluster has no workers.
-    """
+    """Ask Dask how much runs at the same time."""
     from distributed.system import MEMORY_LIMIT
 
     client = current_client()
@@ -103,13 +89,7 @@ def local_kind() -> str:
 
 
 def await_workers(client: Client) -> None:
-    """Wait until a cluster has a worker, with a task at hand: an adaptive cluster starts workers for tasks.
-
-    Raises
-    ------
-    RunError
-        If none comes.
-    """
+    """Wait until a cluster has a worker, beside a task for which an adaptive cluster starts one."""
     if client.nthreads():
         return
     limit = dask.config.get("salzarr.patience", PATIENCE)
@@ -143,28 +123,20 @@ def connect(
     Parameters
     ----------
     scheduler : str
-        ``threads`` (of this process), ``processes`` (a cluster of processes on this machine), ``sync``
-        (one task after the other), or the address of a running scheduler, such as ``tcp://host:8786``.
+        ``threads``, ``processes`` (a cluster on this machine), ``sync``, or a running scheduler's address.
     workers : int, optional
-        Threads, or processes; by default one for each core.
+        Threads, or processes; one for each core by default.
     threads_per_worker : int, default 1
         Of each process.
     memory : int, optional
-        Bytes that each of the ``processes`` may take; Dask ends one that takes much more.
+        Bytes that each of the ``processes`` may use; Dask ends one that uses much more.
     dashboard : str, optional
-        Address of Dask's dashboard, such as ``:8787``, for ``processes``; none by default.
+        Address of Dask's dashboard for ``processes``, such as ``:8787``.
 
     Yields
     ------
     distributed.Client or None
         None for ``threads`` and ``sync``.
-
-    Raises
-    ------
-    UsageError
-        If the scheduler is none of these, or options are given that it has no use for.
-    RunError
-        If nobody answers at the address.
     """
     remote = "://" in scheduler
     if scheduler not in ("threads", "processes", "sync") and not remote:
@@ -253,15 +225,7 @@ def _look(read: Callable[[], object]) -> tuple[dict[str, str], str | None]:
 
 
 def _ask(client: Client, question: Callable[[], Any]) -> dict[str, Any]:
-    """Ask all workers; return the answers, or exceptions, of those that did not die over it.
-
-    Workers come and go: one that is lost is left out as long as others answer, and waited for if none does.
-
-    Raises
-    ------
-    RunError
-        If there are no workers, or none that answers.
-    """
+    """Ask all workers; return the answers, or exceptions, of those that did not die, one at least."""
     until = time.monotonic() + dask.config.get("salzarr.patience", PATIENCE)
     left = ASKED
     while True:
@@ -288,22 +252,16 @@ def _ask(client: Client, question: Callable[[], Any]) -> dict[str, Any]:
 
 
 def check_workers(client: Client | None, url: str, read: Callable[[], object]) -> None:
-    """Refuse to start on workers that cannot do the work; one that dies meanwhile is left out.
+    """Refuse to start on workers of other versions, or that cannot read the maps; one that dies is left out.
 
     Parameters
     ----------
     client : Client or None
-        Without one, tasks run here, and there is nothing to check.
+        Without one, there is nothing to check.
     url : str
         Of the maps store.
     read : callable
-        Opens it as the tasks will; raises StoreError where that fails.
-
-    Raises
-    ------
-    RunError
-        If there are no workers, or none answers; one has other versions of salzarr, zarr or NumPy, or none;
-        or one cannot read the store.
+        Opens it as the jobs will; StoreError where that fails.
     """
     if client is None:
         return

@@ -1,9 +1,8 @@
-"""One run at a time on an object store: a lease that a run renews, and loses when nothing is heard of it.
+"""One run at a time on an object store: a lease that a run renews, and loses when it falls silent.
 
-It is an object beside the store, made only if there is none (a conditional put) and renewed only as the
-version that this run wrote last. Who finds one watches whether it changes. No two machines' clocks are
-compared: that of the watcher alone measures the silence. A run that was killed therefore holds up the next
-one for half a minute, and nobody has to clean up after it.
+It is an object beside the store, created by a conditional put and renewed only as the version that this run
+wrote last. A run that finds a lease polls it for changes, by its own clock alone. So a killed run holds up
+the next one for half a minute, and nobody has to clean up.
 """
 
 from __future__ import annotations
@@ -34,22 +33,12 @@ EXPIRY = 30.0
 
 
 class UnconditionalError(Exception):
-    """The object store knows no conditional put."""
+    """The object store has no conditional put."""
 
 
 @contextmanager
 def lease(url: str, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lease of a store on an object store; wait so many seconds for another run to end.
-
-    Raises
-    ------
-    LockedError
-        If another run holds it; or took it over, since this one was not heard of.
-    UnreachableError
-        If the object store cannot be written to.
-    UnconditionalError
-        If it knows no conditional put.
-    """
+    """Hold the lease of a store; LockedError if another run holds it, or took it over meanwhile."""
     held = Lease(url)
     with storage_errors(url):
         held.acquire(wait)
@@ -82,7 +71,7 @@ class Lease:
         self._in_main = threading.current_thread() is threading.main_thread()
 
     def acquire(self, wait: float) -> None:
-        """Take the lease when it is free, or when whoever has it keeps silent; refuse when they do not."""
+        """Take the lease when it is free or its holder silent; LockedError if the holder renews it."""
         until, seen, heard = time.monotonic() + wait, None, 0.0
         while True:
             version, holder = self._look()
@@ -105,7 +94,7 @@ class Lease:
         self._thread.start()
 
     def release(self) -> None:
-        """Give the lease back; if that cannot be told, it expires."""
+        """Give the lease back; if that fails, it expires."""
         self._stop.set()
         self._thread.join()
         try:
@@ -127,7 +116,7 @@ class Lease:
                 return
 
     def _put(self, mode: Any) -> bool:
-        """Write the lease under a condition; say whether it is ours now."""
+        """Write the lease under a condition; return whether it is ours now."""
         from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 
         content = json.dumps(self._me | {"beat": time.monotonic_ns()}).encode()  # another ETag each time
@@ -144,7 +133,7 @@ class Lease:
         return True
 
     def _look(self) -> tuple[Any, dict[str, Any]]:
-        """Return the version of the lease that is there, None if there is none, and what is in it."""
+        """Return the version and the content of the lease; None and nothing if there is none."""
         try:
             found = self.client.get(self.key)
             content = bytes(found.bytes())
@@ -157,7 +146,7 @@ class Lease:
             return version, {}
 
     def _check_conditions(self) -> None:
-        """Refuse a server that overlooks the condition: there is a lease now, so that none can be made."""
+        """Refuse a server that ignores conditions: there is a lease now, so that none can be created."""
         from obstore.exceptions import AlreadyExistsError
 
         try:
@@ -174,6 +163,6 @@ def _version(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _who(holder: dict[str, Any]) -> str:
-    """Name whoever holds a lease."""
+    """Name the holder of a lease."""
     host, pid, since = (holder.get(key, "unknown") for key in ("host", "pid", "since"))
     return f"a run on {host} (process {pid}) since {since}"

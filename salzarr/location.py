@@ -71,13 +71,7 @@ class Location(str):
 
 
 def locate(path: str | os.PathLike[str]) -> Location:
-    """Return the location of a path or URL, with ``~`` expanded.
-
-    Raises
-    ------
-    UsageError
-        If it is empty, or no path can be that.
-    """
+    """Return the location of a path or URL, with ``~`` expanded; UsageError if it is empty."""
     if isinstance(path, Location):
         return path
     typed = os.fspath(path)
@@ -112,15 +106,10 @@ def is_object_store(url: str) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def client(url: str) -> ObjectStore:
-    """Return what talks to the endpoint about the objects below a URL.
+    """Return the obstore client of the objects below a URL.
 
-    Where that is and who we are comes from the environment of each process (``AWS_ENDPOINT_URL``,
+    Endpoint and credentials come from the environment of each process (``AWS_ENDPOINT_URL``,
     ``AWS_ACCESS_KEY_ID``, …): no secret is stored, and none is sent to workers.
-
-    Raises
-    ------
-    UsageError
-        If obstore is not installed, or the URL names no store in a bucket.
     """
     try:
         from obstore.store import from_url
@@ -139,9 +128,7 @@ def client(url: str) -> ObjectStore:
 
 
 def parent(url: str) -> tuple[str, str]:
-    """Split the URL of a store into that of its folder and its name there.
-
-    A bucket as a whole is refused as a store: what is kept beside a store while it changes would be outside.
+    """Split the URL of a store into its folder and its name; a whole bucket is refused as a store.
 
     >>> parent("s3://bucket/saliency/maps.zarr/")
     ('s3://bucket/saliency', 'maps.zarr')
@@ -153,7 +140,7 @@ def parent(url: str) -> tuple[str, str]:
 
 
 def zarr_store(url: str) -> Any:
-    """Return what Zarr and xarray open: a store for a URL of an object store, any other place as it is."""
+    """Return what Zarr and xarray open: an ObjectStore for its URLs, any other place as it is."""
     if not is_object_store(url):
         return url
     from zarr.storage import ObjectStore
@@ -173,7 +160,7 @@ def names_in(store: Store, folder: str = "") -> list[str]:
 
 
 def version(url: str, name: str) -> str | None:
-    """Return what tells this version of an object of a store from others; None where that cannot be told."""
+    """Return what tells this version of an object from others; None where that is unknown."""
     if not is_object_store(url):
         return None
     with storage_errors(url):
@@ -184,12 +171,7 @@ def version(url: str, name: str) -> str | None:
 
 
 def check_bucket(url: str) -> None:
-    """Tell a store that is not there from a bucket that is not there: a read of either just finds nothing.
-
-    Raises
-    ------
-    UnreachableError
-    """
+    """Raise UnreachableError if the bucket of a URL does not exist: a read just finds nothing."""
     if is_object_store(url) and not url.startswith(WEB):
         with storage_errors(url):
             client(url).list_with_delimiter()

@@ -27,16 +27,15 @@ UNLOCKED = "could not lock %s; make sure that only one run writes to it"
 
 @contextmanager
 def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lock of a folder, which is made if it does not exist.
+    """Hold the lock of a store or a results folder, which is created if it does not exist.
 
-    The folder itself is locked (``flock``), so that no lock file can be left behind. Where a file system
-    cannot do that (some NFS), a file beside it is locked. On an object store a lease is held. Where that
-    cannot be either, that only one run writes there is for the user to see to, and logged.
+    The folder itself is locked (``flock``), so that no lock file can be left behind; a file beside it where
+    the file system cannot lock folders (some NFS); a lease on an object store. Where none of these works, a
+    warning is logged.
 
     Parameters
     ----------
     path : path or URL
-        Of a store or a results folder.
     shared : bool, default False
         Let others hold it too, if they also share it. A lease cannot be shared.
     wait : float, default 0
@@ -47,17 +46,7 @@ def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.
     LockedError
         If another run holds it.
     StoreError
-        If the folder cannot be made or opened, or the object store cannot be reached.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, lock(folder):
-    ...     with lock(folder):
-    ...         pass
-    Traceback (most recent call last):
-    ...
-    salzarr.errors.LockedError: ... is in use by another run; wait for it, or stop it
+        If the folder or the object store cannot be written.
     """
     place = locate(path)
     folder = local_path(place)
@@ -101,7 +90,7 @@ def _take_lease(url: str, wait: float, held: ExitStack) -> bool:
 
 
 def _flock(file: int, folder: str, kind: int, until: float) -> bool:
-    """Lock an open file or folder; say whether that is possible there."""
+    """Lock an open file or folder; return whether the file system can."""
     while True:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)

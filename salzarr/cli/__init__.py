@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from salzarr._version import __version__
-from salzarr.cli import maps, results
+from salzarr.cli import result_commands, store_commands
 from salzarr.cli.terminal import configure_logging, notice
 from salzarr.errors import SalzarrError, UsageError, unreachable
 from salzarr.invocation import type_command
@@ -115,12 +115,12 @@ def completion(shell: str) -> None:
 
 
 for command in (
-    maps.convert,
-    results.compare,
-    results.report,
-    results.plot,
-    results.metrics,
-    maps.info,
-    maps.verify,
+    store_commands.convert,
+    result_commands.compare,
+    result_commands.report,
+    result_commands.plot,
+    result_commands.metrics,
+    store_commands.info,
+    store_commands.verify,
 ):
     cli.add_command(command)

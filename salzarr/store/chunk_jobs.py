@@ -1,4 +1,4 @@
-"""Write maps into chunks: the job of one chunk, and what is noted of each map."""
+"""Write maps into chunks: the job of one chunk."""
 
 from __future__ import annotations
 
@@ -23,28 +23,9 @@ Array = NDArray[Any]
 def write_chunk(
     chunks: Chunks, model: int, block: int, slots: Sequence[int], values: Array, *, keep: bool
 ) -> None:
-    """Write some maps of one chunk, all others of it staying as they are.
+    """Write maps (slot, H, W) into some slots of a chunk; the others stay as they are.
 
-    Parameters
-    ----------
-    chunks : Chunks
-        Of the store.
-    model, block : int
-        Which chunk.
-    slots : sequence of int
-        Places in the chunk.
-    values : (slot, H, W) ndarray
-        Their maps.
-    keep : bool
-        Whether the chunk holds maps already. It is then read, changed and replaced as a whole, by a
-        rename: a run that is killed leaves either the old chunk or the new one.
-
-    Raises
-    ------
-    CorruptError
-        If the maps that are in the chunk cannot be read.
-    StoreError
-        If the chunk cannot be written.
+    With ``keep`` the chunk holds maps already, and is read, changed and replaced as a whole.
     """
     with storage_errors(chunks.url):
         if list(slots) != list(range(chunks.length)):
@@ -68,18 +49,12 @@ class ChunkJob:
 
     Attributes
     ----------
-    chunks : Chunks
-        Of the store.
-    recipe : Recipe
-        How arrays become maps.
     model, block : int
-        Which chunk.
+        Of the chunk.
     slots : tuple of int
-        Places in the chunk.
-    source : Source
-        Of just these maps, in the order of the slots.
+        Places in the chunk, in the order of the source.
     stamps : tuple of Stamp
-        As they were when the run was planned.
+        Of the inputs when the conversion was planned.
     keep : bool or None
         Whether the chunk holds other maps already; None if that is known only when the job runs.
     """
@@ -107,11 +82,7 @@ class ChunkJob:
         )
 
     def __call__(self) -> WrittenMaps:
-        """Read the maps and write the chunk.
-
-        A bad input costs its own map alone, so that everything else gets done and the same command, once
-        the input is mended, does only what is left. A disk that is full fails the run.
-        """
+        """Read the maps and write the chunk; a map that cannot be read is left out and reported."""
         failures: tuple[InputError, ...] = ()
         try:
             values, records = self._read()
@@ -151,13 +122,7 @@ class ChunkJob:
         return np.concatenate(values), np.concatenate(records), tuple(failures)
 
     def _read(self) -> tuple[Array, NDArray[np.void]]:
-        """Read the maps as they are to be stored (map, H, W), and what is to be noted of them.
-
-        Raises
-        ------
-        InputError
-            If one cannot be read, has the wrong size, or has changed since the run was planned.
-        """
+        """Return the maps (map, H, W) and their records; InputError if an input is unreadable or changed."""
         length, *shape = self.chunks.shape
         values = np.empty((len(self), *shape), self.recipe.dtype)
         records = np.empty(len(self), RECORD)
@@ -193,7 +158,7 @@ class ChunkJob:
 
 @dataclass(frozen=True)
 class WrittenMaps:
-    """The records of a job's maps, and what is wrong with the inputs that cannot be read."""
+    """The records of a job's maps, and the errors of inputs that cannot be read."""
 
     records: NDArray[np.void]
     failures: tuple[InputError, ...] = ()

@@ -1,9 +1,8 @@
 """Read and write single chunks of maps: bitshuffled and compressed by Blosc, with a crc32c behind.
 
-The bytes are exactly those that zarr-python writes for the codecs in :func:`codecs`, and it reads them; a
-test holds the two together. Doing it here spares a task the hop to Zarr's one event loop, which all threads
-wait for, decompresses to where a map is wanted, and tells a missing chunk from a torn or a flipped one, where
-Zarr reads the one as NaN and has an error of its own for each codec.
+The bytes are those that zarr-python writes with :func:`codecs`; a test holds the two together. Doing it here
+avoids Zarr's single event loop, decompresses in place, and tells a missing chunk from a damaged one, where
+Zarr returns NaN for the one and another error per codec for the other.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ CRC_BYTES = 4
 
 
 class BadChunkError(Exception):
-    """A chunk is not there, or not as it was written; the caller says whose maps these were."""
+    """A chunk is missing or damaged; the caller knows which maps it holds."""
 
 
 def codecs(itemsize: int) -> list[Any]:
@@ -65,13 +64,7 @@ def seal(data: bytes) -> bytes:
 
 
 def put(url: str, store: Store, key: str, data: bytes) -> None:
-    """Write a key of a store; on disk by a rename, so that it is there as a whole or not.
-
-    Raises
-    ------
-    OSError
-        If the storage fails.
-    """
+    """Write a key of a store; on disk by a rename, so that a kill leaves all of it or nothing."""
     folder = local_path(url)
     if folder is None:
         sync(store.set(key, default_buffer_prototype().buffer.from_bytes(data)))
@@ -90,13 +83,7 @@ def put(url: str, store: Store, key: str, data: bytes) -> None:
 
 
 def decode(data: bytes, out: Array) -> None:
-    """Decompress a chunk into a C-contiguous array of its whole shape.
-
-    Raises
-    ------
-    BadChunkError
-        If it is not what was written.
-    """
+    """Decompress a chunk into a C-contiguous array of its shape; BadChunkError if it is damaged."""
     if len(data) <= 16 + CRC_BYTES:  # Blosc's header alone has 16
         raise BadChunkError(f"is torn, with {len(data)} bytes left")
     body = np.frombuffer(data, np.uint8, len(data) - CRC_BYTES)
@@ -112,15 +99,7 @@ def decode(data: bytes, out: Array) -> None:
 
 @dataclass(frozen=True)
 class Chunks:
-    """The chunks of a store's maps.
-
-    Attributes
-    ----------
-    url : str
-        Of the store.
-    maps : zarr.Array
-        Its maps.
-    """
+    """The chunks of the array of maps of the store at ``url``."""
 
     url: str
     maps: zarr.Array[Any]
@@ -142,7 +121,7 @@ class Chunks:
 
     @property
     def native(self) -> bool:
-        """Whether the store is laid out as salzarr does it; a copy made by other tools may not be."""
+        """Whether the store is laid out as salzarr does it; a copy made by another tool may not be."""
         return self.maps.chunks == (1, self.length, *self.maps.shape[2:]) and [
             codec.to_dict()
             for codec in self.maps.metadata.codecs  # type: ignore[union-attr]
@@ -156,22 +135,7 @@ class Chunks:
         )
 
     def read(self, model: int, block: int, out: Array | None = None) -> Array:
-        """Read a chunk.
-
-        Parameters
-        ----------
-        model, block : int
-            Which.
-        out : (image, H, W) ndarray, optional
-            C-contiguous, of the whole chunk's shape: where to.
-
-        Raises
-        ------
-        BadChunkError
-            If it is missing, torn or flipped.
-        OSError
-            If the storage fails.
-        """
+        """Read a chunk (image, H, W), into ``out`` if given; BadChunkError if it is missing or damaged."""
         key, folder = chunk_key(model, block), local_path(self.url)
         if folder:
             try:
@@ -190,13 +154,7 @@ class Chunks:
         return out
 
     def write(self, model: int, block: int, values: Array) -> None:
-        """Write a whole chunk, (image, H, W), as :func:`put` does.
-
-        Raises
-        ------
-        OSError
-            If the storage fails.
-        """
+        """Write a whole chunk (image, H, W)."""
         if threading.current_thread() is threading.main_thread():
             # There, numcodecs lets Blosc use several threads, and the order of its blocks is left to
             # chance: the same maps would not make the same bytes.

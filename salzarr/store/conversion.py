@@ -28,16 +28,14 @@ JOURNAL_SECONDS = 2.0
 
 @dataclass
 class Conversion:
-    """What a conversion starts from.
+    """What a store is to hold, and the jobs that write what it lacks.
 
     Attributes
     ----------
     models, images : list of str
-        Of the store, with those that are to come.
     facts : (model, image) ndarray of dtype FACT
-        What is known of its maps.
+        What is known of its maps so far.
     jobs : list of ChunkJob
-        What is to be written.
     kept : int
         Maps of the source that the store has already.
     """
@@ -57,15 +55,7 @@ class Conversion:
 def plan_conversion(
     store: MapsStore, labelled: Sequence[NamedSource], recipe: Recipe, *, append: bool
 ) -> Conversion:
-    """Compare what there is with what is wanted, and grow the store to hold it, unless that is refused.
-
-    Raises
-    ------
-    ChangedError
-        If inputs that were converted already have changed or gone.
-    StoreExistsError
-        If there are new ones for a finished store, without ``append``.
-    """
+    """Find what the store lacks of the maps, and grow it to hold them; refuse changed inputs."""
     models, images = store.names(MODEL), store.names(IMAGE)
     known = set(images)
     all_models = list(dict.fromkeys([*models, *(item.model for item in labelled)]))
@@ -128,7 +118,7 @@ def _check_unchanged(
     *,
     append: bool,
 ) -> None:
-    """Refuse inputs that are not those converted: by their stamps, and where these differ, by their bytes."""
+    """Refuse inputs other than those converted: by their stamps and, where these differ, their bytes."""
     gone = done.copy()
     gone[places] = False
     if gone.any() and not append:
@@ -154,13 +144,7 @@ def _check_unchanged(
 
 
 def write_maps(store: MapsStore, conversion: Conversion, progress: Progress | None) -> None:
-    """Write all maps, noting in the journal what is finished.
-
-    Raises
-    ------
-    InputError
-        If inputs could not be read, once everything else is done.
-    """
+    """Write all maps, journaling what is finished; InputError at the end if some could not be read."""
     failures: list[InputError] = []
     unnoted: list[NDArray[np.void]] = []
     noted, done, total = time.monotonic(), 0, conversion.maps

@@ -1,4 +1,4 @@
-"""Join the maps of several models by image: names, and one size for all."""
+"""Join the maps of several models by image: their names, and one size for all."""
 
 from __future__ import annotations
 
@@ -33,18 +33,7 @@ Names = Path | Sequence[str] | Mapping[str, Path | Sequence[str]]
 
 @dataclass(frozen=True)
 class NamedSource:
-    """A model's maps, and the names of their images.
-
-    Attributes
-    ----------
-    model : str
-    ids : tuple of str
-        Names of its images, in the order of the source.
-    source : Source
-        Where the maps are.
-    named : bool
-        False if the ids are mere positions.
-    """
+    """A model's maps in their source, and the names of their images, unless these are positions."""
 
     model: str
     ids: tuple[str, ...]
@@ -87,15 +76,7 @@ def gather(
     rename: Rename | None = None,
     strip_suffix: Sequence[str] = (),
 ) -> list[NamedSource]:
-    """Find the models of a source and label their maps; the parameters are those of ``convert``.
-
-    Raises
-    ------
-    InputNotFoundError
-        If there are none.
-    InputError
-        If they cannot be joined by image.
-    """
+    """Find the models of a source and name their maps; the parameters are those of ``convert``."""
     entries = find(source, glob=glob, models=models, stacked=stacked)
     labelled = label(
         entries, names, [strip_suffix] if isinstance(strip_suffix, str) else strip_suffix, rename
@@ -152,14 +133,7 @@ def label(
     strip_suffix: Sequence[str] = (),
     rename: Rename | None = None,
 ) -> list[NamedSource]:
-    """Give every map the id that it has in the store, and refuse what cannot be joined by it.
-
-    Raises
-    ------
-    InputError
-        If a model has two maps of one image, two models have one name, or maps without names would be
-        joined with others by position.
-    """
+    """Give every map the name that it has in the store; InputError if names are not unique."""
     given: Mapping[str, Any] = (
         names if isinstance(names, Mapping) else {"": names} if names is not None else {}
     )
@@ -203,15 +177,10 @@ def _read(names: Path | Sequence[str], count: int, model: str) -> tuple[str, ...
 
 
 def join(sources: Sequence[NamedSource]) -> list[str]:
-    """Return the names of all images: the one rule by which the maps of several models are joined.
+    """Return the names of all images: the one rule that joins the maps of several models.
 
-    Maps are joined by the names of their images. Maps without names are joined by position, with others
-    without names alone, and only if there are as many of each.
-
-    Raises
-    ------
-    InputError
-        If maps without names do not join.
+    Maps join by the names of their images. Unnamed maps join by position, with unnamed maps only, and only if
+    there are equally many; InputError otherwise.
     """
     for item in [source for source in sources if not source.named][:1]:  # what joins with it joins with all
         for other in sources:
@@ -231,7 +200,7 @@ def check_joins(item: NamedSource, ids: Sequence[str], other: str) -> None:
 
 
 def union(lists: Sequence[Sequence[str]]) -> list[str]:
-    """Join ids: in order of their names if each list is so, else as they come.
+    """Join names: sorted if every list is sorted, else in order of appearance.
 
     >>> union([["a", "c"], ["b", "c"]]), union([["c", "a"], ["b"]])
     (['a', 'b', 'c'], ['c', 'a', 'b'])
@@ -241,7 +210,7 @@ def union(lists: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _shapes(source: Source) -> list[tuple[int, ...] | None]:
-    """Read the shapes; None where one cannot be read, which is told when the map is converted."""
+    """Read the shapes; None for a map that cannot be read, which converting it will report."""
     try:
         return list(source.shapes())
     except InputError:
@@ -255,13 +224,7 @@ def _shapes(source: Source) -> list[tuple[int, ...] | None]:
 
 
 def common_size(labelled: Sequence[NamedSource], recipe: Recipe) -> tuple[int, int]:
-    """Return the size that all maps have, as their headers tell.
-
-    Raises
-    ------
-    ShapeError
-        If there are several; the message is a table of them.
-    """
+    """Return the one size of all maps, from their headers; ShapeError with a table if there are several."""
     sizes: dict[str, Counter[tuple[int, int]]] = {}
     with ThreadPoolExecutor() as pool:
         for item, shapes in zip(labelled, pool.map(lambda item: _shapes(item.source), labelled), strict=True):

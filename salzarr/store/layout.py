@@ -1,13 +1,13 @@
-"""How a maps store lies on disk: made, opened for writing, grown, finished.
+"""The layout of a maps store: create, open, grow, finish.
 
-This is the only module that opens a maps store for writing, and the order in which things are written is what
-lets a run be killed anywhere:
+This is the only module that opens a maps store for writing. The order of its writes lets a run be killed
+anywhere:
 
-* making: the mark of a salzarr store first, then the arrays, then the options, without which it is an embryo
-  that is made anew;
-* growing: unfinished first (which drops the consolidated metadata), then the arrays, then the names;
-* filling: a chunk by a rename, then its record in the journal; facts stay in memory until the end;
-* finishing: facts, then the journal is dropped, then consolidated metadata, and last ``complete``.
+* create: the mark of a salzarr store, then the arrays, then the options; without options it is an embryo,
+  which is created again;
+* grow: mark it unfinished (which drops the consolidated metadata), then resize the arrays, then the names;
+* write: a chunk by a rename, then its record in the journal; facts stay in memory until the end;
+* finish: facts, drop the journal, consolidate the metadata, and ``complete`` last.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROW = 16_384
 
 
 def exists(url: str) -> bool:
-    """Whether there is anything at that place; what a killed run left half written is nothing."""
+    """Whether there is anything at a place; what a killed run left half written does not count."""
     path = local_path(url)
     if path is None:
         return _is_group(url)
@@ -59,15 +59,7 @@ def _is_group(url: str) -> bool:
 
 
 def open_group(url: str, mode: Any = "r") -> zarr.Group:
-    """Open a maps store's group, checked to be one, without consolidated metadata.
-
-    Raises
-    ------
-    StoreNotFoundError
-        If there is nothing.
-    StoreError, VersionError
-        If it is something else, or from a newer salzarr.
-    """
+    """Open the group of a maps store, without consolidated metadata; StoreError if it is not one."""
     with storage_errors(url):
         try:
             group = zarr.open_group(zarr_store(url), mode=mode, use_consolidated=False)
@@ -85,7 +77,7 @@ def open_group(url: str, mode: Any = "r") -> zarr.Group:
 
 @dataclass(frozen=True)
 class MapsStore:
-    """A maps store that is open, and how it changes."""
+    """An open maps store, and how it changes."""
 
     url: str
     group: zarr.Group
@@ -127,12 +119,12 @@ class MapsStore:
         return [name for name in map(str, np.asarray(self.arrays[axis][:])) if name]
 
     def begin(self) -> None:
-        """Mark the store as unfinished; that drops the consolidated metadata, which would hide growth."""
+        """Mark the store unfinished; that drops the consolidated metadata, which would hide growth."""
         with storage_errors(self.url):
             self.group.attrs[schema.ATTR_COMPLETE] = False
 
     def grow(self, models: Sequence[str], images: Sequence[str]) -> None:
-        """Make room for models and images; those that are there already come first, in their order."""
+        """Make room for models and images; the names so far come first, in their order."""
         with storage_errors(self.url):
             for variable in schema.MAPS_STORE:
                 array = self.arrays[variable.name]
@@ -146,12 +138,7 @@ class MapsStore:
                     array[:] = np.array(names, dtype=object)
 
     def read_facts(self) -> NDArray[np.void]:
-        """Return what is known of every map: what was written in the end, and what the journal adds.
-
-        Returns
-        -------
-        (model, image) ndarray of dtype FACT
-        """
+        """Return the facts of all maps (model, image), as stored and as journaled since."""
         facts = blank((len(self.names(schema.MODEL)), len(self.names(schema.IMAGE))))
         for name in FACT_NAMES:
             values = np.asarray(self.arrays[name][: facts.shape[0], : facts.shape[1]])
@@ -160,7 +147,7 @@ class MapsStore:
         return facts
 
     def known(self) -> NDArray[np.void]:
-        """Return the facts as long as the arrays, which a killed run may have grown before the names."""
+        """Return the facts in the shape of the arrays, which a killed run may have grown before the names."""
         facts, found = blank(self.maps.shape[:2]), self.read_facts()
         facts[: found.shape[0], : found.shape[1]] = found
         return facts
@@ -182,26 +169,15 @@ class MapsStore:
 
 
 def open_store(url: str) -> MapsStore:
-    """Open a store for reading, complete or not.
-
-    Raises
-    ------
-    StoreNotFoundError, StoreError, VersionError
-        As :func:`open_group`.
-    """
+    """Open a store for reading, complete or not."""
     return _with_arrays(url, open_group(url))
 
 
 def open_writable(url: str) -> MapsStore:
-    """Open a store for writing: the one place where that is done.
+    """Open a store for writing.
 
-    Zarr does not write a chunk that is all fill value unless told so, does not remember that it was told,
-    and deletes a chunk that becomes so. An all-NaN map would then look like one that was never written.
-
-    Raises
-    ------
-    StoreNotFoundError, StoreError, VersionError
-        As :func:`open_group`; also if its chunks are not laid out as salzarr does it.
+    Zarr does not write a chunk that is all fill value unless told so, does not remember that it was told, and
+    deletes a chunk that becomes so: an all-NaN map would look like one that was never written.
     """
     with zarr.config.set({"array.write_empty_chunks": True}):  # taken over by an array when it is opened
         store = _with_arrays(url, open_group(url, "r+"))
@@ -225,7 +201,7 @@ def _with_arrays(url: str, group: zarr.Group) -> MapsStore:
 
 
 def is_embryo(url: str) -> bool:
-    """Whether a run was killed while it made this store, before it could hold anything."""
+    """Whether a run was killed while it created this store, before it could hold anything."""
     return schema.ATTR_FINGERPRINT not in open_group(url).attrs
 
 
@@ -239,28 +215,7 @@ def create_store(
     dtype: str = "float32",
     chunk_bytes: int = CHUNK_BYTES,
 ) -> MapsStore:
-    """Make a store in which every map is missing.
-
-    Parameters
-    ----------
-    url : str
-        Where; there must be nothing yet, or an embryo.
-    models, images : sequence of str
-        Names along the axes.
-    shape : (int, int)
-        Height and width of the maps.
-    options : mapping
-        The recipe that made them, kept for a resume to compare.
-    dtype : {"float32", "float64"}, default "float32"
-        Of the maps.
-    chunk_bytes : int
-        About how much goes into a chunk, uncompressed.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be written.
-    """
+    """Create a store without maps, where there is nothing yet or an embryo; a resume compares the options."""
     per_chunk = chunk_images(shape, np.dtype(dtype).itemsize, chunk_bytes)
     small = [ZstdCodec(level=3), Crc32cCodec()]
     with storage_errors(url):
@@ -301,13 +256,7 @@ def create_store(
 
 
 def remove_store(url: str) -> None:
-    """Delete a salzarr store, and nothing that is not one: other files in its folder stay.
-
-    Raises
-    ------
-    StoreExistsError
-        If something else is there.
-    """
+    """Delete a maps store, but no other file in its folder; StoreExistsError if it is something else."""
     try:
         store = open_group(url, "r+").store
     except StoreError as error:

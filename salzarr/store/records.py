@@ -1,4 +1,4 @@
-"""What is known of each map besides its values: noted while it is written, journalled until the end."""
+"""Facts: what is known of each map besides its values. They are noted as it is written, and journaled."""
 
 from __future__ import annotations
 
@@ -58,21 +58,7 @@ def checksum(raw: Array) -> int:
 
 
 def note(record: NDArray[np.void], values: Array, crc: int, stamp: Stamp, status: Status) -> None:
-    """Fill in the facts of one map.
-
-    Parameters
-    ----------
-    record : void
-        A view of one entry, of dtype RECORD or FACT.
-    values : (H, W) float ndarray
-        The map as it is stored.
-    crc : int
-        Of its input.
-    stamp : Stamp
-        Of its input.
-    status : Status
-        What became of it on the way from its input.
-    """
+    """Fill in the facts of one map, in a record or an entry of facts, from the map (H, W) as it is stored."""
     finite = values
     with np.errstate(invalid="ignore", over="ignore"):
         total = float(values.sum(dtype=np.float64))
@@ -89,24 +75,14 @@ def note(record: NDArray[np.void], values: Array, crc: int, stamp: Stamp, status
 
 
 def add_records(facts: NDArray[np.void], records: NDArray[np.void]) -> None:
-    """Enter records into facts; those of models or images that there are not are left out."""
+    """Enter records into facts (model, image), except those of models or images beyond its shape."""
     records = records[(records["model"] < facts.shape[0]) & (records["image"] < facts.shape[1])]
     for name in FACT_NAMES:
         facts[name][records["model"], records["image"]] = records[name]
 
 
 def degenerate(facts: NDArray[np.void]) -> dict[str, int]:
-    """Count the maps that some metrics cannot take, from what is known of them.
-
-    Parameters
-    ----------
-    facts : ndarray of dtype FACT
-
-    Returns
-    -------
-    dict
-        ``non_finite``, ``constant`` (a single value, not 0), ``all_zero``, ``negative`` (somewhere).
-    """
+    """Count the maps of facts that some metrics cannot score; ``constant`` excludes all-zero maps."""
     low, high = facts["map_min"], facts["map_max"]
     return {
         "non_finite": int((facts["map_status"] & Status.NON_FINITE > 0).sum()),
@@ -118,7 +94,7 @@ def degenerate(facts: NDArray[np.void]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Journal:
-    """What a run has finished, for the next one to go on from: small files that are removed in the end.
+    """What a run has finished, for a resume: small files, removed at the end.
 
     They lie inside the folder of the ``maps`` array, where nothing that lists the store looks.
     """
@@ -128,13 +104,13 @@ class Journal:
     folder: str = f"{schema.MAPS.name}/.journal"
 
     def append(self, records: NDArray[np.void]) -> None:
-        """Add records of maps that are on disk now."""
+        """Add the records of maps that have been written."""
         if len(records):
             data = records.astype(RECORD).tobytes()
             self._write(f"{time.time_ns():020d}-{uuid.uuid4().hex}", data + _check(data))
 
     def read(self) -> NDArray[np.void]:
-        """Return all records; those of a damaged file are lost, and their maps will be read again."""
+        """Return all records; those of a damaged file are lost, so that their maps are read again."""
         found = [np.empty(0, RECORD)]
         with storage_errors(self.url):
             for name in self._names():
@@ -147,7 +123,7 @@ class Journal:
         return np.concatenate(found)
 
     def close(self, model: int) -> None:
-        """Note that a model is done, whatever of it is missing."""
+        """Note that a model is done, even if some of its maps are missing."""
         self._write(f"closed-{model}", b"\0")
 
     def closed(self) -> set[int]:

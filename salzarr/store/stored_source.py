@@ -1,4 +1,4 @@
-"""A maps store as a source of maps for another store, with the facts that it knows of them."""
+"""A maps store as the source of another: its maps, and the facts known of them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,12 @@ class StoredModel:
 
     Attributes
     ----------
-    url : str
-        Of the store.
-    model : str
-    row : int
-        Position of the model.
-    columns : tuple of int
-        Position of each image.
-    ids : tuple of str
-        Name of each image.
-    shape, dtype : (int, int), str
-        Of the maps.
+    row, columns : int, tuple of int
+        Positions of the model and of its images in the store.
+    times : tuple of Stamp
+        Of the inputs that the maps were made from.
     facts : ndarray of dtype FACT or None
-        What is known of each map; None where they are to be stored otherwise than they are here.
+        Of each map; None if the other store changes its values.
     """
 
     url: str
@@ -86,7 +79,7 @@ class StoredModel:
 
 
 def is_maps_store(path: str) -> bool:
-    """Whether a path or URL holds a maps store of salzarr's; a URL can hold nothing else."""
+    """Whether a path holds a maps store; a URL can hold nothing else."""
     url = locate(path)
     if local_path(url) is None:
         return True
@@ -98,13 +91,7 @@ def is_maps_store(path: str) -> bool:
 
 
 def stored_models(path: str) -> dict[str, StoredModel]:
-    """Open each model of a store as a source.
-
-    Raises
-    ------
-    StoreNotFoundError, StoreError, VersionError, IncompleteError
-        As :func:`salzarr.store.open_dataset`.
-    """
+    """Open each model of a complete store as a source."""
     url = locate(path)
     open_dataset(url)
     store = layout.open_store(url)

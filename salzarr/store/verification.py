@@ -1,4 +1,4 @@
-"""Read a whole store, and say what of it is missing, torn, flipped, or not what the inputs are."""
+"""Verify a store: find what is missing, damaged, or differs from the inputs."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ from salzarr.store.records import blank, note
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with a store.
+    """A fault of a store.
 
     Attributes
     ----------
     model : str
-        Whose maps; empty if the whole store's.
+        Empty if it concerns the whole store.
     images : tuple of str
-        Which.
     what : str
-        In words.
+        What is wrong, in words.
     chunk : str
-        Where in the store; empty if it is not about one chunk.
+        Key of the chunk; empty if it concerns no single chunk.
     """
 
     model: str

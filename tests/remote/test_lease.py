@@ -174,7 +174,7 @@ def test_a_server_without_conditions_gets_the_warning(bucket, monkeypatch, caplo
         def delete(self, key):
             bucket.store.delete(key)
 
-    monkeypatch.setattr(lease.objects, "client", lambda _: Server())
+    monkeypatch.setattr(lease.location, "client", lambda _: Server())
     with lock(bucket.url + "/s.zarr"):
         pass
     assert "s.zarr; make sure that only one run writes to it" in caplog.text
