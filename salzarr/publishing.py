@@ -233,7 +233,7 @@ def _maps_shown(scores: xr.Dataset, maps: str | PathLike[str] | None, results: P
             raise
         log.warning("the report shows no maps: %s", error)
         return {"commands": list(dict.fromkeys(commands))}
-    runs = opened.attrs.get(ATTR_PROVENANCE, {}).get("runs", [])
+    runs = json.loads(opened.attrs.get(ATTR_PROVENANCE, "{}")).get("runs", [])
     commands = [run["command"] for run in runs if "command" in run] + commands
     return {
         "maps": _with_status(url),
