@@ -21,8 +21,10 @@ from salzarr.plan import blocks, chunk_images
 from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, Status, X, Y
 from salzarr.sources.memory import Arrays, to_numpy
 from salzarr.sources.names import clean
+from salzarr.sources.reading import Findings, Reading
 from salzarr.sources.source import Source, numbered, runs
-from salzarr.store.joining import gather, join
+from salzarr.store.gathering import gather
+from salzarr.store.joining import join
 
 logger = logging.getLogger(__name__)
 
@@ -296,7 +298,7 @@ def _of_dataarray(maps: xr.DataArray) -> Maps:
 
 def _of_models(given: Mapping[Any, Any]) -> ArrayMaps:
     """Take an array of each model, and join them by image."""
-    sources = gather(given)
+    sources = gather(given, Reading(), Findings())
     images = join(sources)
     arrays = [_plain(item.source) for item in sources]
     shapes = {item.model: tuple(array.shape[1:]) for item, array in zip(sources, arrays, strict=True)}

@@ -21,6 +21,8 @@ from salzarr.errors import StoreError, VersionError
 FORMAT_VERSION = 1
 
 MODEL, IMAGE, Y, X = "model", "image", "y", "x"
+CHANNEL = "channel"
+"""Of inputs only; a stored map has none."""
 PAIR = "pair"
 MODEL_A, MODEL_B = "model_a", "model_b"
 STATISTIC, REASON = "statistic", "reason"
@@ -101,6 +103,22 @@ FACTS = (MAP_MIN, MAP_MAX, MAP_SUM, MAP_STATUS)
 MANIFEST = (SOURCE_SIZE, SOURCE_MTIME, SOURCE_CRC)
 MAPS_STORE = (MAPS, *FACTS, *MANIFEST)
 
+TAKEN_NAMES = frozenset(
+    (
+        *(variable.name for variable in MAPS_STORE),
+        MODEL,
+        IMAGE,
+        Y,
+        X,
+        PAIR,
+        MODEL_A,
+        MODEL_B,
+        STATISTIC,
+        REASON,
+    )
+)
+"""What a factor of the models cannot be called."""
+
 SCORE_DTYPE = "float64"
 REASON_DTYPE = "uint8"
 
@@ -121,6 +139,7 @@ ATTR_VERSION = "salzarr_version"  # of the package that wrote it
 ATTR_COMPLETE = "complete"  # bool, written last
 ATTR_PROVENANCE = "provenance"  # JSON-able mapping: where from, which options
 ATTR_FINGERPRINT = "fingerprint"  # of the options
+ATTR_COORDINATES = "coordinates"  # names of the models' factors, between blanks, as CF has it
 ATTR_WHERE = "where"  # expression that chose the images of scores: a note, never evaluated again
 ATTR_PRIMARY = "primary"  # slug of the metric that a study will report, marked before the scoring
 

@@ -71,17 +71,30 @@ def selection(command: Command) -> Command:
         file_option(
             "--rename",
             "CSV",
-            "A csv file of two columns, an image's name and its new one, so that names meet.",
+            "A table of two columns, an image's name and its new one, so that names meet.",
         ),
         file_option(
             "--names",
             "FILE",
-            "Names of the images of stacks that have none: one a line, in order, or a csv file.",
+            "Names of the images of stacks that have none: one a line, in order, or a table.",
         ),
         click.option(
             "--stacked",
             metavar="PATTERN",
             help="Names of the .npy files that are stacks of maps (image, H, W).  [default: batch_maps*.npy]",
+        ),
+        click.option(
+            "--axes",
+            metavar="NAME,…",
+            help="What the axes of the arrays are, such as image,channel,y,x; whatever else is named becomes "
+            "part "
+            "of the models' names.",
+        ),
+        click.option(
+            "--array",
+            metavar="NAME",
+            help="The array of maps in .npz, HDF5, NetCDF, Zarr, .mat, .pt and .safetensors files that hold "
+            "several.",
         ),
         click.option(
             "--glob",
@@ -99,6 +112,15 @@ def selection(command: Command) -> Command:
             "you want; repeat it for each.",
         ),
         models,
+        click.option(
+            "--pattern",
+            metavar="PATTERN",
+            help="How paths below SOURCE divide into names, such as '{model}/{method}/{image}.npy'. "
+            "{image:path} may "
+            "span folders; without {image} a file is a stack; * is any text, ** any folders. What is not the "
+            "image "
+            "is kept as a factor of the models.",
+        ),
     ):
         command = option(command)
     return command

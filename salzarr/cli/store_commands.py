@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from salzarr.cli import options
 from salzarr.cli.terminal import progress, show_json, show_table
-from salzarr.errors import CorruptError
+from salzarr.errors import CorruptError, InputError, UsageError
 
 if TYPE_CHECKING:
     from salzarr.store.convert_report import ConvertReport
@@ -20,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 @click.command(short_help="Batch the maps of all models into one store.")
 @options.path("source")
-@options.path("store")
+@options.path("store", required=False)
+@click.option("--list", "list_only", is_flag=True, help="Show what would be read, without reading a map.")
 @options.selection
 @click.option("--size", metavar="HxW", help="Resize all maps to this height and width, such as 224x224.")
 @click.option(
@@ -53,8 +56,9 @@ def convert(
     context: click.Context,
     /,
     source: str,
-    store: str,
+    store: str | None,
     *,
+    list_only: bool,
     channel: str | None,
     as_json: bool,
     scheduler: str,
@@ -76,6 +80,13 @@ def convert(
     wanted = options.selected(**given)
     if channel is not None:
         wanted["channel"] = int(channel) if channel.lstrip("-").isdigit() else channel
+    if list_only:
+        _list(source, as_json, wanted)
+        return
+    if store is None:
+        raise UsageError(
+            "name the STORE to write, such as maps.zarr, or look first at what would be read: --list"
+        )
     with (
         cluster.connect(
             scheduler, workers=workers, threads_per_worker=threads_per_worker, dashboard=dashboard
@@ -84,12 +95,51 @@ def convert(
     ):
         report = salzarr.convert(source, store, progress=bar, **wanted)
     _show(report, as_json)
+    _lose(report.lost)
+
+
+def _lose(lost: Sequence[str]) -> None:
+    """End with the exit code of incomplete data where models were lost."""
+    if lost:
+        names = "1 model was" if len(lost) == 1 else f"{len(lost)} models were"
+        raise InputError(
+            f"{names} left out, for no map of it could be read (see above); mend that and convert again with "
+            "--append, or choose the models that are meant with --models"
+        )
+
+
+def _list(source: str, as_json: bool, wanted: dict[str, Any]) -> None:
+    """Show what would be read: models, their factors, images and shapes, and what is set aside."""
+    from salzarr.store.listing import list_source
+
+    for name in ("append", "overwrite", "size", "resize", "channel", "dtype"):
+        wanted.pop(name, None)
+    listing = list_source(source, **wanted)
+    if as_json:
+        show_json(asdict(listing))
+    else:
+        factors = dict.fromkeys(name for model in listing.models for name in model.factors)
+        show_table(
+            ["model", *factors, "images", "such as", "shapes", "format", "first"],
+            [
+                (
+                    model.name,
+                    *(model.factors.get(name, "") for name in factors),
+                    model.images,
+                    ", ".join(model.examples),
+                    ", ".join(model.shapes),
+                    model.format,
+                    model.first,
+                )
+                for model in listing.models
+            ],
+            title=f"{source}: {len(listing.models)} models x {listing.images} images",
+        )
+    _lose(listing.lost)
 
 
 def _show(report: ConvertReport, as_json: bool) -> None:
     """Print what a conversion did, and what is in the store now."""
-    from dataclasses import asdict
-
     from salzarr.store.convert_report import COLUMNS
 
     if as_json:
@@ -168,8 +218,6 @@ def verify(context: click.Context, /, store: str, *, source: str | None, as_json
 
     With --source, give the other options as they were given to 'salzarr convert'.
     """
-    from dataclasses import asdict
-
     import salzarr
 
     with progress("Verifying", context.obj) as bar:

@@ -2,62 +2,68 @@
 
 from __future__ import annotations
 
-import fnmatch
-import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from salzarr.errors import InputError, InputNotFoundError, UsageError, near
-from salzarr.sources.names import NUMBER, names_beside, spelled
-from salzarr.sources.npy import NPY, NpyStack
-from salzarr.sources.source import Files, Format, Source
-from salzarr.sources.tree import Folder, format_of, is_zarr, natural, scan
+from salzarr.errors import InputError, InputNotFoundError
+from salzarr.sources.ambiguity import is_image_first, said_image_first, said_repeated
+from salzarr.sources.contents import held_in
+from salzarr.sources.entry import Entry, is_wanted
+from salzarr.sources.grouping import Group, Grouper, group_of
+from salzarr.sources.reading import Findings, Reading
+from salzarr.sources.source import FileMaps, Format
+from salzarr.sources.tree import Folder, format_of, is_zarr, scan
 
-log = logging.getLogger(__name__)
+TEXT_SUFFIXES = frozenset(
+    [
+        ".txt",
+        ".csv",
+        ".tsv",
+        ".json",
+        ".jsonl",
+        ".md",
+        ".rst",
+        ".log",
+        ".py",
+        ".ipynb",
+        ".sh",
+        ".slurm",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".cfg",
+        ".ini",
+        ".html",
+        ".tex",
+        ".pdf",
+        ".svg",
+        ".docx",
+        ".xlsx",
+        ".xml",
+    ]
+) | {""}
+"""Of files that lie beside maps and hold none."""
 
-STACKED = "batch_maps*.npy"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model to be: its name and where its maps are."""
-
-    model: str
-    source: Source
-
-
-@dataclass(frozen=True)
-class Group:
-    """Maps that belong together: single files (paths below the root), or a source of many maps."""
-
-    root: str
-    files: tuple[str, ...] = ()
-    source: Source | None = None
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Names of the maps, as they would be were this the whole model."""
-        return self.source.ids if self.source else tuple(os.path.splitext(file)[0] for file in self.files)
+FEWER = 3
+"""A format that is preferred is still taken where another has up to so many times its files."""
 
 
 @dataclass
 class Finder:
-    """How models are to be found.
-
-    Attributes
-    ----------
-    formats : sequence of Format
-        In the order in which they are preferred where a model has several.
-    glob : str, optional
-        Only files whose path below the root matches it are looked at.
-    stacked : str
-        Names of ``.npy`` files that are stacks.
-    """
+    """How models are to be found, and what there was to say about it."""
 
     formats: Sequence[Format]
-    glob: str | None = None
-    stacked: str = STACKED
+    reading: Reading
+    findings: Findings
+    repeated: list[tuple[str, list[str]]] = field(default_factory=list)
+    """Models of which several folders hold the same names, and these folders."""
+
+    @property
+    def grouper(self) -> Grouper:
+        """What sorts the files of a folder."""
+        return Grouper(self.reading, self.findings)
 
     def find(self, path: str) -> list[Entry]:
         """Find the models in a tree, or in one file.
@@ -69,7 +75,14 @@ class Finder:
         """
         if not os.path.exists(path):
             raise InputNotFoundError(f"{path} does not exist; give the folder that holds the models' folders")
-        return self._in_tree(path) if os.path.isdir(path) and not is_zarr(path) else self._in_file(path)
+        if not os.path.isdir(path) or is_zarr(path):
+            return self._in_file(path)
+        entries = self._in_tree(path)
+        if self.repeated:
+            self.findings.warn(said_repeated(path, self.repeated, entries))
+        elif is_image_first(entries):
+            self.findings.warn(said_image_first(path, entries))
+        return entries
 
     def model(self, name: str, path: str) -> list[Entry]:
         """Find the maps of one model, in a folder or a file.
@@ -82,137 +95,160 @@ class Finder:
         if not os.path.exists(path):
             raise InputNotFoundError(f"{path}, given for model {name}, does not exist")
         if not os.path.isdir(path) or is_zarr(path):
-            return [Entry(name, self._open([path]))]
-        entries = self._in_folder(name, scan(path, self.formats, self.glob, self._say))
+            return self._of_file(name, path)
+        reasons: list[str] = []
+        entries = self._in_folder(
+            name, scan(path, self.formats, self.reading.glob, self.findings.note), reasons
+        )
         if not entries:
-            raise InputNotFoundError(f"{path}, given for model {name}, holds no maps ({self._suffixes()})")
+            why = reasons[0] if reasons else f"it holds no maps ({self._suffixes()})"
+            raise InputNotFoundError(f"{path}, given for model {name}: {why}")
         return entries
 
     def _in_tree(self, root: str) -> list[Entry]:
         """Take each folder for a model, and each file that holds many maps."""
-        tree = scan(root, self.formats, self.glob, self._say)
-        entries, loose = [], []
+        tree = scan(root, self.formats, self.reading.glob, self.findings.note)
+        entries: list[Entry] = []
+        loose: list[str] = []
+        lost: dict[str, str] = {}
         for format_, files in tree.files.items():
             for file in files:
-                if self._is_stack(file) or format_.open is not None:
-                    entries.append(Entry(os.path.splitext(file)[0], self._open([os.path.join(root, file)])))
-                else:
+                if format_.holds_one and not self.reading.is_stacked(file):
                     loose.append(file)
+                    continue
+                try:
+                    entries += self._of_file(os.path.splitext(file)[0], os.path.join(root, file))
+                except InputError as error:
+                    lost[os.path.splitext(file)[0]] = str(error)
         for folder in tree.folders:
-            entries += self._in_folder(os.path.basename(folder.path), folder)
+            name = os.path.basename(folder.path)
+            reasons: list[str] = []
+            found = self._in_folder(name, folder, reasons)
+            entries += found
+            if not found and (self.reading.glob is None or reasons):
+                self._lose(name, folder, reasons, lost)
         if not entries:
-            raise InputNotFoundError(self._nothing(root, loose))
+            raise InputNotFoundError(self._nothing(root, loose, lost))
+        wanted = self.reading.wanted
+        for name, why in lost.items():
+            if not wanted or any(is_wanted(name, pattern) for pattern in wanted):
+                self.findings.lose(f"{name} is left out, for no map of it could be read: {why}")
         if loose:
-            self._say(
+            self.findings.note(
                 f"{root}: {len(loose)} files outside of models' folders, such as {loose[0]}, are set aside"
             )
         return entries
 
+    def _lose(self, name: str, folder: Folder, reasons: list[str], lost: dict[str, str]) -> None:
+        """Name a folder that gave no map, and what lies in it."""
+        others = folder.all_others()
+        if reasons:
+            lost[name] = reasons[0]
+        elif others and set(others) <= TEXT_SUFFIXES:
+            self.findings.note(f"{folder.path} holds no maps, but {said_suffixes(others)}; it is set aside")
+        else:
+            gif = (
+                "; a GIF has at most 256 colors and is often animated: save maps as .npy"
+                if ".gif" in others
+                else ""
+            )
+            lost[name] = f"{folder.path} holds {said_suffixes(others) if others else 'nothing'}{gif}"
+
     def _in_file(self, path: str) -> list[Entry]:
         """Take what one file holds for models, or for one."""
+        return self._of_file(os.path.splitext(os.path.basename(path))[0], path, as_models=True)
+
+    def _of_file(self, name: str, path: str, *, as_models: bool = False) -> list[Entry]:
+        """Open a file with the maps of one model, or of several."""
         format_ = format_of(path, self.formats)
-        if format_ is not None and format_.models is not None:
-            return [Entry(model, source) for model, source in format_.models(path).items()]
-        return [Entry(os.path.splitext(os.path.basename(path))[0], self._open([path]))]
-
-    def _in_folder(self, name: str, folder: Folder) -> list[Entry]:
-        """Find the entries of one model: one, or several whose ids overlap."""
-        present = set(folder.formats())
-        used = [format_ for format_ in self.formats if format_ in present]
-        if not used:
-            return []
-        if len(used) > 1:
-            others = " and ".join(format_.name for format_ in used[1:])
-            self._say(f"{name}: the {used[0].name} files are taken, {others} files are set aside")
-        groups = self._groups(folder, used[0])
-        names = distinguish([os.path.relpath(group.root, folder.path) for group in groups])
-        return [
-            Entry(
-                f"{name}/{below}" if below else name,
-                group.source or Files(used[0], group.root, group.files, group.ids),
-            )
-            for group, below in zip(groups, names, strict=True)
-        ]
-
-    def _groups(self, folder: Folder, format_: Format) -> list[Group]:
-        """Sort a folder's files into groups of maps that belong together."""
-        files = folder.files.get(format_, [])
-        many = [file for file in files if self._holds_many(folder, format_, file)]
-        single = tuple(file for file in files if file not in set(many))
-        parts = [self._groups(child, format_) for child in folder.folders]
-        parts = [[Group(folder.path, single)]] * bool(single) + [part for part in parts if part]
-        below = [group for part in parts for group in part]
-        if many and any(group.files for group in below):
-            self._set_aside(folder, many, sum(len(group.files) for group in below))
-        elif many:
-            return below + self._stacks(folder, many)
-        ids = [id_ for group in below for id_ in group.ids]
-        if len(parts) > 1 and len(set(ids)) == len(ids) and all(group.files for group in below):
-            # Class folders: their names become part of the ids.
-            paths = [os.path.join(group.root, file) for group in below for file in group.files]
-            return [Group(folder.path, tuple(os.path.relpath(path, folder.path) for path in paths))]
-        return below
-
-    def _stacks(self, folder: Folder, files: list[str]) -> list[Group]:
-        """Open files that hold many maps; stacks whose names differ in a number only are pieces of one."""
-        pieces: dict[str, list[str]] = {}
-        for file in sorted(files, key=natural):
-            stem = os.path.splitext(file)[0]
-            pieces.setdefault(NUMBER.sub("", stem) if self._is_stack(file) else stem, []).append(file)
-        groups = []
-        for stem, parts in pieces.items():
-            if len(parts) > 1:
-                self._say(f"{folder.path}: {', '.join(parts)} are taken for one stack, in this order")
-            source = self._open([os.path.join(folder.path, part) for part in parts])
-            root = folder.path if len(pieces) == 1 else os.path.join(folder.path, stem)
-            groups.append(Group(root, source=source))
-        return groups
-
-    def _open(self, paths: list[str]) -> Source:
-        """Open a file with the maps of one model, or the pieces of a stack."""
-        format_ = format_of(paths[0], self.formats)
         if format_ is None:
-            raise InputError(f"{paths[0]} has no format that is known ({self._suffixes()})")
-        if format_ is NPY:
-            return NpyStack.open(paths, names_beside(paths))
-        source = format_.open(paths[0]) if format_.open else None
-        if source is None:
-            raise InputError(f"{paths[0]} holds a single map; give the folder with all maps of the model")
-        return source
-
-    def _holds_many(self, folder: Folder, format_: Format, file: str) -> bool:
-        """Whether a file holds many maps, rather than one."""
-        if format_.open is None or format_.read is None:
-            return format_.open is not None or self._is_stack(file)
-        # An archive alone in its folder may hold one map or many; of several, each holds one.
-        return len(folder.files[format_]) == 1 and format_.open(os.path.join(folder.path, file)) is not None
-
-    def _set_aside(self, folder: Folder, files: list[str], count: int) -> None:
-        """Say that single files win, for they carry names."""
-        stacked = len(
-            self._open([os.path.join(folder.path, file) for file in sorted(files, key=natural)]).ids
+            raise InputError(f"{path} has no format that is known ({self._suffixes()})")
+        if format_.holds_one and self.reading.is_stacked(path):
+            return [self._entry(name, group) for group in self.grouper.stacks(format_, [path])]
+        held, aside = held_in(
+            format_.look(path), path, format_, self.reading, stacked=True, as_models=as_models
         )
-        bad = f"; beware, there are {stacked} maps in it" if stacked != count else ""
-        self._say(
-            f"{folder.path}: {', '.join(files)} is set aside for the {count} single files{bad}", bad=bool(bad)
-        )
+        self.grouper.set_aside(path, aside)
+        if held[0].ids is None:
+            raise InputError(f"{path} holds a single map; give the folder with all maps of the model")
+        groups = [group_of(format_, path, one) for one in held]
+        if as_models and all(group.model for group in groups):
+            return [
+                replace(self._entry("", group), model=_joined(group.model, group.factors)) for group in groups
+            ]
+        return [self._entry(name, group) for group in groups]
 
-    def _is_stack(self, file: str) -> bool:
-        return file.endswith(".npy") and fnmatch.fnmatch(file, self.stacked)
+    def _entry(self, name: str, group: Group, below: str = "") -> Entry:
+        model = "/".join(part for part in (name, below, _joined(group.model, group.factors)) if part)
+        return Entry(model, group.maps, group.factors, group.root if group.single else None)
+
+    def _in_folder(self, name: str, folder: Folder, reasons: list[str]) -> list[Entry]:
+        """Find the entries of one model: one, or several whose ids overlap."""
+        counts = Counter(format_ for format_, _ in folder.paths())
+        if not counts:
+            return []
+        taken: list[Group] = []
+        for format_ in (format_ for format_ in self.formats if format_ in counts):
+            failed: list[str] = []
+            groups = self.grouper.groups(folder, format_, failed)
+            reasons += failed
+            maps = sum(len(group.maps) for group in groups)
+            others = [n for other, n in counts.items() if other is not format_]
+            if maps and maps * FEWER >= max(others, default=0):
+                taken = groups
+                break
+            if maps > sum(len(group.maps) for group in taken):
+                taken = groups
+        if not taken:
+            return []
+        chosen = taken[0].maps.format
+        if unused := [f"{n:,} {f.name}" for f, n in counts.items() if f is not chosen]:
+            count = sum(len(group.maps) for group in taken)
+            self.findings.note(
+                f"{name}: {count:,} maps of {chosen.name} files are taken, "
+                f"{' and '.join(unused)} files are set aside"
+            )
+        elif reasons:
+            self.findings.warn(
+                f"{name}: {len(reasons)} files could not be read and are left out: {reasons[0]}"
+            )
+        names = distinguish([os.path.relpath(group.root, folder.path) for group in taken])
+        if len({group.root for group in taken}) > 1:
+            self.repeated.append((name, [group.root for group in taken]))
+        return [self._entry(name, group, below) for group, below in zip(taken, names, strict=True)]
 
     def _suffixes(self) -> str:
         return ", ".join(suffix for format_ in self.formats for suffix in format_.suffixes)
 
-    def _say(self, text: str, *, bad: bool = False) -> None:
-        log.log(logging.WARNING if bad else logging.INFO, "%s", text)
-
-    def _nothing(self, root: str, loose: list[str]) -> str:
+    def _nothing(self, root: str, loose: list[str], lost: dict[str, str]) -> str:
         if loose:
             return (
-                f"{root} holds maps, but no models' folders; give the folder above it, or --model NAME={root}"
+                f"{root} holds maps, but no models' folders; give the folder above it, --model NAME={root}, "
+                "or "
+                "say by --pattern which part of a file's name is the model and which the image"
             )
-        matching = f" that match {self.glob}" if self.glob else ""
-        return f"{root} has no folders with maps{matching} ({self._suffixes()}); see --glob and --model"
+        if lost:
+            return f"no map could be read: {'; '.join(list(lost.values())[:3])}"
+        matching = f" that match {self.reading.glob}" if self.reading.glob else ""
+        return (
+            f"{root} has no folders with maps{matching} ({self._suffixes()}); "
+            "see --pattern, --glob and --model"
+        )
+
+
+def _joined(model: str, factors: Mapping[str, str]) -> str:
+    """Name a model by what is known of it."""
+    return "/".join(part for part in (model, *factors.values()) if part)
+
+
+def said_suffixes(others: Mapping[str, int]) -> str:
+    """Say how many files of which kind there are.
+
+    >>> said_suffixes({".pt": 12, ".log": 1})
+    '12 .pt files and 1 .log file'
+    """
+    parts = [f"{n} {suffix or 'other'} file{'s' * (n != 1)}" for suffix, n in others.items()]
+    return " and ".join(parts)
 
 
 def distinguish(paths: Sequence[str]) -> list[str]:
@@ -224,61 +260,34 @@ def distinguish(paths: Sequence[str]) -> list[str]:
     ([''], ['', 'extra'])
     """
     parts = [[] if path == "." else path.split(os.sep) for path in paths]
-    if len(parts) == 1:
-        return [""]
+    if len(set(paths)) == 1:
+        return [""] * len(paths)
     for end in (0, -1):
         while all(parts) and len({part[end] for part in parts}) == 1:
             parts = [part[1:] if end == 0 else part[:-1] for part in parts]
     return ["/".join(part) for part in parts]
 
 
-def with_classes(entries: list[Entry]) -> list[Entry]:
+def with_classes(entries: list[Entry], findings: Findings) -> list[Entry]:
     """Put the name of its one class folder before the images of a model, if others have it there.
 
     Classes are part of an image's name where a model has several class folders. That a lone folder is one
     of them shows only beside the other models.
     """
     known = {id_ for entry in entries for id_ in entry.source.ids if "/" in id_}
-    found = []
+    kept = []
     for entry in entries:
         source = entry.source
-        if known and isinstance(source, Files) and known.isdisjoint(source.ids):
-            folders = source.root.split(os.sep)
+        if known and isinstance(source, FileMaps) and entry.root and known.isdisjoint(source.ids):
+            folders = entry.root.split(os.sep)
             for depth in range(1, len(folders)):
                 above = "/".join(folders[-depth:])
                 ids = tuple(f"{above}/{id_}" for id_ in source.ids)
                 if not known.isdisjoint(ids):
-                    log.info(
-                        "%s: images are called %s and so on, with the folder, as elsewhere",
-                        entry.model,
-                        ids[0],
+                    findings.note(
+                        f"{entry.model}: images are called {ids[0]} and so on, with the folder, as elsewhere"
                     )
                     entry = replace(entry, source=replace(source, ids=ids))
                     break
-        found.append(entry)
-    return found
-
-
-def select_models(entries: list[Entry], wanted: Sequence[str]) -> list[Entry]:
-    """Keep the models whose name, or whose part before the first ``/``, is or matches one of those wanted.
-
-    Raises
-    ------
-    UsageError
-        If one of those wanted is not there.
-    """
-    chosen: list[Entry] = []
-    for pattern in wanted:
-        found = [
-            entry
-            for entry in entries
-            for name in {spelled(entry.model), spelled(entry.model.split("/")[0])}
-            if name == spelled(pattern) or fnmatch.fnmatchcase(name, spelled(pattern))
-        ]
-        if not found:
-            names = [entry.model for entry in entries]
-            raise UsageError(
-                f"there is no model {pattern!r}; {near(pattern, names)}there are {', '.join(names)}"
-            )
-        chosen += [entry for entry in found if entry not in chosen]
-    return chosen
+        kept.append(entry)
+    return kept

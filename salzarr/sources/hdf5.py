@@ -1,24 +1,21 @@
 """HDF5, through h5py (``pip install salzarr[hdf5]``): a file per model, or one with a group per model.
 
-In a file or group, one dataset (image, H, W) is a stack, with its names in a dataset called ``names`` or so;
-else every dataset is a map. Links to other files, and datasets whose values lie in other files, are not
-followed: a file from elsewhere shall not make salzarr read what its sender could not.
+Links to other files, and datasets whose values lie in other files, are not followed: a file from elsewhere
+shall not make salzarr read what its sender could not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from salzarr.errors import InputError
-from salzarr.sources.source import NAME_ARRAYS, Array, Format, Inside, Source, arrange, check_numbers, runs
+from salzarr.sources.source import Array, Contents, Format, Index, not_numbers, rows_of
 
 
 @contextmanager
-def _file(path: str) -> Iterator[Any]:
+def open_hdf5(path: str) -> Iterator[Any]:
     """Open a file; all that can go wrong with it becomes one error that names it."""
     try:
         import h5py
@@ -33,7 +30,7 @@ def _file(path: str) -> Iterator[Any]:
         raise InputError(f"{path} cannot be read: {error}; write it again with h5py") from None
 
 
-def _datasets(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def datasets(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the datasets in a group and below it that are in this very file."""
     import h5py
 
@@ -42,7 +39,7 @@ def _datasets(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             continue
         item = group[name]
         if isinstance(item, h5py.Group):
-            yield from _datasets(item, f"{prefix}{name}/")
+            yield from datasets(item, f"{prefix}{name}/")
         elif isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 raise InputError(
@@ -51,78 +48,24 @@ def _datasets(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", item
 
 
-def _arranged(path: str, group: Any, prefix: str = "") -> Hdf5:
-    """Make the source of one group."""
-    shapes, names = {}, None
-    for name, dataset in _datasets(group, prefix):
-        if name.rsplit("/", 1)[-1] in NAME_ARRAYS and dataset.dtype.kind in "OS" and dataset.ndim == 1:
-            names = [str(value) for value in dataset.asstr(errors="surrogateescape")[:]]
-        else:
-            check_numbers(dataset.dtype, f"{path}:{name}")
-            shapes[name] = dataset.shape
-    places, ids, named = arrange(shapes, names, path)
-    return Hdf5(path, places, tuple(id_.removeprefix(prefix) for id_ in ids), named)
+def look(path: str) -> Contents:
+    """Return the datasets of a file, those of its groups too, and its lists of text."""
+    shapes, texts, refused = {}, {}, {}
+    with open_hdf5(path) as file:
+        for name, dataset in datasets(file):
+            if dataset.dtype.kind in "OS" and dataset.ndim == 1:
+                texts[name] = tuple(str(value) for value in dataset.asstr(errors="surrogateescape")[:])
+            elif what := not_numbers(dataset.dtype):
+                refused[name] = what
+            else:
+                shapes[name] = dataset.shape
+    return Contents(shapes, texts=texts, refused=refused)
 
 
-class Hdf5(Inside):
-    """The maps in one HDF5 file, or one group of it."""
-
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Read the datasets' shapes."""
-        with _file(self.path) as file:
-            return [file[name].shape[len(index) :] for name, index in self.places]
-
-    def read(self) -> Iterator[Array]:
-        """Read dataset after dataset; rows that lie together, together."""
-        with _file(self.path) as file:
-            for name, indices in self.arrays().items():
-                dataset = file[name]
-                if not indices[0]:
-                    yield np.asarray(dataset[()])
-                    continue
-                for run in runs([row for (row,) in indices]):
-                    yield from np.asarray(dataset[run])
+def read(path: str, array: str, indices: Sequence[Index]) -> Iterator[Array]:
+    """Read what lies at each index of a dataset."""
+    with open_hdf5(path) as file:
+        yield from rows_of(file[array], indices)
 
 
-def open_hdf5(path: str) -> Source:
-    """Open a file with the maps of one model.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or holds something else.
-    """
-    with _file(path) as file:
-        return _arranged(path, file)
-
-
-def hdf5_models(path: str) -> dict[str, Source]:
-    """Open a file that holds many models: a group or a stack each.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or holds something else.
-    """
-    import h5py
-
-    with _file(path) as file:
-        hard = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-        groups = [name for name in hard if isinstance(file[name], h5py.Group)]
-        if groups:
-            return {name: _arranged(path, file[name], f"{name}/") for name in groups}
-        stacks = {name: file[name].shape for name in hard if file[name].ndim >= 3}
-        if not stacks:
-            raise InputError(f"{path} holds neither a group nor an array (image, H, W) per model")
-        names = [
-            str(v)
-            for name in hard
-            if name in NAME_ARRAYS
-            for v in file[name].asstr(errors="surrogateescape")[:]
-        ]
-        return {
-            name: Hdf5(path, *arrange({name: shape}, names or None, path)) for name, shape in stacks.items()
-        }
-
-
-HDF5 = Format("HDF5", (".h5", ".hdf5"), open=open_hdf5, models=hdf5_models)
+HDF5 = Format("HDF5", (".h5", ".hdf5"), look, read)

@@ -1,29 +1,39 @@
 """Zarr arrays, and xarray's datasets: in memory, in Zarr, or in NetCDF (``pip install salzarr[netcdf]``).
 
-The array of maps is the one called ``maps``, or whatever has three dimensions or more. The dimension called
-``image`` holds the images, or else the first; one called ``model`` holds the models. Coordinates are names.
+The array of maps is the one called ``maps``, or whatever has three dimensions or more. Dimensions are known
+by their names, wherever they stand; coordinates are the names along them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import xarray as xr
 
 from salzarr.errors import InputError
-from salzarr.schema import MAP_STATUS, MAPS, MODEL, Status
+from salzarr.schema import IMAGE, MAP_STATUS, MAPS, MODEL, Status
 from salzarr.sources.memory import Arrays, by_name
-from salzarr.sources.source import Array, Format, Inside, Source, check_numbers, numbered, runs
+from salzarr.sources.source import (
+    Array,
+    Contents,
+    Format,
+    Index,
+    Source,
+    check_numbers,
+    not_numbers,
+    numbered,
+    rows_of,
+)
 
 
 @contextmanager
 def _dataset(path: str) -> Iterator[xr.Dataset]:
     """Open a Zarr store or a NetCDF file lazily; what can go wrong becomes one error that names it."""
     try:
-        with _open_zarr(path) if os.path.isdir(path) else _open_netcdf(path) as dataset:
+        with _open_zarr(path) if os.path.isdir(path) else xr.open_dataset(path) as dataset:
             yield dataset
     except InputError:
         raise
@@ -32,15 +42,8 @@ def _dataset(path: str) -> Iterator[xr.Dataset]:
         raise InputError(f"{path} cannot be read: {why}; for NetCDF, 'pip install salzarr[netcdf]'") from None
 
 
-def _open_netcdf(path: str) -> xr.Dataset:
-    import xarray as xr
-
-    return xr.open_dataset(path)
-
-
 def _open_zarr(path: str) -> xr.Dataset:
     import dask.array as da
-    import xarray as xr
     import zarr
 
     node = zarr.open(path, mode="r")
@@ -52,13 +55,17 @@ def _open_zarr(path: str) -> xr.Dataset:
             return dataset
     else:
         arrays = {MAPS.name: node}
-    # xarray does not open arrays whose dimensions have no names; these are (image, H, W).
+    # xarray does not open arrays whose dimensions have no names.
     return xr.Dataset(
         {
             name: ([f"{name}_{axis}" for axis in range(array.ndim)], da.from_zarr(array))
             for name, array in arrays.items()
-        }
+        },
+        attrs={UNNAMED: True},
     )
+
+
+UNNAMED = "dimensions have no names"
 
 
 def _has_dims(array: object) -> bool:
@@ -66,85 +73,49 @@ def _has_dims(array: object) -> bool:
     return bool(names) and None not in names
 
 
-def _maps_in(dataset: xr.Dataset, where: str) -> dict[str, xr.DataArray]:
-    """Return the arrays of maps in a dataset, each (model, image, …) or (image, …)."""
-    names = [MAPS.name] if MAPS.name in dataset else [str(name) for name in dataset.data_vars]
-    arrays = {name: dataset[name] for name in names if dataset[name].ndim >= 3}
-    if not arrays:
-        raise InputError(f"{where} holds no array (image, H, W)")
-    for name, array in arrays.items():
-        check_numbers(array.dtype, f"{where}:{name}")
-        arrays[name] = by_name(array)
-    return arrays
-
-
-def _names(array: xr.DataArray, axis: int) -> tuple[tuple[str, ...], bool]:
-    """Return the names along an axis, and whether they are more than positions."""
-    dim = array.dims[axis]
-    if dim in array.coords:
-        return tuple(str(name) for name in array.coords[dim].values), True
-    return numbered(array.shape[axis]), False
-
-
-class Grid(Inside):
-    """The maps of one model in a Zarr store or a NetCDF file."""
-
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Read the arrays' shapes."""
-        with _dataset(self.path) as dataset:
-            arrays = _maps_in(dataset, self.path)
-            return [arrays[name].shape[len(index) :] for name, index in self.places]
-
-    def read(self) -> Iterator[Array]:
-        """Read images that lie together, together."""
-        with _dataset(self.path) as dataset:
-            arrays = _maps_in(dataset, self.path)
-            for name, indices in self.arrays().items():
-                array = arrays[name][indices[0][0]] if len(indices[0]) > 1 else arrays[name]
-                for run in runs([index[-1] for index in indices]):
-                    yield from np.asarray(array[run].compute(scheduler="synchronous"))
-
-
-def grid_models(path: str) -> dict[str, Source]:
-    """Open a file with many models, along a dimension ``model`` or as an array each.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or holds something else.
-    """
-    sources: dict[str, Source] = {}
+def look(path: str) -> Contents:
+    """Return the arrays of a file with the names of their dimensions, and its coordinates."""
+    shapes, dims, refused, missing = {}, {}, {}, {}
     with _dataset(path) as dataset:
-        for variable, array in _maps_in(dataset, path).items():
-            has_models = array.dims[0] == MODEL
-            ids, named = _names(array, 1 if has_models else 0)
-            models = _names(array, 0)[0] if has_models else (variable,)
-            for number, model in enumerate(models):
-                lead = (number,) if has_models else ()
-                places = tuple((variable, (*lead, row)) for row in range(len(ids)))
-                there = range(len(ids))
-                if has_models and MAP_STATUS.name in dataset:  # one of our own stores
-                    status = np.asarray(dataset[MAP_STATUS.name][number])
-                    there = np.flatnonzero(status & Status.MISSING == 0).tolist()  # type: ignore[assignment]
-                sources[model] = Grid(path, places, ids, named).select(there)
-    return sources
+        for name in [MAPS.name] if MAPS.name in dataset else map(str, dataset.data_vars):
+            array = dataset[name]
+            if what := not_numbers(array.dtype):
+                refused[name] = what
+                continue
+            shapes[name] = array.shape
+            if not dataset.attrs.get(UNNAMED):
+                dims[name] = tuple(map(str, array.dims))
+            if name == MAPS.name and MAP_STATUS.name in dataset and array.dims[:2] == (MODEL, IMAGE):
+                gone = np.asarray(dataset[MAP_STATUS.name]) & Status.MISSING > 0
+                missing[name] = frozenset((int(row), int(column)) for row, column in np.argwhere(gone))
+        texts = {
+            str(name): tuple(map(str, values.values))
+            for name, values in dataset.coords.items()
+            if values.ndim == 1
+        }
+    return Contents(shapes, dims, texts, refused, missing)
 
 
-def open_grid(path: str) -> Source:
-    """Open a file with the maps of one model.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or holds several models.
-    """
-    sources = grid_models(path)
-    if len(sources) > 1:
-        raise InputError(f"{path} holds several models, {', '.join(sources)}; convert it by itself")
-    return next(iter(sources.values()))
+def read(path: str, array: str, indices: Sequence[Index]) -> Iterator[Array]:
+    """Read what lies at each index of an array; images that lie together, together."""
+    with _dataset(path) as dataset:
+        if dataset[array].chunks is None:
+            yield from rows_of(dataset[array].variable, indices)
+            return
+        yield from rows_of(_Computed(dataset[array].data), indices)
 
 
-def in_memory(found: xr.Dataset | xr.DataArray, name: str) -> dict[str, Source]:
+class _Computed:
+    """A Dask array that is computed where it is indexed."""
+
+    def __init__(self, array: object) -> None:
+        self.array = array
+
+    def __getitem__(self, index: object) -> Array:
+        return np.asarray(self.array[index].compute(scheduler="synchronous"))  # type: ignore[index]
+
+
+def in_memory(given: xr.Dataset | xr.DataArray, name: str) -> dict[str, Source]:
     """Take the models of an xarray object, whatever its arrays are backed by.
 
     Raises
@@ -152,18 +123,22 @@ def in_memory(found: xr.Dataset | xr.DataArray, name: str) -> dict[str, Source]:
     InputError
         If it holds no maps.
     """
-    import xarray as xr
-
-    dataset = found.to_dataset(name=found.name or name) if isinstance(found, xr.DataArray) else found
+    dataset = given.to_dataset(name=given.name or name) if isinstance(given, xr.DataArray) else given
+    variables = [MAPS.name] if MAPS.name in dataset else [str(name) for name in dataset.data_vars]
+    arrays = {name: by_name(dataset[name]) for name in variables if dataset[name].ndim >= 3}
+    if not arrays:
+        raise InputError("the dataset holds no array (image, H, W)")
     sources: dict[str, Source] = {}
-    for variable, array in _maps_in(dataset, "the dataset").items():
+    for variable, array in arrays.items():
+        check_numbers(array.dtype, f"the dataset:{variable}")
         if array.dims[0] != MODEL:
             sources[variable] = Arrays.of(variable, array)
             continue
-        for number, model in enumerate(_names(array, 0)[0]):
+        models = map(str, array.coords[MODEL].values) if MODEL in array.coords else numbered(array.shape[0])
+        for number, model in enumerate(models):
             sources[model] = Arrays.of(model, array[number])
     return sources
 
 
-NETCDF = Format("NetCDF", (".nc", ".nc4", ".cdf"), open=open_grid, models=grid_models)
-ZARR = Format("Zarr", (".zarr",), open=open_grid, models=grid_models)
+NETCDF = Format("NetCDF", (".nc", ".nc4", ".cdf"), look, read)
+ZARR = Format("Zarr", (".zarr",), look, read)

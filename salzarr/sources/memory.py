@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from salzarr.errors import ShapeError
-from salzarr.schema import IMAGE, MODEL, X, Y
+from salzarr.schema import CHANNEL, IMAGE, MODEL, X, Y
 from salzarr.sources.source import Array, Stamp, check_numbers, numbered, pick
 
 UNKNOWN = Stamp(-1, -1)
@@ -98,6 +98,28 @@ def _computed(values: Any) -> Any:
             with worker_client() as client:
                 return client.compute(values, sync=True)
     return values.compute(scheduler="synchronous")
+
+
+def divided(values: Any, axes: Sequence[str], where: str) -> list[tuple[dict[str, str], Any]]:
+    """Divide an array by axes other than image, channel, y and x.
+
+    Returns
+    -------
+    list of (dict of axis to position, array (image, channel, y, x))
+        One for each model.
+    """
+    values = values if hasattr(values, "dask") else to_numpy(values)
+    if len(axes) != len(values.shape):
+        raise ShapeError(
+            f"{where} has shape {tuple(values.shape)}, but {len(axes)} axes are named: {','.join(axes)}"
+        )
+    inner = [name for name in (IMAGE, CHANNEL, Y, X) if name in axes]
+    outer = [name for name in axes if name not in inner]
+    values = values.transpose([axes.index(name) for name in (*outer, *inner)])
+    return [
+        ({name: str(at) for name, at in zip(outer, index, strict=True)}, values[index])
+        for index in np.ndindex(*values.shape[: len(outer)])
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,10 +216,14 @@ class Arrays:
 def _taken(values: Any, where: str) -> Any:
     """Check an array before it is read: its numbers, its mask, and that its shape is known."""
     # What is on a disk, such as a dataset of h5py, is read map by map; what is in memory, taken at once.
-    is_lazy = hasattr(values, "dtype") and hasattr(values, "__getitem__") and not hasattr(values, "detach")
+    is_lazy = (
+        isinstance(getattr(values, "dtype", None), np.dtype)
+        and hasattr(values, "__getitem__")
+        and not hasattr(values, "detach")
+    )
     if not is_lazy or isinstance(values, np.ndarray):
         values = to_numpy(values)
-    check_numbers(np.dtype(values.dtype), where)
+    check_numbers(values.dtype, where)
     if any(length != length for length in values.shape):
         raise ShapeError(
             f"{where} has chunks of unknown sizes, shape {values.shape}; call its compute_chunk_sizes() first"

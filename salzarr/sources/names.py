@@ -7,14 +7,15 @@ what is no text (bytes that are not UTF-8, control characters) is written as a b
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from salzarr.errors import InputError, InputNotFoundError, UsageError
+from salzarr.errors import InputError, UsageError
+from salzarr.sources.tables import column_of, read_rows
 
 Rename = str | os.PathLike[str] | Mapping[str, str] | Callable[[str], str]
 
@@ -29,7 +30,7 @@ NUMBER = re.compile(r"[-_]?\d+$")
 
 NAME_COLUMNS = ("image", "id", "name", "image_id", "image_name", "filename", "file", "path")
 
-IMAGE_SUFFIX = re.compile(r"\.(npy|npz|png|jpe?g|tiff?|bmp|webp)$", re.IGNORECASE)
+IMAGE_SUFFIX = re.compile(r"\.(npy|npz|png|jpe?g|tiff?|bmp|webp|gif)$", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -89,20 +90,67 @@ def _strip(name: str, endings: Sequence[str]) -> str:
     return name[: len(name) - len(ending)]
 
 
+@dataclass
+class Renamer:
+    """New names of images, from a mapping or a table; what it did not meet is kept to be said.
+
+    >>> rename = Renamer({"0001": "cat", "0002": "dog"})
+    >>> rename("0001"), rename("0001.jpg"), rename("owl"), rename.unmet
+    ('cat', 'cat', 'owl', ['0002'])
+    """
+
+    table: Mapping[str, str]
+    met: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.table = {spelled(str(old)): str(new) for old, new in self.table.items()}
+        self.plain = {without_suffix(old): old for old in self.table}
+
+    def __call__(self, name: str) -> str:
+        """Return the new name of an image."""
+        old = spelled(name)
+        if old not in self.table:
+            old = self.plain.get(without_suffix(old), "")
+        if old not in self.table:
+            return name
+        self.met.add(old)
+        return self.table[old]
+
+    @property
+    def unmet(self) -> list[str]:
+        """Names that no image has."""
+        return [old for old in self.table if old not in self.met]
+
+
 def renamer(rename: Rename | None) -> Callable[[str], str] | None:
-    """Return a function from old to new name, given one, a mapping, or a two-column csv file."""
+    """Return a function from old to new name, given one, a mapping, or a file of two columns."""
     if rename is None or callable(rename):
         return rename
     if isinstance(rename, (str, os.PathLike)):
-        path = os.fspath(rename)
-        rows = _rows(path)
+        rows = read_rows(rename)
         if any(len(row) != 2 for row in rows):
-            raise UsageError(f"{path} must have two columns, the old and the new name")
-        table = dict(rows)
-    else:
-        table = dict(rename)
-    table = {spelled(old): new for old, new in table.items()}
-    return lambda name: table.get(spelled(name), name)
+            raise UsageError(f"{os.fspath(rename)} must have two columns, the old and the new name")
+        rename = {old.strip(): without_suffix(new.strip()) for old, new in rows}
+    return Renamer(rename)
+
+
+def without_suffix(name: str) -> str:
+    """Return a name without the suffix of an image file.
+
+    >>> without_suffix("img0.jpg"), without_suffix("v1.5")
+    ('img0', 'v1.5')
+    """
+    return IMAGE_SUFFIX.sub("", name)
+
+
+def plain_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names without the suffixes of image files, unless two would become one.
+
+    >>> plain_names(["img0.jpg", "img1.JPEG"]), plain_names(["a.jpg", "a.png"])
+    (('img0', 'img1'), ('a.jpg', 'a.png'))
+    """
+    plain = tuple(map(without_suffix, names))
+    return plain if len(set(plain)) == len(set(names)) else tuple(names)
 
 
 def names_beside(stack: Sequence[str]) -> list[str] | None:
@@ -147,35 +195,20 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
     Parameters
     ----------
     path : path
-        A text file with a name per line, or a csv file with the names in a column called image, id,
-        name, filename, … or else in the first. The suffix of an image file is dropped.
+        A text file with a name per line, or a table with the names in a column called image, id, name,
+        filename, … or else in the first. The suffix of an image file is dropped.
 
     Raises
     ------
     InputNotFoundError, InputError
         If it cannot be read, is no text, or holds an empty name.
     """
-    path = os.fspath(path)
-    rows = _rows(path)
+    rows = read_rows(path)
     column = 0
-    if path.lower().endswith(".csv") and rows:
-        header = [cell.strip().lower() for cell in rows[0]]
-        known = [header.index(name) for name in NAME_COLUMNS if name in header]
-        if known:
-            column, rows = known[0], rows[1:]
-    if any(len(row) <= column or not row[column].strip() for row in rows):
-        raise InputError(f"{path} has a line without a name; every map needs one")
-    return [IMAGE_SUFFIX.sub("", row[column].strip()) for row in rows]
-
-
-def _rows(path: str) -> list[list[str]]:
-    """Read the rows of a csv file, or the lines of a text file as rows of one cell."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            if path.lower().endswith(".csv"):
-                return [row for row in csv.reader(file) if row]
-            return [[line] for line in file.read().splitlines() if line]
-    except FileNotFoundError:
-        raise InputNotFoundError(f"{path} does not exist; it should hold the names of the maps") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as names: {error}; save it as UTF-8 text") from None
+    if rows and (len(rows[0]) > 1 or os.fspath(path).lower().endswith((".csv", ".tsv"))):
+        found = column_of(rows[0], NAME_COLUMNS)
+        if found is not None:
+            column, rows = found, rows[1:]
+    if any(not row[column].strip() for row in rows):
+        raise InputError(f"{os.fspath(path)} has a line without a name; every map needs one")
+    return list(plain_names([row[column].strip() for row in rows]))

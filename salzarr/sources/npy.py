@@ -12,14 +12,13 @@ import math
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from salzarr.errors import InputError, ShapeError
-from salzarr.sources.source import Array, Format, Stamp, check_numbers, file_stamp, numbered, pick
+from salzarr.errors import InputError
+from salzarr.sources.source import Array, Contents, Format, Index, Shape, check_numbers, take
 
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 10_000  # what numpy.load allows, too: more is an attack on the parser
@@ -170,11 +169,9 @@ def read_npy(path: str) -> Array:
     file = open_npy(path)
     try:
         header = read_header(file, path)
-        values = np.empty(header.shape[::-1] if header.fortran else header.shape, header.dtype)
-        _read_into(file, values, header.offset, path)
+        return _whole(file, header, path)
     finally:
         os.close(file)
-    return values.T if header.fortran else values
 
 
 def npy_header(path: str) -> Header:
@@ -191,108 +188,56 @@ def npy_shape(path: str) -> tuple[int, ...]:
     return npy_header(path).shape
 
 
-NPY = Format(".npy", (".npy",), shape=npy_shape, read=read_npy)
+def look(path: str) -> Contents:
+    """Return the one array of a ``.npy`` file."""
+    return Contents({"": npy_shape(path)})
 
 
-@dataclass(frozen=True)
-class NpyStack:
-    """Maps stacked along the first axis of one ``.npy`` file, or of several numbered ones.
-
-    Attributes
-    ----------
-    places : tuple of (str, int)
-        Of each map, the file and the row in it.
-    ids : tuple of str
-        From a names file, or ``0000…``.
-    named : bool
-        Whether the ids are names.
-    """
-
-    places: tuple[tuple[str, int], ...]
-    ids: tuple[str, ...]
-    named: bool = False
-
-    @classmethod
-    def open(cls, paths: Sequence[str], names: Sequence[str] | None = None) -> NpyStack:
-        """Look into the files of a stack.
-
-        Parameters
-        ----------
-        paths : sequence of str
-            In the order of their maps.
-        names : sequence of str, optional
-            One per map.
-
-        Raises
-        ------
-        ShapeError
-            If one is not a stack of shape (image, H, W), or the names are of another number.
-        """
-        places = []
-        for path in paths:
-            shape = npy_shape(path)
-            if len(shape) < 3:
-                raise ShapeError(
-                    f"{path} has shape {shape}, a stack has (image, H, W); if it is none, change --stacked"
-                )
-            places += [(path, row) for row in range(shape[0])]
-        if names is not None and len(names) != len(places):
-            raise ShapeError(f"{paths[0]} holds {len(places)} maps, but {len(names)} names came with it")
-        ids = numbered(len(places)) if names is None else tuple(names)
-        return cls(tuple(places), ids, names is not None)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    @property
-    def rows_of_stack(self) -> bool:
-        """Yes."""
-        return True
-
-    def select(self, positions: Sequence[int]) -> NpyStack:
-        """Return the same source with these maps only."""
-        return replace(self, places=tuple(self.places[p] for p in positions), ids=pick(self.ids, positions))
-
-    def origins(self) -> list[str]:
-        """Return the file and the row of each map."""
-        return [f"{path}[{row}]" for path, row in self.places]
-
-    def stamps(self) -> list[Stamp]:
-        """Return the stamp of each map's file."""
-        stamps = {path: file_stamp(path) for path in self._paths()}
-        return [stamps[path] for path, _ in self.places]
-
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Return the shape of a row, for each map."""
-        shapes = {path: npy_shape(path)[1:] for path in self._paths()}
-        return [shapes[path] for path, _ in self.places]
-
-    def read(self) -> Iterator[Array]:
-        """Read row after row, one open file at a time."""
-        for path in self._paths():
-            rows = [row for other, row in self.places if other == path]
-            file = open_npy(path)
-            try:
-                header = read_header(file, path)
-                if header.shape and max(rows) >= header.shape[0]:
-                    raise InputError(
-                        f"{path} has only {header.shape[0]} maps now; start again with --overwrite"
-                    )
-                yield from (_fortran_rows if header.fortran else _rows)(file, header, rows, path)
-            finally:
-                os.close(file)
-
-    def _paths(self) -> list[str]:
-        """Return the files in the order of their maps."""
-        return list(dict.fromkeys(path for path, _ in self.places))
+def read_rows(path: str, _: str, indices: Sequence[Index]) -> Iterator[Array]:
+    """Read what lies at each index of the array, as few bytes as that takes."""
+    file = open_npy(path)
+    try:
+        header = read_header(file, path)
+        check_rows(header.shape, indices, path)
+        if header.fortran and all(len(index) == 1 and index[0] is not None for index in indices):
+            yield from _fortran_rows(
+                file, header, [index[0] for index in indices if index[0] is not None], path
+            )
+        elif header.fortran or any(None in index for index in indices):
+            values = _whole(file, header, path)
+            yield from (take(values, index) for index in indices)
+        else:
+            yield from _c_rows(file, header, indices, path)
+    finally:
+        os.close(file)
 
 
-def _rows(file: int, header: Header, rows: Sequence[int], path: str) -> Iterator[Array]:
-    """Read rows of a C-ordered stack, which lie in one piece each."""
-    size = math.prod(header.shape[1:]) * header.dtype.itemsize
-    for row in rows:
-        values = np.empty(header.shape[1:], header.dtype)
-        _read_into(file, values, header.offset + row * size, path)
+def check_rows(shape: Shape, indices: Sequence[Index], path: str) -> None:
+    """Refuse to read beyond an array that has become shorter."""
+    for index in indices:
+        if len(index) > len(shape) or any(
+            at is not None and at >= n for at, n in zip(index, shape, strict=False)
+        ):
+            raise InputError(f"{path} has shape {shape} now; start again with --overwrite")
+
+
+def _whole(file: int, header: Header, path: str) -> Array:
+    """Read all of an array."""
+    values = np.empty(header.shape[::-1] if header.fortran else header.shape, header.dtype)
+    _read_into(file, values, header.offset, path)
+    return values.T if header.fortran else values
+
+
+def _c_rows(file: int, header: Header, indices: Sequence[Index], path: str) -> Iterator[Array]:
+    """Read what lies at leading indices of a C-ordered array: one piece each."""
+    for index in indices:
+        shape = header.shape[len(index) :]
+        row = 0
+        for at, length in zip(index, header.shape, strict=False):
+            row = row * length + (at or 0)
+        values = np.empty(shape, header.dtype)
+        offset = header.offset + row * math.prod(shape) * header.dtype.itemsize
+        _read_into(file, values, offset, path)
         yield values
 
 
@@ -307,3 +252,6 @@ def _fortran_rows(file: int, header: Header, rows: Sequence[int], path: str) -> 
         gathered[start : start + step] = piece[:, rows]
     for column in range(len(rows)):
         yield gathered[:, column].reshape(header.shape[:0:-1]).T
+
+
+NPY = Format(".npy", (".npy",), look, read_rows, holds_one=True)

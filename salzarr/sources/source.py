@@ -1,10 +1,10 @@
-"""What a source of maps is: the small protocol that every format fulfils, and how a format is declared."""
+"""Where maps come from: the protocol of a source, and the one source for maps in files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from salzarr.errors import InputError, InputNotFoundError
 
 Array = NDArray[Any]
-
+Shape = tuple[int, ...]
 
 NUMBERS = "buif"
 """Kinds of dtype that a map can have: bool, unsigned, signed, float. Everything else is refused."""
@@ -27,7 +27,7 @@ class Stamp(NamedTuple):
 
 
 class Source(Protocol):
-    """The maps of one model, wherever they are: what ``convert`` needs to know of a format.
+    """The maps of one model, wherever they are: what ``convert`` needs to know of them.
 
     A source is a small value: it is pickled into every task, and holds names and places, not maps
     (unless the maps are arrays in memory). :class:`tests.sources.contract.SourceContract` is what each
@@ -61,7 +61,7 @@ class Source(Protocol):
             If a file is gone.
         """
 
-    def shapes(self) -> list[tuple[int, ...]]:
+    def shapes(self) -> list[Shape]:
         """Shape of each map, from headers alone."""
 
     def read(self) -> Iterator[Array]:
@@ -74,9 +74,38 @@ class Source(Protocol):
         """
 
 
+Index = tuple[int | None, ...]
+"""Leading indices into an array; None takes the whole axis."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds, from its headers.
+
+    Attributes
+    ----------
+    shapes : mapping of str to tuple of int
+        Of the arrays of real numbers; the one array of a file that names none is called ``""``.
+    dims : mapping of str to tuple of str
+        Names of the axes of arrays, where the file has them.
+    texts : mapping of str to tuple of str
+        Its lists of text: names of images, and of whatever else lies along an axis.
+    refused : mapping of str to str
+        Arrays that are no numbers: what they are.
+    missing : mapping of str to frozenset of Index
+        Maps of an array that are known to be missing.
+    """
+
+    shapes: Mapping[str, Shape]
+    dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, frozenset[Index]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Format:
-    """A file format: which files it takes, and how their maps are found.
+    """A file format: which files it takes, and how their arrays are found and read.
 
     Attributes
     ----------
@@ -84,100 +113,64 @@ class Format:
         As messages and tables call it.
     suffixes : tuple of str
         In lower case, with the dot.
-    shape, read : callable or None
-        Of a file that holds a single map: its shape from the header, and its values.
-    open : callable or None
-        Of a file that holds many maps of one model: its source; None for a file that holds a single map.
-    models : callable or None
-        Of a file that holds many models: the source of each.
+    look : callable
+        ``look(path) -> Contents``, from the headers.
+    read : callable
+        ``read(path, array, indices) -> iterator of ndarray``: what lies at each index of an array.
+    holds_one : bool
+        Whether a file holds a single array, which has no name.
+    is_picture : bool
+        Whether a file is a map whatever its shape, so that no header is read to find out.
+    images_first : bool
+        Whether the first axis of three holds the images; if not, ``--axes`` must say which does.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    shape: Callable[[str], tuple[int, ...]] | None = None
-    read: Callable[[str], Array] | None = None
-    open: Callable[[str], Source | None] | None = None
-    models: Callable[[str], dict[str, Source]] | None = None
+    look: Callable[[str], Contents]
+    read: Callable[[str, str, Sequence[Index]], Iterator[Array]]
+    holds_one: bool = False
+    is_picture: bool = False
+    images_first: bool = True
+
+
+class Place(NamedTuple):
+    """Where a map is: a file, the name of an array in it, and where in the array."""
+
+    path: str
+    array: str = ""
+    within: Index = ()
+
+    def __str__(self) -> str:
+        """Return it for messages."""
+        name = f":{self.array}" if self.array else ""
+        index = ", ".join(":" if at is None else str(at) for at in self.within)
+        return f"{self.path}{name}[{index}]" if index else f"{self.path}{name}"
 
 
 @dataclass(frozen=True)
-class Files:
-    """A source with one file per map.
+class FileMaps:
+    """The maps of one model in files: one file per map, or many maps in a file.
 
     Attributes
     ----------
     format : Format
         Of all the files.
-    root : str
-        The folder that the names are relative to.
-    names : tuple of str
-        Path of each file below the root.
-    ids : tuple of str
-        Name of each map.
-    """
-
-    format: Format
-    root: str
-    names: tuple[str, ...]
-    ids: tuple[str, ...]
-    named: bool = True
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def rows_of_stack(self) -> bool:
-        """No: a file for each map."""
-        return False
-
-    def select(self, positions: Sequence[int]) -> Files:
-        """Return the same source with these maps only."""
-        return replace(self, names=pick(self.names, positions), ids=pick(self.ids, positions))
-
-    def origins(self) -> list[str]:
-        """Return each file's path."""
-        return [os.path.join(self.root, name) for name in self.names]
-
-    def stamps(self) -> list[Stamp]:
-        """Return each file's size and time."""
-        return [file_stamp(path) for path in self.origins()]
-
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Read each file's header."""
-        assert self.format.shape is not None
-        return [self.format.shape(path) for path in self.origins()]
-
-    def read(self) -> Iterator[Array]:
-        """Read file after file."""
-        assert self.format.read is not None
-        for path in self.origins():
-            yield self.format.read(path)
-
-
-Place = tuple[str, tuple[int, ...]]
-"""Where a map is inside a file: the name of an array, and leading indices into it."""
-
-
-@dataclass(frozen=True)
-class Inside:
-    """What sources with one file for many maps have in common; each format adds ``shapes`` and ``read``.
-
-    Attributes
-    ----------
-    path : str
-        Of the file.
-    places : tuple of (str, tuple of int)
-        Of each map: the array in the file, and where in the array.
+    places : tuple of Place
+        Of each map.
     ids : tuple of str
         Name of each map.
     named : bool
         Whether the ids are names.
+    order : tuple of int
+        How the axes of a map are transposed to (…, y, x); empty if they lie so.
     """
 
-    path: str
+    format: Format
     places: tuple[Place, ...]
     ids: tuple[str, ...]
-    named: bool
+    named: bool = True
+    order: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.places)
@@ -185,73 +178,56 @@ class Inside:
     @property
     def rows_of_stack(self) -> bool:
         """Whether each map is a row of an array."""
-        return any(index for _, index in self.places[:1])
+        return any(place.within for place in self.places[:1])
 
-    def select(self, positions: Sequence[int]) -> Self:
+    def select(self, positions: Sequence[int]) -> FileMaps:
         """Return the same source with these maps only."""
         places = tuple(self.places[position] for position in positions)
         return replace(self, places=places, ids=pick(self.ids, positions))
 
     def origins(self) -> list[str]:
-        """Return the file, the array and the index of each map."""
-        return [f"{self.path}:{name}{list(index) if index else ''}" for name, index in self.places]
+        """Return each map's place."""
+        return [str(place) for place in self.places]
 
     def stamps(self) -> list[Stamp]:
-        """Return the file's stamp, for each map."""
-        return [file_stamp(self.path)] * len(self)
+        """Return the stamp of each map's file."""
+        stamps = {path: file_stamp(path) for path in dict.fromkeys(place.path for place in self.places)}
+        return [stamps[place.path] for place in self.places]
 
-    def arrays(self) -> dict[str, list[tuple[int, ...]]]:
-        """Return the indices that are wanted of each array."""
-        wanted: dict[str, list[tuple[int, ...]]] = {}
-        for name, index in self.places:
-            wanted.setdefault(name, []).append(index)
-        return wanted
+    def shapes(self) -> list[Shape]:
+        """Read the files' headers."""
+        shapes: list[Shape] = []
+        known: tuple[str, Mapping[str, Shape]] = ("", {})
+        for place in self.places:
+            if place.path != known[0]:
+                known = place.path, self.format.look(place.path).shapes
+            shape = _shape_of(known[1], place)
+            left = tuple(
+                n for axis, n in enumerate(shape) if axis >= len(place.within) or place.within[axis] is None
+            )
+            shapes.append(tuple(left[axis] for axis in self.order) if self.order else left)
+        return shapes
 
-
-def arrange(
-    shapes: Mapping[str, tuple[int, ...]], names: Sequence[str] | None, where: str
-) -> tuple[tuple[Place, ...], tuple[str, ...], bool]:
-    """Tell what the arrays of one file are: a stack of maps, or one map each.
-
-    Parameters
-    ----------
-    shapes : mapping
-        Of the arrays, by name.
-    names : sequence of str, optional
-        That the file has for the maps of a stack.
-    where : str
-        The file, for messages.
-
-    Returns
-    -------
-    places, ids, named
-        As in :class:`Inside`.
-
-    Raises
-    ------
-    InputError
-        If there is no array, or the names are of another number.
-
-    Examples
-    --------
-    >>> arrange({"maps": (2, 8, 8)}, ["cat", "dog"], "maps.npz")
-    ((('maps', (0,)), ('maps', (1,))), ('cat', 'dog'), True)
-    >>> arrange({"cat": (8, 8), "dog": (8, 8)}, None, "maps.npz")
-    ((('cat', ()), ('dog', ())), ('cat', 'dog'), True)
-    """
-    if not shapes:
-        raise InputError(f"{where} holds no arrays of numbers")
-    if len(shapes) > 1 or len(next(iter(shapes.values()))) < 3:
-        return tuple((name, ()) for name in shapes), tuple(shapes), True
-    [(name, shape)] = shapes.items()
-    if names is not None and len(names) != shape[0]:
-        raise InputError(f"{where} holds {shape[0]} maps, but {len(names)} names came with it")
-    ids = numbered(shape[0]) if names is None else tuple(names)
-    return tuple((name, (row,)) for row in range(shape[0])), ids, names is not None
+    def read(self) -> Iterator[Array]:
+        """Read file after file, array after array: what lies together, together."""
+        groups: list[tuple[str, str, list[Index]]] = []
+        for path, array, index in self.places:
+            if groups and groups[-1][:2] == (path, array):
+                groups[-1][2].append(index)
+            else:
+                groups.append((path, array, [index]))
+        for group in groups:
+            for values in self.format.read(*group):
+                yield values.transpose(self.order) if self.order else values
 
 
-NAME_ARRAYS = ("names", "ids", "images", "image", "image_names", "filenames")
-"""What an array of names is called that lies beside a stack, inside the same file."""
+def _shape_of(shapes: Mapping[str, Shape], place: Place) -> Shape:
+    try:
+        return shapes[place.array]
+    except KeyError:
+        raise InputError(
+            f"{place.path} has no array {place.array} any more; put it back, or start again with --overwrite"
+        ) from None
 
 
 def runs(rows: Sequence[int]) -> Iterator[slice]:
@@ -265,6 +241,25 @@ def runs(rows: Sequence[int]) -> Iterator[slice]:
         if at == len(rows) or rows[at] != rows[at - 1] + 1:
             yield slice(rows[start], rows[at - 1] + 1)
             start = at
+
+
+def take(array: Any, index: Index) -> Any:
+    """Return what lies at an index.
+
+    >>> take(np.arange(6).reshape(2, 3), (None, 1))
+    array([1, 4])
+    """
+    return array[tuple(slice(None) if at is None else at for at in index)]
+
+
+def rows_of(array: Any, indices: Sequence[Index]) -> Iterator[Array]:
+    """Read what lies at each index of an array on a disk, consecutive rows together."""
+    if all(len(index) == 1 and index[0] is not None for index in indices):
+        for run in runs([index[0] for index in indices if index[0] is not None]):
+            yield from np.asarray(array[run])
+        return
+    for index in indices:
+        yield np.asarray(take(array, index))
 
 
 def pick(values: Sequence[str], positions: Sequence[int]) -> tuple[str, ...]:
@@ -303,6 +298,13 @@ def file_stamp(path: str) -> Stamp:
     return Stamp(found.st_size, found.st_mtime_ns)
 
 
+def not_numbers(dtype: np.dtype[Any]) -> str | None:
+    """Return what values are that no map can be made of; None for real numbers."""
+    if dtype.kind in NUMBERS:
+        return None
+    return "Python objects, which are never unpickled" if dtype.hasobject else f"{dtype} values"
+
+
 def check_numbers(dtype: np.dtype[Any], where: str) -> None:
     """Refuse values that are no numbers a map could be made of.
 
@@ -311,6 +313,5 @@ def check_numbers(dtype: np.dtype[Any], where: str) -> None:
     InputError
         For complex, date, text, structured and object values.
     """
-    if dtype.kind not in NUMBERS:
-        what = "Python objects, which are never unpickled" if dtype.hasobject else f"{dtype} values"
+    if what := not_numbers(dtype):
         raise InputError(f"{where} holds {what}; a map holds real numbers: save it again as float32")

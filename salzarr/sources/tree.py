@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -25,17 +26,32 @@ class Folder:
         Names of files, sorted.
     folders : list of Folder
         Those in it, sorted.
+    others : Counter of str
+        Suffixes of the files that no format takes.
     """
 
     path: str
     files: dict[Format, list[str]] = field(default_factory=dict)
     folders: list[Folder] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
 
     def formats(self) -> Iterator[Format]:
         """Yield the formats of all files here and below."""
         yield from self.files
         for folder in self.folders:
             yield from folder.formats()
+
+    def paths(self) -> Iterator[tuple[Format, str]]:
+        """Yield the format and the path of all files here and below."""
+        for format_, names in self.files.items():
+            for name in names:
+                yield format_, os.path.join(self.path, name)
+        for folder in self.folders:
+            yield from folder.paths()
+
+    def all_others(self) -> Counter[str]:
+        """Count the files that no format takes, here and below, by suffix."""
+        return sum((folder.all_others() for folder in self.folders), Counter(self.others))
 
 
 def is_zarr(path: str) -> bool:
@@ -97,8 +113,12 @@ def scan(root: str, formats: Sequence[Format], glob: str | None, say: Callable[[
                 format_ = by_suffix.get(os.path.splitext(item.name)[1].lower()) or (
                     format_of(item.path, formats) if item.is_dir() else None
                 )
-                if format_ and (wanted is None or wanted.fullmatch(os.path.relpath(item.path, root))):
+                if wanted is not None and not wanted.fullmatch(os.path.relpath(item.path, root)):
+                    continue
+                if format_:
                     folder.files.setdefault(format_, []).append(item.name)
+                else:
+                    folder.others[os.path.splitext(item.name)[1].lower()] += 1
         return folder
 
     by_suffix = {suffix: format_ for format_ in reversed(formats) for suffix in format_.suffixes}

@@ -15,8 +15,8 @@ from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Stamp
 from salzarr.store.chunk_jobs import ChunkJob, WrittenMaps
-from salzarr.store.joining import NamedSource, union
-from salzarr.store.layout import MapsStore
+from salzarr.store.joining import NamedSource, factors_of, union
+from salzarr.store.layout import MapsStore, check_factors
 from salzarr.store.records import add_records, blank
 
 SHOWN = 10
@@ -102,9 +102,11 @@ def plan_conversion(
             f"{store.url} exists, and {new} maps are not in it; add them with --append, or start again "
             "with --overwrite"
         )
-    if conversion.jobs or not store.complete:
+    factors = factors_of(all_models, labelled, store.factors())
+    if conversion.jobs or not store.complete or factors != store.factors():
+        check_factors(factors, store.url)
         store.begin()
-        store.grow(all_models, all_images)
+        store.grow(all_models, all_images, factors)
     return conversion
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from salzarr._version import __version__
 from salzarr.errors import listed
 from salzarr.schema import Status
+from salzarr.sources.reading import Reading
 from salzarr.store.conversion import Conversion
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import degenerate
@@ -54,6 +55,8 @@ class ConvertReport:
         Maps of the store that had another size.
     seconds : float
         It took.
+    lost : tuple of str
+        Of each model to be of which no map could be read, a sentence.
     """
 
     store: str
@@ -68,6 +71,7 @@ class ConvertReport:
     resized: int
     seconds: float
     kept: int = 0
+    lost: tuple[str, ...] = ()
 
     def table(self) -> list[tuple[str, int, int, int]]:
         """Return each model's name, its images, those it lacks and those that it alone has."""
@@ -82,7 +86,9 @@ class ConvertReport:
         return head + html_table(COLUMNS, self.table())
 
 
-def make_report(store: MapsStore, conversion: Conversion, seconds: float) -> ConvertReport:
+def make_report(
+    store: MapsStore, conversion: Conversion, lost: Sequence[str], seconds: float
+) -> ConvertReport:
     """Count what the store holds now, and log what is missing or unexpected."""
     there = conversion.facts["map_status"] & Status.MISSING == 0
     owners = there.sum(axis=0)
@@ -113,6 +119,7 @@ def make_report(store: MapsStore, conversion: Conversion, seconds: float) -> Con
         resized=int((conversion.facts["map_status"] & Status.RESIZED > 0).sum()),
         seconds=seconds,
         kept=conversion.kept,
+        lost=tuple(lost),
     )
 
 
@@ -153,8 +160,19 @@ def provenance(origin: dict[str, Any], report: ConvertReport, earlier: Any) -> d
         "written": report.written,
         "missing": report.missing,
         "extra": report.extra,
+        "lost": list(report.lost),
     }
     return {"runs": [*(earlier or {}).get("runs", []), run]}
+
+
+def reading_attrs(reading: Reading) -> dict[str, Any]:
+    """Return what a store remembers of how its source was read: all that is not by default."""
+    plain = Reading()
+    return {
+        name: remembered(value)
+        for name, value in vars(reading).items()
+        if value != getattr(plain, name) and not callable(value)
+    }
 
 
 def remembered(given: Any) -> Any:

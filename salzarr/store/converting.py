@@ -16,13 +16,14 @@ from salzarr.locks import lock
 from salzarr.plan import CHUNK_BYTES
 from salzarr.run import Progress
 from salzarr.schema import IMAGE, MODEL
-from salzarr.sources.discover import STACKED
 from salzarr.sources.names import Rename
+from salzarr.sources.reading import STACKED, Findings, Models, Names, Reading
 from salzarr.sources.shaping import Recipe
 from salzarr.store import layout
 from salzarr.store.conversion import plan_conversion, write_maps
-from salzarr.store.convert_report import ConvertReport, make_report, provenance, remembered
-from salzarr.store.joining import Models, NamedSource, Names, check_joins, common_size, gather, join
+from salzarr.store.convert_report import ConvertReport, make_report, provenance, reading_attrs, remembered
+from salzarr.store.gathering import gather
+from salzarr.store.joining import NamedSource, check_joins, common_size, factors_of, join
 from salzarr.store.layout import MapsStore
 from salzarr.watching import watched
 
@@ -33,8 +34,11 @@ def convert(
     source: Any,
     store: str | os.PathLike[str],
     *,
+    pattern: str | None = None,
     glob: str | None = None,
     models: Models | None = None,
+    array: str | None = None,
+    axes: str | Sequence[str] | None = None,
     stacked: str = STACKED,
     names: Names | None = None,
     rename: Rename | None = None,
@@ -61,11 +65,22 @@ def convert(
         or what has a ``model`` dimension.
     store : path or URL
         Where the store is or is to be.
+    pattern : str, optional
+        How the paths of the files divide into names, such as
+        ``{architecture}/{method}/seed{seed}/{image}.npy``. A placeholder takes a part of a path, or a piece
+        of one; ``{image:path}`` may span folders; without ``{image}`` a file is a stack. All placeholders
+        but ``image`` are factors of the models: stored as coordinates along ``model``, and joined by ``/``
+        to their names; ``{model}`` is only a name, and comes first.
     glob : str, optional
         Only files whose path below the source matches are looked at, such as ``*/**/Baseline/*.npy``.
     models : mapping or sequence of str, optional
         ``{name: path}`` (below the source) instead of one folder each, ``{name: model}`` of a store; or the
         names of those wanted.
+    array : str, optional
+        Name of the array of maps in files that hold several.
+    axes : str or sequence of str, optional
+        What the axes of the arrays are, such as ``image,channel,y,x``; any name but ``image``, ``channel``,
+        ``y`` and ``x`` is a factor of the models.
     stacked : str, default "batch_maps*.npy"
         Which ``.npy`` files are stacks, (image, H, W).
     names : path, sequence of str, or mapping of model to either, optional
@@ -123,18 +138,17 @@ def convert(
     (('a', 'b'), 5, (8, 8))
     """
     called = call_of(convert, locals())
-    recipe = Recipe.of(size, channel, dtype, resize)
+    reading = Reading.of(
+        pattern=pattern, glob=glob, models=models, array=array, axes=axes, stacked=stacked,
+        names=names, rename=rename, strip_suffix=strip_suffix,
+    )  # fmt: skip
+    recipe = Recipe.of(size, channel, dtype, resize, reading.map_axes)
     url = locate(store)
     if isinstance(source, (str, os.PathLike)) and _is_same_place(os.fspath(source), url):
         raise UsageError(f"{url} is both the source and the store; choose another store")
-    sources = gather(
-        source, glob=glob, models=models, stacked=stacked,
-        names=names, rename=rename, strip_suffix=strip_suffix,
-    )  # fmt: skip
-    chosen = {"glob": glob, "models": models, "names": names, "rename": rename, "strip_suffix": strip_suffix}
-    chosen |= {"stacked": None if stacked == STACKED else stacked}
-    origin = {"source": remembered(source), "chosen": {k: remembered(v) for k, v in chosen.items() if v}}
-    origin["command"] = called
+    findings = Findings()
+    sources = gather(source, reading, findings)
+    origin = {"source": remembered(source), "chosen": reading_attrs(reading), "command": called}
     began = time.monotonic()
     with lock(url):
         opened = _open_or_create(url, sources, recipe, append, overwrite, chunk_bytes)
@@ -143,7 +157,7 @@ def convert(
         if conversion.jobs:
             with watched(progress, "Converting") as shown:
                 write_maps(opened, conversion, shown)
-        report = make_report(opened, conversion, time.monotonic() - began)
+        report = make_report(opened, conversion, findings.lost, time.monotonic() - began)
         if conversion.jobs or not opened.complete:
             earlier = opened.attrs.get(schema.ATTR_PROVENANCE)
             opened.finish(conversion.facts, provenance(origin, report, earlier))
@@ -161,13 +175,14 @@ def _open_or_create(
     """Open a store that is to be resumed or grown, or make a new one."""
     is_new = overwrite or not layout.exists(url) or layout.is_embryo(url)
     if is_new:
-        shape = recipe.size or common_size(sources, recipe)  # before anything is deleted
+        shape = common_size(sources, recipe)  # before anything is deleted
         if overwrite and layout.exists(url):
             layout.remove_store(url)
         models, images = [item.model for item in sources], join(sources)
         return layout.create_store(
-            url, models, images, shape, recipe.attrs(), dtype=recipe.dtype, chunk_bytes=chunk_bytes
-        )
+            url, models, images, shape, recipe.attrs(),
+            factors=factors_of(models, sources, {}), dtype=recipe.dtype, chunk_bytes=chunk_bytes,
+        )  # fmt: skip
     store = layout.open_writable(url)
     stored = store.attrs[schema.ATTR_FINGERPRINT]
     changed = [
@@ -192,7 +207,7 @@ def _open_or_create(
         )
     for item in new:
         check_joins(item, list(known), url)
-    if recipe.size is None and new:
+    if new:
         shape = common_size(new, recipe)
         if shape != store.shape:
             raise ShapeError(

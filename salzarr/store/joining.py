@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from salzarr.errors import InputError, ShapeError, UsageError, near
-from salzarr.sources import FORMATS
-from salzarr.sources.discover import STACKED, Entry, Finder, select_models, with_classes
-from salzarr.sources.labelled import in_memory
-from salzarr.sources.memory import Arrays
-from salzarr.sources.names import Rename, clean, duplicates, read_names, relabel, renamer
+from salzarr.errors import InputError, ShapeError
 from salzarr.sources.shaping import Recipe
 from salzarr.sources.source import Source
 from salzarr.store.records import checksum
-from salzarr.store.stored_source import StoredModel, is_maps_store, stored_models
-
-logger = logging.getLogger(__name__)
-
-Path = str | os.PathLike[str]
-Models = Mapping[str, Path] | Sequence[str]
-Names = Path | Sequence[str] | Mapping[str, Path | Sequence[str]]
+from salzarr.store.stored_source import StoredModel
 
 
 @dataclass(frozen=True)
@@ -39,6 +26,7 @@ class NamedSource:
     ids: tuple[str, ...]
     source: Source
     named: bool = True
+    factors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def facts(self) -> NDArray[np.void] | None:
@@ -64,116 +52,6 @@ class NamedSource:
             ids=tuple(self.ids[position] for position in positions),
             source=self.source.select(positions),
         )
-
-
-def gather(
-    source: Any,
-    *,
-    glob: str | None = None,
-    models: Models | None = None,
-    stacked: str = STACKED,
-    names: Names | None = None,
-    rename: Rename | None = None,
-    strip_suffix: Sequence[str] = (),
-) -> list[NamedSource]:
-    """Find the models of a source and name their maps; the parameters are those of ``convert``."""
-    entries = find(source, glob=glob, models=models, stacked=stacked)
-    labelled = label(
-        entries, names, [strip_suffix] if isinstance(strip_suffix, str) else strip_suffix, rename
-    )
-    unnamed = [item.model for item in labelled if not item.named]
-    if len(unnamed) > 1 and isinstance(source, (str, os.PathLike)):
-        logger.warning(
-            "the maps of %s have no names, and are joined by their positions; if their orders differ, give "
-            "names with --names FILE, or in a text file beside each stack",
-            ", ".join(unnamed),
-        )
-    return labelled
-
-
-def find(source: Any, *, glob: str | None, models: Models | None, stacked: str) -> list[Entry]:
-    """Find the models of a source: in a tree or a file, or in memory."""
-    if isinstance(source, (str, os.PathLike)) and is_maps_store(os.fspath(source)):
-        return _in_store(os.fspath(source), glob, models)
-    finder = Finder(FORMATS, glob, stacked)
-    if isinstance(models, Mapping) and isinstance(source, (str, os.PathLike)):
-        placed = [(name, os.path.join(source, path)) for name, path in models.items()]
-        return with_classes([entry for place in placed for entry in finder.model(*place)])
-    if isinstance(source, (str, os.PathLike)):
-        entries = with_classes(finder.find(os.fspath(source)))
-    elif hasattr(source, "dims") and hasattr(source, "coords"):
-        entries = [Entry(model, maps) for model, maps in in_memory(source, "maps").items()]
-    elif isinstance(source, Mapping):
-        entries = [Entry(str(model), Arrays.of(str(model), values)) for model, values in source.items()]
-    else:
-        raise InputError(f"maps come from a path, a mapping or an xarray object, not {type(source).__name__}")
-    wanted = [models] if isinstance(models, str) else list(models or ())
-    return select_models(entries, wanted) if wanted else entries
-
-
-def _in_store(path: str, glob: str | None, models: Models | None) -> list[Entry]:
-    """Find the models of another store; ``{name: model}`` gives them new names."""
-    if glob:
-        raise UsageError(f"a pattern chooses among files, and {path} is a store; choose with --models")
-    sources = stored_models(path)
-    if isinstance(models, Mapping):
-        for model in models.values():
-            if model not in sources:
-                hint = near(str(model), list(sources))
-                raise UsageError(f"{path} has no model {model!r}; {hint}there are {', '.join(sources)}")
-        return [Entry(name, sources[str(model)]) for name, model in models.items()]
-    entries = [Entry(model, source) for model, source in sources.items()]
-    wanted = [models] if isinstance(models, str) else list(models or ())
-    return select_models(entries, wanted) if wanted else entries
-
-
-def label(
-    entries: Sequence[Entry],
-    names: Names | None = None,
-    strip_suffix: Sequence[str] = (),
-    rename: Rename | None = None,
-) -> list[NamedSource]:
-    """Give every map the name that it has in the store; InputError if names are not unique."""
-    given: Mapping[str, Any] = (
-        names if isinstance(names, Mapping) else {"": names} if names is not None else {}
-    )
-    new_name = renamer(rename)
-    labelled, named_here = [], not given
-    for entry in entries:
-        source, model = entry.source, clean(entry.model)
-        own = given.get(entry.model, None if source.named else given.get(""))
-        named_here |= own is not None
-        texts = source.ids if own is None else _read(own, len(source.ids), model)
-        named = source.named or own is not None
-        ids = relabel(texts, strip_suffix, new_name) if named else texts
-        if len(set(ids)) < len(ids):
-            twice = duplicates(ids)[0]
-            origins = [origin for origin, id_ in zip(source.origins(), ids, strict=True) if id_ == twice]
-            raise InputError(
-                f"{model} has several maps of image {twice!r}: {', '.join(origins[:3])}; rename or remove one"
-            )
-        if not ids:
-            raise InputError(f"{model} has no maps; leave it out with --models or --glob")
-        labelled.append(NamedSource(model, ids, source, named=named))
-    if not named_here:
-        raise InputError(
-            "names were given, but no model has a stack of maps without names; leave out --names, or rename "
-            "images with --rename"
-        )
-    for twice in duplicates(item.model for item in labelled):
-        raise InputError(f"two models are called {twice!r}; rename one, such as with --model NAME=PATH")
-    join(labelled)
-    return labelled
-
-
-def _read(names: Path | Sequence[str], count: int, model: str) -> tuple[str, ...]:
-    """Return the names that were given for a model's maps."""
-    found = tuple(read_names(names) if isinstance(names, (str, os.PathLike)) else map(str, names))
-    if len(found) != count:
-        raise InputError(
-            f"{model} holds {count} maps, but {len(found)} names were given; there must be as many"
-        )
-    return found
 
 
 def join(sources: Sequence[NamedSource]) -> list[str]:
@@ -209,7 +87,7 @@ def union(lists: Sequence[Sequence[str]]) -> list[str]:
     return sorted(joined) if all(list(ids) == sorted(ids) for ids in lists) else joined
 
 
-def _shapes(source: Source) -> list[tuple[int, ...] | None]:
+def shapes_of(source: Source) -> list[tuple[int, ...] | None]:
     """Read the shapes; None for a map that cannot be read, which converting it will report."""
     try:
         return list(source.shapes())
@@ -223,32 +101,63 @@ def _shapes(source: Source) -> list[tuple[int, ...] | None]:
         return found
 
 
+def factors_of(
+    models: Sequence[str], sources: Sequence[NamedSource], known: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Return the factors of all models, a value for each; empty where a model has none."""
+    names = dict.fromkeys([*known, *(name for source in sources for name in source.factors)])
+    table = {name: dict(zip(models, known.get(name, ()), strict=False)) for name in names}
+    for source in sources:
+        for name, value in source.factors.items():
+            table[name][source.model] = value
+    return {name: [values.get(model, "") for model in models] for name, values in table.items()}
+
+
 def common_size(labelled: Sequence[NamedSource], recipe: Recipe) -> tuple[int, int]:
     """Return the one size of all maps, from their headers; ShapeError with a table if there are several."""
-    sizes: dict[str, Counter[tuple[int, int]]] = {}
+    sizes: dict[str, dict[tuple[int, int], list[str]]] = {}
     with ThreadPoolExecutor() as pool:
-        for item, shapes in zip(labelled, pool.map(lambda item: _shapes(item.source), labelled), strict=True):
-            sizes[item.model] = Counter()
-            for shape, count in Counter(shape for shape in shapes if shape is not None).items():
-                where = item.source.select([shapes.index(shape)]).origins()[0]
-                sizes[item.model][recipe.shape(shape, where, row=item.source.rows_of_stack)] += count
-    total = sum(sizes.values(), Counter[tuple[int, int]]())
+        for item, shapes in zip(
+            labelled, pool.map(lambda item: shapes_of(item.source), labelled), strict=True
+        ):
+            found = sizes.setdefault(item.model, {})
+            made: dict[tuple[int, ...], tuple[int, int]] = {}
+            for position, shape in enumerate(shapes):
+                if shape is None:
+                    continue
+                if shape not in made:
+                    where = item.source.select([position]).origins()[0]
+                    made[shape] = recipe.shape(shape, where, row=item.source.rows_of_stack)
+                found.setdefault(made[shape], []).append(item.ids[position])
+    total: Counter[tuple[int, int]] = Counter()
+    for found in sizes.values():
+        total.update({size: len(ids) for size, ids in found.items()})
+    if recipe.size is not None:
+        return recipe.size
     if not total:
         labelled[0].source.shapes()  # raises: not one of the maps can be read
     if len(total) > 1:
-        width = max(map(len, sizes))
-        rows = (
-            f"  {model:{width}}  " + ", ".join(f"{h}x{w} ({count})" for (h, w), count in found.most_common())
-            for model, found in sizes.items()
-        )
-        height, breadth = total.most_common(1)[0][0]
-        raise ShapeError(
-            "\n".join(
-                [
-                    "the maps have different sizes (height x width, and how many):",
-                    *rows,
-                    f"resize them all to one, such as with --size {height}x{breadth}",
-                ]
-            )
-        )
+        raise ShapeError(_table_of_sizes(sizes, total))
     return next(iter(total))
+
+
+def _table_of_sizes(
+    sizes: Mapping[str, Mapping[tuple[int, int], Sequence[str]]], total: Counter[tuple[int, int]]
+) -> str:
+    """Say which model has maps of which sizes, and name those that are few."""
+    width = max(map(len, sizes))
+    rows = []
+    for model, found in sizes.items():
+        cells = []
+        for (height, breadth), ids in sorted(found.items(), key=lambda item: -len(item[1])):
+            few = len(ids) < 4 and len(found) > 1
+            cells.append(f"{height}x{breadth} ({len(ids)}{': ' + ', '.join(ids) if few else ''})")
+        rows.append(f"  {model:{width}}  {', '.join(cells)}")
+    height, breadth = total.most_common(1)[0][0]
+    return "\n".join(
+        [
+            "the maps have different sizes (height x width, and how many):",
+            *rows,
+            f"resize them all to one, such as with --size {height}x{breadth}",
+        ]
+    )

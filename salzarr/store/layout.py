@@ -13,8 +13,9 @@ anywhere:
 from __future__ import annotations
 
 import os
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,13 @@ from zarr.core.sync import sync
 
 from salzarr import schema
 from salzarr._version import __version__
-from salzarr.errors import StoreError, StoreExistsError, StoreNotFoundError, storage_errors
+from salzarr.errors import (
+    StoreError,
+    StoreExistsError,
+    StoreNotFoundError,
+    UsageError,
+    storage_errors,
+)
 from salzarr.location import check_bucket, local_path, zarr_store
 from salzarr.plan import CHUNK_BYTES, chunk_images
 from salzarr.store.chunks import Chunks, codecs
@@ -118,12 +125,25 @@ class MapsStore:
         # A run that was killed while it grew the axis leaves empty names at its end.
         return [name for name in map(str, np.asarray(self.arrays[axis][:])) if name]
 
+    def factors(self) -> dict[str, list[str]]:
+        """Return what is known of the models: a value for each, empty where there is none, by factor."""
+        count = len(self.names(schema.MODEL))
+        found = {}
+        for name in str(self.group.attrs.get(schema.ATTR_COORDINATES, "")).split():
+            array = self.group.get(name)
+            if isinstance(array, zarr.Array) and array.metadata.dimension_names == (schema.MODEL,):  # type: ignore[union-attr]
+                values = list(map(str, np.asarray(array[:])))[:count]
+                found[name] = values + [""] * (count - len(values))
+        return found
+
     def begin(self) -> None:
         """Mark the store unfinished; that drops the consolidated metadata, which would hide growth."""
         with storage_errors(self.url):
             self.group.attrs[schema.ATTR_COMPLETE] = False
 
-    def grow(self, models: Sequence[str], images: Sequence[str]) -> None:
+    def grow(
+        self, models: Sequence[str], images: Sequence[str], factors: Mapping[str, Sequence[str]]
+    ) -> None:
         """Make room for models and images; the names so far come first, in their order."""
         with storage_errors(self.url):
             for variable in schema.MAPS_STORE:
@@ -136,6 +156,7 @@ class MapsStore:
                 if array.shape != (len(names),) or self.names(axis) != list(names):
                     array.resize((len(names),))
                     array[:] = np.array(names, dtype=object)
+            _write_factors(self.group, factors)
 
     def read_facts(self) -> NDArray[np.void]:
         """Return the facts of all maps (model, image), as stored and as journaled since."""
@@ -212,12 +233,13 @@ def create_store(
     shape: tuple[int, int],
     options: Mapping[str, Any],
     *,
+    factors: Mapping[str, Sequence[str]] | None = None,
     dtype: str = "float32",
     chunk_bytes: int = CHUNK_BYTES,
 ) -> MapsStore:
     """Create a store without maps, where there is nothing yet or an embryo; a resume compares the options."""
+    check_factors(factors or {}, url)
     per_chunk = chunk_images(shape, np.dtype(dtype).itemsize, chunk_bytes)
-    small = [ZstdCodec(level=3), Crc32cCodec()]
     with storage_errors(url):
         marks: dict[str, Any] = {
             schema.ATTR_KIND: schema.KIND_MAPS,
@@ -234,36 +256,71 @@ def create_store(
                 shape=(len(models), len(images), *(shape if is_map else ())),
                 chunks=(1, per_chunk, *shape) if is_map else (1, max(ROW, len(images))),
                 dtype=kind,
-                compressors=codecs(kind.itemsize) if is_map else small,
+                compressors=codecs(kind.itemsize) if is_map else _small(),
                 fill_value=missing_value(kind),
                 dimension_names=variable.dims,
                 attributes={"long_name": variable.meaning},
                 overwrite=True,
             )
         for axis, names in ((schema.MODEL, models), (schema.IMAGE, images)):
-            array = group.create_array(
-                axis,
-                shape=(len(names),),
-                chunks=(max(ROW, len(names)),),
-                dtype="string",
-                compressors=small,
-                dimension_names=(axis,),
-                overwrite=True,
-            )
-            array[:] = np.array(names, dtype=object)
+            _write_names(group, axis, axis, names)
+        _write_factors(group, factors or {})
         group.attrs[schema.ATTR_FINGERPRINT] = dict(options)
     return open_writable(url)
+
+
+def _small() -> list[Any]:
+    """Return the codecs of everything but the maps."""
+    return [ZstdCodec(level=3), Crc32cCodec()]
+
+
+def _write_names(group: zarr.Group, name: str, axis: str, values: Sequence[str]) -> None:
+    """Write a list of text along an axis."""
+    array = group.create_array(
+        name,
+        shape=(len(values),),
+        chunks=(max(ROW, len(values)),),
+        dtype="string",
+        compressors=_small(),
+        dimension_names=(axis,),
+        overwrite=True,
+    )
+    array[:] = np.array(values, dtype=object)
+
+
+def _write_factors(group: zarr.Group, factors: Mapping[str, Sequence[str]]) -> None:
+    """Write what is known of the models, as coordinates that xarray takes for such."""
+    for name, values in factors.items():
+        _write_names(group, name, schema.MODEL, values)
+    if factors and group.attrs.get(schema.ATTR_COORDINATES) != " ".join(factors):
+        group.attrs[schema.ATTR_COORDINATES] = " ".join(factors)
+
+
+def check_factors(factors: Iterable[str], where: str) -> None:
+    """Refuse names of factors that are no words, or are taken."""
+    for name in factors:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name) or name in schema.TAKEN_NAMES:
+            why = (
+                "a store has something else of that name"
+                if name in schema.TAKEN_NAMES
+                else "it must be one word"
+            )
+            raise UsageError(
+                f"{name!r} cannot be a factor of the models of {where}: {why}; choose another name"
+            )
 
 
 def remove_store(url: str) -> None:
     """Delete a maps store, but no other file in its folder; StoreExistsError if it is something else."""
     try:
-        store = open_group(url, "r+").store
+        group = open_group(url, "r+")
     except StoreError as error:
         raise StoreExistsError(
             f"{url} is not a salzarr maps store, so --overwrite does not delete it"
         ) from error
+    store, factors = group.store, str(group.attrs.get(schema.ATTR_COORDINATES, "")).split()
     with storage_errors(url):
-        for name in (*(variable.name for variable in schema.MAPS_STORE), schema.MODEL, schema.IMAGE):
+        names = (*(variable.name for variable in schema.MAPS_STORE), schema.MODEL, schema.IMAGE)
+        for name in (*names, *factors):
             sync(store.delete_dir(name))
         sync(store.delete("zarr.json"))  # last: what is left of a removal that is killed is still a store

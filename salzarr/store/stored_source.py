@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +39,7 @@ class StoredModel:
     dtype: str
     times: tuple[Stamp, ...]
     facts: NDArray[np.void] | None
+    factors: Mapping[str, str]
     named: bool = True
     rows_of_stack: bool = True
 
@@ -95,7 +96,7 @@ def stored_models(path: str) -> dict[str, StoredModel]:
     url = locate(path)
     open_dataset(url)
     store = layout.open_store(url)
-    facts, images = store.read_facts(), store.names(IMAGE)
+    facts, images, factors = store.read_facts(), store.names(IMAGE), store.factors()
     sources = {}
     for row, model in enumerate(store.names(MODEL)):
         columns = np.flatnonzero(facts["map_status"][row] & Status.MISSING == 0).tolist()
@@ -112,5 +113,6 @@ def stored_models(path: str) -> dict[str, StoredModel]:
                 str(store.maps.dtype),
                 tuple(Stamp(*time) for time in times),
                 known,
+                {name: values[row] for name, values in factors.items() if values[row]},
             )
     return sources

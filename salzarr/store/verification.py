@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzarr import schema
-from salzarr.errors import InputError
+from salzarr.errors import InputError, UsageError
 from salzarr.location import locate
 from salzarr.run import Progress, run
 from salzarr.schema import IMAGE, MODEL, Status
-from salzarr.sources.discover import STACKED
 from salzarr.sources.memory import UNKNOWN
-from salzarr.sources.names import Rename
+from salzarr.sources.reading import Findings, Reading
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, Chunks, chunk_key
-from salzarr.store.joining import Models, NamedSource, Names, gather
+from salzarr.store.gathering import gather
+from salzarr.store.joining import NamedSource
 from salzarr.store.layout import MapsStore
 from salzarr.store.records import blank, note
 
@@ -58,13 +58,8 @@ def verify(
     store: str | os.PathLike[str],
     source: Any = None,
     *,
-    glob: str | None = None,
-    models: Models | None = None,
-    stacked: str = STACKED,
-    names: Names | None = None,
-    rename: Rename | None = None,
-    strip_suffix: Sequence[str] = (),
     progress: Progress | None = None,
+    **reading: Any,
 ) -> list[Problem]:
     """Read everything in a store, and list what is wrong with it.
 
@@ -77,10 +72,11 @@ def verify(
         Of a maps store, complete or not.
     source : path, mapping, or xarray object, optional
         What the store was made from: every map is then read and its checksum compared.
-    glob, models, stacked, names, rename, strip_suffix
-        As they were given to :func:`salzarr.convert`.
     progress : callable, optional
         Called with the number of parts done, and of all.
+    **reading
+        How the source is read (``pattern``, ``glob``, ``models``, …), as :func:`salzarr.convert` takes it.
+        What is left out is as the store remembers that it was read.
 
     Returns
     -------
@@ -103,10 +99,7 @@ def verify(
         return [*problems, Problem("", (), f"has damaged names or facts ({str(error).splitlines()[0]})")]
     jobs: list[_ChunkCheck | _SourceCheck] = [*_chunk_checks(opened, facts, axes)]
     if source is not None:
-        labelled = gather(
-            source, glob=glob, models=models, stacked=stacked,
-            names=names, rename=rename, strip_suffix=strip_suffix,
-        )  # fmt: skip
+        labelled = gather(source, _reading(opened, source, reading), Findings())
         labelled = [item.stored_as(opened.shape, opened.maps.dtype) for item in labelled]
         problems += _strangers(labelled, facts, axes)
         jobs += _source_checks(labelled, facts, axes, opened.chunks.length)
@@ -117,6 +110,23 @@ def verify(
         return rows.get(problem.model, -1), columns.get("".join(problem.images[:1]), -1)
 
     return sorted(problems, key=place)
+
+
+def _reading(store: MapsStore, source: Any, given: dict[str, Any]) -> Reading:
+    """Return how a source is to be read: as it was by the run that took the store's maps from it."""
+    earlier = (store.attrs.get(schema.ATTR_PROVENANCE) or {}).get("runs", [])
+    same = [one for one in earlier if _is_same(one.get("source"), source)]
+    chosen = [one.get("chosen", {}) for one in (same or earlier)]
+    if unknown := sorted(set(given) - set(vars(Reading()))):
+        raise UsageError(f"verify takes no {unknown[0]}=; how a source is read is told as to convert")
+    return Reading.of(**{**(chosen[-1] if chosen else {}), **given})
+
+
+def _is_same(remembered: Any, source: Any) -> bool:
+    """Whether a run's source is this one."""
+    if not isinstance(source, (str, os.PathLike)) or not isinstance(remembered, str):
+        return False
+    return os.path.abspath(remembered) == os.path.abspath(os.path.expanduser(source))
 
 
 Axes = tuple[list[str], list[str]]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from salzarr.errors import InputError, InputNotFoundError, UsageError
-from salzarr.store.joining import gather
+from salzarr.sources.reading import Findings, Reading
+from salzarr.store.gathering import gather
 
 MAP = np.ones((6, 8), np.float32)
 
@@ -32,7 +33,7 @@ def found(root, **options):
     logger.addHandler(notices)
     logger.setLevel(logging.INFO)
     try:
-        labelled = gather(root, **options)
+        labelled = gather(root, Reading.of(**options), Findings())
     finally:
         logger.removeHandler(notices)
         logger.setLevel(level)
@@ -166,12 +167,17 @@ def test_single_files_win_over_a_stack(tmp_path):
     assert "beware" not in notices[0]
 
 
-def test_single_files_of_another_number_win_with_a_warning(tmp_path, caplog):
+def test_what_has_more_maps_wins_with_a_warning(tmp_path, caplog):
     save(tmp_path, "VGG/batch_maps.npy", "VGG/single/a.npy")
     ids, notices = found(tmp_path)
-    assert ids == {"VGG": ("a",)}
+    assert ids == {"VGG": ("0000", "0001", "0002")}
+    assert "1 single files" in notices[0]
     assert "beware, there are 3 maps" in notices[0]
     assert caplog.records[0].levelname == "WARNING"
+    save(tmp_path, *(f"VGG/single/{name}.npy" for name in "bcd"))
+    ids, notices = found(tmp_path)
+    assert ids == {"VGG": ("a", "b", "c", "d")}
+    assert "beware, there are 3 maps" in notices[0]
 
 
 def test_numbered_stacks_are_pieces_of_one(tmp_path):
@@ -244,13 +250,13 @@ def test_formats_may_differ_between_models_and_are_chosen_within_one(tmp_path):
     Image.fromarray(np.ones((6, 8), np.uint8)).save(tmp_path / "C/cat.png")
     ids, notices = found(tmp_path)
     assert ids == {"B": ("cat", "dog"), "A": ("cat", "dog"), "C": ("cat",)}
-    assert any("A: the .npy files are taken, PNG or JPEG files are set aside" in notice for notice in notices)
+    assert "A: 2 maps of .npy files are taken, 1 PNG or JPEG files are set aside" in notices
 
 
 def test_hidden_files_and_folders_are_not_looked_at(tmp_path):
     hidden = ("A/._cat.npy", "A/.ipynb_checkpoints/cat-checkpoint.npy", "A/.maps/dog.npy", ".B/cat.npy")
     save(tmp_path, "A/cat.npy", ".stray.npy", *hidden)
-    assert found(tmp_path) == ({"A": ("cat",)}, [])
+    assert found(tmp_path, models=["A"]) == ({"A": ("cat",)}, [])
 
 
 def test_two_files_of_one_models_name_are_refused(tmp_path):
@@ -316,7 +322,7 @@ def test_21_a_link_that_leaves_the_root_is_followed_and_said(tmp_path):
 def test_21_a_dangling_link_is_an_error_that_names_it(tmp_path):
     save(tmp_path, "VGG/a.npy")
     os.symlink(tmp_path / "gone.npy", tmp_path / "VGG/b.npy")
-    [item] = gather(tmp_path)
+    [item] = gather(tmp_path, Reading(), Findings())
     with pytest.raises(InputError, match=r"b\.npy"):
         list(item.source.read())
 
@@ -325,10 +331,11 @@ def test_21_a_dangling_link_is_an_error_that_names_it(tmp_path):
 def test_21_an_unreadable_folder_is_an_error_that_names_it():
     code = """
 import os, sys
-from salzarr.store.joining import gather
+from salzarr.sources.reading import Findings, Reading
+from salzarr.store.gathering import gather
 os.setuid(65534)
 try:
-    gather(sys.argv[1])
+    gather(sys.argv[1], Reading(), Findings())
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -378,7 +385,7 @@ def test_22_names_that_are_no_text_are_escaped_and_read(tmp_path):
     for name in (b"caf\xe9.npy", b"two\nlines.npy"):
         with open(os.path.join(folder, name), "wb") as file:
             np.save(file, MAP)
-    [item] = gather(tmp_path)
+    [item] = gather(tmp_path, Reading(), Findings())
     assert item.ids == (r"caf\xe9", r"two\nlines")
     assert len(list(item.source.read())) == 2
 
@@ -395,7 +402,7 @@ def test_22_two_normal_forms_of_one_name_meet_between_models_and_clash_within_on
 
 def test_22_models_in_two_normal_forms_are_refused():
     with pytest.raises(InputError, match="two models are called"):
-        gather({"caf\u00e9": np.ones((2, 6, 8)), "cafe\u0301": np.ones((2, 6, 8))})
+        gather({"caf\u00e9": np.ones((2, 6, 8)), "cafe\u0301": np.ones((2, 6, 8))}, Reading(), Findings())
 
 
 def test_22_models_may_be_chosen_in_either_normal_form(tmp_path):
@@ -405,7 +412,7 @@ def test_22_models_may_be_chosen_in_either_normal_form(tmp_path):
 
 def test_22_empty_names_are_refused(tmp_path):
     with pytest.raises(InputError, match="empty name"):
-        gather({"": np.ones((2, 6, 8))})
+        gather({"": np.ones((2, 6, 8))}, Reading(), Findings())
     save(tmp_path, "VGG/batch_maps.npy")
     (tmp_path / "VGG/names.csv").write_text("image\ncat\n,\ndog\n")
     with pytest.raises(InputError, match="without a name"):
@@ -414,5 +421,5 @@ def test_22_empty_names_are_refused(tmp_path):
 
 def test_22_paths_and_lengths_are_only_names(tmp_path):
     names = ["../../etc/passwd", "..", "x" * 300]
-    [item] = gather({"VGG": np.ones((3, 6, 8))}, names=names)
+    [item] = gather({"VGG": np.ones((3, 6, 8))}, Reading.of(names=names), Findings())
     assert item.ids == tuple(names)

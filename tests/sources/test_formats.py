@@ -4,6 +4,7 @@ import dask.array as da
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 import tifffile
 import xarray as xr
 import zarr
@@ -13,12 +14,22 @@ from sources.contract import IMAGES, SourceContract, four_maps
 
 from salzarr.errors import InputError, ShapeError
 from salzarr.sources import FORMATS
-from salzarr.sources.hdf5 import hdf5_models, open_hdf5
-from salzarr.sources.labelled import grid_models, in_memory, open_grid
+from salzarr.sources.labelled import in_memory
 from salzarr.sources.memory import Arrays, to_numpy
-from salzarr.sources.npy import NpyStack
-from salzarr.sources.npz import npz_models, open_npz
-from salzarr.sources.source import Files
+from salzarr.sources.reading import Findings, Reading
+from salzarr.sources.source import FileMaps, Place
+from salzarr.store.gathering import gather
+
+
+def opened(path, **reading):
+    """Return the source of a model's one file or folder."""
+    [item] = gather(path.parent, Reading.of(models={"vgg": path.name}, **reading), Findings())
+    return item.source
+
+
+def models_in(path, **reading):
+    """Return the source of each model in a file."""
+    return {item.model: item.source for item in gather(path, Reading.of(**reading), Findings())}
 
 
 def files(suffix):
@@ -28,7 +39,9 @@ def files(suffix):
         [format_] = [f for f in FORMATS if suffix in f.suffixes]
         for name, values in zip(IMAGES, maps, strict=True):
             self.save(folder / f"{name}{suffix}", values)
-        return Files(format_, str(folder), tuple(f"{name}{suffix}" for name in IMAGES), IMAGES)
+        array = format_.look(str(folder / f"a{suffix}")).shapes
+        places = tuple(Place(str(folder / f"{name}{suffix}"), next(iter(array))) for name in IMAGES)
+        return FileMaps(format_, places, IMAGES)
 
     return make
 
@@ -54,13 +67,13 @@ class TestNpyStack(SourceContract):
 
     def make(self, folder, maps):
         np.save(folder / "batch_maps.npy", maps)
-        return NpyStack.open([str(folder / "batch_maps.npy")])
+        return opened(folder / "batch_maps.npy")
 
 
 class TestNpyStackFortran(TestNpyStack):
     def make(self, folder, maps):
         np.save(folder / "batch_maps.npy", np.asfortranarray(maps))
-        return NpyStack.open([str(folder / "batch_maps.npy")])
+        return opened(folder / "batch_maps.npy")
 
 
 class TestNpyStackNamedInPieces(SourceContract):
@@ -68,7 +81,8 @@ class TestNpyStackNamedInPieces(SourceContract):
         paths = [folder / "batch_maps_0.npy", folder / "batch_maps_1.npy"]
         for path, part in zip(paths, (maps[:1], maps[1:]), strict=True):
             np.save(path, part[:, None])
-        return NpyStack.open([str(path) for path in paths], list(IMAGES))
+        (folder / "names.txt").write_text("\n".join(IMAGES))
+        return opened(folder)
 
 
 class TestNpzFiles(SourceContract):
@@ -81,13 +95,13 @@ class TestNpzFiles(SourceContract):
 class TestNpzArchive(SourceContract):
     def make(self, folder, maps):
         np.savez(folder / "vgg.npz", **dict(zip(IMAGES, maps, strict=True)))
-        return open_npz(str(folder / "vgg.npz"))
+        return opened(folder / "vgg.npz")
 
 
 class TestNpzStack(SourceContract):
     def make(self, folder, maps):
         np.savez_compressed(folder / "vgg.npz", saliency=np.asarray(maps), names=np.array(IMAGES))
-        return open_npz(str(folder / "vgg.npz"))
+        return opened(folder / "vgg.npz")
 
 
 class TestPng8(SourceContract):
@@ -125,7 +139,7 @@ class TestHdf5(SourceContract):
         with h5py.File(folder / "vgg.h5", "w") as file:
             for name, values in zip(IMAGES, maps, strict=True):
                 file[name] = values
-        return open_hdf5(str(folder / "vgg.h5"))
+        return opened(folder / "vgg.h5")
 
 
 class TestHdf5Stack(SourceContract):
@@ -133,14 +147,71 @@ class TestHdf5Stack(SourceContract):
         with h5py.File(folder / "vgg.h5", "w") as file:
             file.create_dataset("maps", data=maps, compression="gzip")
             file["names"] = list(IMAGES)
-        return open_hdf5(str(folder / "vgg.h5"))
+        return opened(folder / "vgg.h5")
+
+
+class TestMatlab5(SourceContract):
+    make = files(".mat")
+
+    def save(self, path, values):
+        scipy.io.savemat(path, {"saliency": values, "label": 3})
+
+
+class TestMatlab5Stack(SourceContract):
+    def make(self, folder, maps):
+        names = np.array(IMAGES, object)
+        scipy.io.savemat(folder / "vgg.mat", {"saliency": np.moveaxis(maps, 0, 2), "names": names})
+        return opened(folder / "vgg.mat")
+
+
+class TestMatlab73Stack(SourceContract):
+    named = False
+
+    def make(self, folder, maps):
+        with h5py.File(folder / "vgg.mat", "w", userblock_size=512) as file:
+            file["saliency"] = np.moveaxis(maps, 0, 2).T  # MATLAB writes the first axis last
+            file["saliency"].attrs["MATLAB_class"] = np.bytes_("single")
+        with open(folder / "vgg.mat", "r+b") as file:
+            file.write(b"MATLAB 7.3 MAT-file")
+        return opened(folder / "vgg.mat", axes="y,x,image")
+
+
+class TestSafetensors(SourceContract):
+    def make(self, folder, maps):
+        safetensors = pytest.importorskip("safetensors.numpy")
+        safetensors.save_file(dict(zip(IMAGES, maps, strict=True)), folder / "vgg.safetensors")
+        return opened(folder / "vgg.safetensors")
+
+
+class TestSafetensorsStack(SourceContract):
+    named = False
+
+    def make(self, folder, maps):
+        safetensors = pytest.importorskip("safetensors.numpy")
+        safetensors.save_file({"cam": maps}, folder / "vgg.safetensors")
+        return opened(folder / "vgg.safetensors")
+
+
+class TestTorchFiles(SourceContract):
+    make = files(".pt")
+
+    def save(self, path, values):
+        torch = pytest.importorskip("torch")
+        torch.save(torch.from_numpy(values), path)
+
+
+class TestTorchStack(SourceContract):
+    def make(self, folder, maps):
+        torch = pytest.importorskip("torch")
+        torch.save({"maps": torch.from_numpy(maps), "names": list(IMAGES), "epoch": 3}, folder / "vgg.pth")
+        return opened(folder / "vgg.pth")
 
 
 class TestNetcdf(SourceContract):
     def make(self, folder, maps):
         array = xr.DataArray(maps, dims=("image", "y", "x"), coords={"image": list(IMAGES)}, name="saliency")
         array.to_netcdf(folder / "vgg.nc")
-        return open_grid(str(folder / "vgg.nc"))
+        return opened(folder / "vgg.nc")
 
 
 class TestZarrPlain(SourceContract):
@@ -151,7 +222,7 @@ class TestZarrPlain(SourceContract):
             folder / "vgg.zarr", shape=maps.shape, chunks=(2, 6, 8), dtype=maps.dtype, compressors=None
         )
         array[:] = maps
-        return open_grid(str(folder / "vgg.zarr"))
+        return opened(folder / "vgg.zarr")
 
     def file(self, folder):
         return folder / "vgg.zarr" / "c" / "0" / "0" / "0"
@@ -179,7 +250,7 @@ class TestZarrLabelled(TestZarrPlain):
             consolidated=False,
             encoding={"saliency": {"compressors": None, "chunks": (2, 6, 8)}},
         )
-        return open_grid(str(folder / "vgg.zarr"))
+        return opened(folder / "vgg.zarr")
 
     def file(self, folder):
         return folder / "vgg.zarr" / "saliency" / "c" / "0" / "0" / "0"
@@ -192,7 +263,7 @@ class TestZarrV2(TestZarrPlain):
         array = xr.DataArray(maps, dims=("image", "y", "x"), coords={"image": list(IMAGES)}, name="saliency")
         encoding = {"saliency": {"compressors": None, "chunks": (2, 6, 8)}}
         array.to_dataset().to_zarr(folder / "vgg.zarr", zarr_format=2, encoding=encoding)
-        return open_grid(str(folder / "vgg.zarr"))
+        return opened(folder / "vgg.zarr")
 
     def file(self, folder):
         return folder / "vgg.zarr" / "saliency" / "0.0.0"
@@ -220,7 +291,7 @@ class TestXarrayDask(TestArrays):
 
 
 def test_every_format_is_in_the_contract():
-    tested = {".npy", ".npz", ".png", ".bmp", ".tif", ".h5", ".nc", ".zarr"}
+    tested = {".npy", ".npz", ".png", ".bmp", ".tif", ".h5", ".nc", ".zarr", ".mat", ".pt", ".safetensors"}
     for format_ in FORMATS:
         assert tested & set(format_.suffixes), f"{format_.name} has no class of tests above"
 
@@ -228,7 +299,7 @@ def test_every_format_is_in_the_contract():
 def test_an_archive_with_one_stack_per_model(tmp_path):
     maps = four_maps()
     np.savez(tmp_path / "all.npz", vgg=maps, resnet=maps + 1)
-    models = npz_models(str(tmp_path / "all.npz"))
+    models = models_in(tmp_path / "all.npz")
     assert list(models) == ["vgg", "resnet"]
     np.testing.assert_array_equal(list(models["resnet"].read()), maps + 1)
 
@@ -239,7 +310,7 @@ def test_an_hdf5_file_with_one_group_per_model(tmp_path):
         for model in ("vgg", "resnet"):
             for name, values in zip(IMAGES, maps, strict=True):
                 file[f"{model}/{name}"] = values
-    models = hdf5_models(str(tmp_path / "all.h5"))
+    models = models_in(tmp_path / "all.h5")
     assert sorted(models) == ["resnet", "vgg"]
     assert models["vgg"].ids == IMAGES
     np.testing.assert_array_equal(list(models["vgg"].read()), maps)
@@ -249,9 +320,9 @@ def test_hdf5_links_to_other_files_are_not_followed(tmp_path):
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["map"] = np.ones((6, 8))
     with h5py.File(tmp_path / "vgg.h5", "w") as file:
-        file["a"] = np.zeros((6, 8))
+        file["a"], file["c"] = np.zeros((2, 6, 8))
         file["b"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/map")
-    assert open_hdf5(str(tmp_path / "vgg.h5")).ids == ("a",)
+    assert opened(tmp_path / "vgg.h5").ids == ("a", "c")
 
 
 def test_hdf5_values_in_other_files_are_refused(tmp_path):
@@ -259,7 +330,7 @@ def test_hdf5_values_in_other_files_are_refused(tmp_path):
     with h5py.File(tmp_path / "vgg.h5", "w") as file:
         file.create_dataset("a", (6, 8), "f4", external=[(str(tmp_path / "secret.bin"), 0, 6 * 8 * 4)])
     with pytest.raises(InputError, match="in other files"):
-        open_hdf5(str(tmp_path / "vgg.h5"))
+        opened(tmp_path / "vgg.h5")
 
 
 def test_a_netcdf_file_with_a_dimension_of_models(tmp_path):
@@ -271,20 +342,36 @@ def test_a_netcdf_file_with_a_dimension_of_models(tmp_path):
         name="saliency",
     )
     array.to_netcdf(tmp_path / "all.nc")
-    models = grid_models(str(tmp_path / "all.nc"))
+    models = models_in(tmp_path / "all.nc")
     assert list(models) == ["vgg", "resnet"]
     np.testing.assert_array_equal(list(models["resnet"].select([3, 1]).read()), maps[[3, 1]] + 1)
 
 
-def test_a_palette_becomes_colours_and_grey_with_alpha_channels(tmp_path):
+def test_a_palette_becomes_colors_and_transparency_an_alpha_channel(tmp_path):
     [format_] = [f for f in FORMATS if ".png" in f.suffixes]
     Image.new("P", (8, 6)).save(tmp_path / "p.png")
+    Image.new("P", (8, 6)).save(tmp_path / "transparent.png", transparency=0)
     Image.new("LA", (8, 6)).save(tmp_path / "la.png")
     Image.new("1", (8, 6)).save(tmp_path / "bool.png")
-    shapes = {name: format_.shape(str(tmp_path / name)) for name in ("p.png", "la.png", "bool.png")}
-    assert shapes == {"p.png": (6, 8, 3), "la.png": (6, 8, 2), "bool.png": (6, 8)}
-    for name, shape in shapes.items():
-        assert format_.read(str(tmp_path / name)).shape == shape
+    expected = {"p.png": (6, 8, 3), "transparent.png": (6, 8, 4), "la.png": (6, 8, 2), "bool.png": (6, 8)}
+    for name, shape in expected.items():
+        path = str(tmp_path / name)
+        assert format_.look(path).shapes[""] == shape
+        assert next(format_.read(path, "", [()])).shape == shape
+
+
+def test_animated_pictures_and_images_of_several_pages_are_named(tmp_path):
+    frames = [Image.new("L", (8, 6), n) for n in range(3)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    [picture] = [f for f in FORMATS if ".png" in f.suffixes]
+    with pytest.raises(InputError, match=r"a\.png is animated, 3 pictures"):
+        picture.look(str(tmp_path / "a.png"))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(np.zeros((6, 8), np.float32))
+        tiff.write(np.zeros((5, 5), np.uint8))
+    [format_] = [f for f in FORMATS if ".tif" in f.suffixes]
+    with pytest.raises(InputError, match=r"a\.tif holds 2 images of different kinds"):
+        format_.look(str(tmp_path / "a.tif"))
 
 
 def test_a_tensor_of_torch_is_detached_and_brought_to_the_cpu():

@@ -110,7 +110,7 @@ def test_different_sizes_are_refused_with_a_table(tree, tmp_path):
         salzarr.convert(tree, tmp_path / "maps.zarr")
     lines = str(caught.value).splitlines()
     assert lines[1].split() == ["ResNet", "6x8", "(7)"]
-    assert lines[2].split() == ["VGG", "6x8", "(5),", "10x12", "(1)"]
+    assert lines[2].split() == ["VGG", "6x8", "(5),", "10x12", "(1:", "a)"]
     assert "--size 6x8" in lines[3]
     assert not (tmp_path / "maps.zarr").exists()
 
