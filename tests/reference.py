@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 from scipy.spatial.distance import cdist
-from sklearn.metrics import f1_score, jaccard_score
+from sklearn.metrics import average_precision_score, f1_score, jaccard_score, roc_auc_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -322,4 +322,68 @@ def table(data_range: float) -> dict[str, Row]:
         "emd_l1": Row(emd(10**6, "cityblock"), 1e-9, 1e-9, largest=400),
         "sliced_wasserstein": Row(sliced(DIRECTIONS), 1e-8, 1e-10, largest=10_000),
         "wasserstein_values": Row(values, 1e-9, 1e-12),
+    }
+
+
+def nss(a: Map, places: Map) -> float:
+    return float(np.mean([(wide(a)[i] - wide(a).mean()) / wide(a).std() for i in places]))
+
+
+def auc_judd(a: Map, places: Map) -> float:
+    """The staircase of the MIT benchmark's AUC_Judd.m: thresholds at the fixations, from the largest on."""
+    flat = a.ravel()
+    negatives = np.delete(flat, places)
+    cuts = sorted(flat[places], reverse=True)
+    corners = [(np.mean(negatives >= cut), np.mean(flat[places] >= cut)) for cut in cuts]
+    x, y = np.transpose([(0.0, 0.0), *corners, (1.0, 1.0)])
+    return float(np.trapezoid(y, x))
+
+
+def auc(a: Map, places: Map, negatives: Map) -> float:
+    values = np.concatenate([a.ravel()[places], a.ravel()[negatives]])
+    return float(roc_auc_score([1] * len(places) + [0] * len(negatives), values))
+
+
+def information_gain(softmax: bool = False, mix: float = 0.0) -> Callable[[Map, Map], float]:
+    def score(a: Map, places: Map) -> float:
+        p = np.exp(wide(a) - wide(a).max()) if softmax else wide(a)
+        p = (1 - mix) * p / p.sum() + mix / a.size
+        return float(np.mean([np.log2(p[i]) - np.log2(1 / a.size) for i in places]))
+
+    return score
+
+
+def points_table() -> dict[str, Callable[[Map, Map, Map], float]]:
+    """Scores of a map, its points and those of other images, all as pixels in reading order."""
+    return {
+        "nss": lambda a, p, _: nss(a, p),
+        "auc_judd": lambda a, p, _: auc_judd(a, p),
+        "auc_uniform": lambda a, p, _: auc(a, p, np.arange(a.size)),
+        "auc_shuffled": auc,
+        "information_gain:density=sum": lambda a, p, _: information_gain()(a, p),
+        "information_gain:density=softmax": lambda a, p, _: information_gain(softmax=True)(a, p),
+        "information_gain:density=sum:mix=0.1": lambda a, p, _: information_gain(mix=0.1)(a, p),
+    }
+
+
+def largest_inside(a: Map, inside: Map, tolerance: float = 0.0) -> float:
+    near = cdist(np.argwhere(a == a.max()), np.argwhere(inside)).min(axis=1) <= tolerance
+    return float(np.mean(near))
+
+
+def masks_table() -> dict[str, Callable[[Map, Map], float]]:
+    """Scores of a map and a mask."""
+
+    def own_area(a: Map, inside: Map) -> float:
+        shares = belonging(a.ravel(), inside.mean())
+        common = shares[inside.ravel()].sum()
+        return float(common / (shares.sum() + inside.sum() - common))
+
+    return {
+        "pointing_game": largest_inside,
+        "pointing_game:tolerance=3": lambda a, inside: largest_inside(a, inside, 3),
+        "mass_inside": lambda a, inside: float(mass(a)[inside.ravel()].sum()),
+        "auprc": lambda a, inside: float(average_precision_score(inside.ravel(), a.ravel())),
+        "mask_iou": own_area,
+        "mask_iou:threshold=0.5": lambda a, inside: float(jaccard_score(inside.ravel(), (a > 0.5).ravel())),
     }

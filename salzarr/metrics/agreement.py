@@ -81,9 +81,9 @@ def _order(fraction: float, grid: Grid, signs: bool, **fields: Any) -> Metric:
         most = max(block.shape) if grid == "full" else grid
         rows = [[block_sums(one, most)[0].ravel() for one in maps] for maps in block.maps]
         sums = np.array(rows).reshape(*block.maps.shape[:2], -1)
-        shares = np.zeros(sums.shape)
+        shares, k = np.zeros(sums.shape), max(1, round(fraction * sums.shape[2]))
         for model, image in np.argwhere(block.unusable == Reason.SCORED):
-            shares[model, image] = memberships(np.abs(sums[model, image]), fraction)
+            shares[model, image] = memberships(np.abs(sums[model, image]), k)
         return shares, ranked(np.abs(sums)), np.sign(sums)
 
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> tuple[Scores, ...]:

@@ -21,6 +21,8 @@ from salzarr.schema import Reason
 
 T = TypeVar("T")
 
+NO_REASON = np.uint8(255)
+
 
 class Block:
     """The maps of some images by all models, and the features computed from them.
@@ -121,18 +123,22 @@ class Block:
         after.unusable = np.where(self.unusable, self.unusable, why)
         return after
 
-    def reasons(self, metric: Metric, pairs: Pairs) -> NDArray[np.uint8]:
-        """Why each pair has no score: (pair, image) of :class:`Reason`; the smallest reason wins.
+    def map_reasons(self, metric: Metric) -> NDArray[np.uint8]:
+        """Why each map has no score by a metric: (model, image) of :class:`Reason`; the smallest reason wins.
 
-        This is the one place that decides which degenerate maps leave a pair without a score.
+        This is the one place that decides which degenerate maps have no score.
         """
-        none = len(Reason)
-        reason = np.where(self.unusable, self.unusable, np.uint8(none))
+        reason = np.where(self.unusable, self.unusable, NO_REASON)
         for why in metric.undefined:
-            reason = np.minimum(reason, np.where(self.degenerate[why], np.uint8(why), np.uint8(none)))
-        reason = np.minimum(reason[pairs[:, 0]], reason[pairs[:, 1]])
-        reason[reason == none] = Reason.SCORED
+            reason = np.minimum(reason, np.where(self.degenerate[why], np.uint8(why), NO_REASON))
+        reason[reason == NO_REASON] = Reason.SCORED
         return reason
+
+    def reasons(self, metric: Metric, pairs: Pairs) -> NDArray[np.uint8]:
+        """Why each pair has no score: (pair, image) of :class:`Reason`, the smaller of its maps' reasons."""
+        reason = self.map_reasons(metric)
+        a, b = reason[pairs[:, 0]], reason[pairs[:, 1]]
+        return np.where(a & b, np.minimum(a, b), np.maximum(a, b))
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,7 @@ class Scored:
     Attributes
     ----------
     values : (pair, image) or (2, pair, image) float64
+        (model, image) against a target.
         NaN where there is a reason, and only there.
     reason : (pair, image) uint8
         See :class:`salzarr.schema.Reason`.
@@ -173,7 +180,7 @@ def score_block(
     Raises
     ------
     MetricError
-        If a metric has not been told the data range that it needs.
+        If a metric has not been told the data range that it needs, or does not compare maps with maps.
 
     Notes
     -----
@@ -192,6 +199,8 @@ def score_block(
     index = np.asarray(pairs, np.intp).reshape(-1, 2)
     wanted = tuple(metrics)
     for metric in wanted:
+        if metric.against != "map":
+            raise MetricError(f"{metric.spec} scores maps against {metric.against}, not against each other")
         if metric.needs_data_range:
             raise MetricError(
                 f"{metric.spec} needs a data range: metric.with_data_range(...) or data_range=..."
@@ -202,16 +211,16 @@ def score_block(
         queue = [metric for metric in wanted if metric.normalize == chain]
         while queue:
             metric = queue.pop(0)
-            scored[metric.slug] = _score(block, index, metric)
+            scored[metric.slug] = settled(block, index, metric, block.reasons(metric, index))
             block.keep(name for later in queue for name in later.features)
     return {metric.slug: scored[metric.slug] for metric in wanted}
 
 
-def _score(block: Block, pairs: Pairs, metric: Metric) -> Scored:
-    reason = block.reasons(metric, pairs)
+def settled(block: Block, against: Any, metric: Metric, reason: NDArray[np.uint8]) -> Scored:
+    """Score pairs, or maps against a target; what has no score for no reason known before gets one."""
     ok = reason == Reason.SCORED
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        result = metric.score(block, pairs, ok)
+        result = metric.score(block, against, ok)
     values, *rest = result if isinstance(result, tuple) else (result,)
     scored = np.isfinite(values) if values.ndim == 2 else np.isfinite(values).all(axis=0)
     reason[ok & ~scored] = metric.nan_reason

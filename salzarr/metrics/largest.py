@@ -25,13 +25,12 @@ Bits = NDArray[np.uint8]
 Ratio = Callable[[Scores, Scores, Scores], Scores]
 
 
-def memberships(row: NDArray[Any], fraction: float) -> Scores:
-    """Share by which each of a row's n values belongs to its largest: (n,) from 0 to 1.
+def memberships(row: NDArray[Any], k: int) -> Scores:
+    """Share by which each of a row's n values belongs to its k largest: (n,) from 0 to 1.
 
-    >>> memberships(np.array([5, 1, 3, 3, 0]), 0.4)
+    >>> memberships(np.array([5, 1, 3, 3, 0]), 2)
     array([1. , 0. , 0.5, 0.5, 0. ])
     """
-    k = max(1, round(fraction * row.size))
     cut = np.partition(row, row.size - k)[row.size - k]
     shares: Scores = (row > cut).astype(np.float64)
     if cut > row.min():
@@ -89,12 +88,13 @@ def _count(bits: Bits) -> NDArray[np.int64]:
 def members_of(block: Block, fraction: float, signs: bool) -> Members:
     """Find the largest pixels of a block's maps, by value, or by magnitude with their signs."""
     models, images, pixels = block.flat.shape
+    k = max(1, round(fraction * pixels))
     shape = models, images, 1 + signs, -(-pixels // 8)
     whole, tied, share = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), np.zeros(shape[:2])
     for index in np.argwhere(block.unusable == Reason.SCORED):
         model, image = index
         row = block.flat[model, image]
-        shares = memberships(np.abs(row) if signs else row, fraction)
+        shares = memberships(np.abs(row) if signs else row, k)
         partly = (shares > 0) & (shares < 1)
         share[model, image] = shares.max(where=partly, initial=0)
         for plane, chosen in enumerate((row > 0, row < 0) if signs else (True,)):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # block.py needs Metric
 
 Scores = NDArray[np.float64]
 Pairs = NDArray[np.intp]
-ScoreFunction = Callable[["Block", Pairs, NDArray[np.bool_]], "Scores | tuple[Scores, ...]"]
+ScoreFunction = Callable[["Block", Any, NDArray[np.bool_]], "Scores | tuple[Scores, ...]"]
+Against = Literal["map", "points", "mask"]
 Value = int | float | str | bool | None
 Symmetry = Literal["symmetric", "directed", "antisymmetric"]
 
@@ -75,7 +76,8 @@ class Metric:
         ``score(block, pairs, ok) -> scores``: ``pairs`` is (pair, 2) of indices into the block's models,
         ``ok`` is (pair, image) and False where the pair is undefined (whatever stands there is replaced by
         NaN, and a slow metric skips it). Returns float64 (pair, image); a directed metric returns
-        (2, pair, image): f(a, b), then f(b, a); one with companions a tuple, the scores first.
+        (2, pair, image): f(a, b), then f(b, a); one with companions a tuple, the scores first. Against points
+        or masks the second argument is the target, and ``ok`` and the scores are (model, image).
     definition : str
         One line, for people.
     kind : {"similarity", "dissimilarity"}
@@ -90,6 +92,10 @@ class Metric:
         Missing and non-finite maps never have one.
     nan_reason : Reason
         Why a pair has no score if ``ok`` holds and the score is NaN or infinite all the same.
+    against : {"map", "points", "mask"}
+        What a map is scored against.
+    required : str
+        Names a parameter that must be given, and why; empty if there is none, or it was given.
     cautions : frozenset of Caution
         What draws a warning before the comparison.
     symmetry : {"symmetric", "directed", "antisymmetric"}
@@ -136,6 +142,8 @@ class Metric:
     bounds: tuple[float | str, float | str]
     undefined: frozenset[Reason] = frozenset()
     nan_reason: Reason = Reason.OVERFLOW
+    against: Against = "map"
+    required: str = ""
     cautions: frozenset[Caution] = frozenset()
     symmetry: Symmetry = "symmetric"
     scale_dependent: bool = False
@@ -239,6 +247,7 @@ class Metric:
             "kind": self.kind,
             "self_value": str(self.self_value) if np.isnan(self.self_value) else self.self_value,
             "score_range": [str(low), str(high)],
+            "against": self.against,
             "symmetry": self.symmetry,
             "companions": list(self.companions),
             "undefined": sorted(reason.label for reason in self.undefined),
@@ -267,7 +276,10 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {}
-"""Every metric by name, each with its default parameters."""
+"""Every metric of two maps by name, each with its default parameters."""
+
+TARGET_METRICS: dict[str, Metric] = {}
+"""Every metric of a map against points or a mask by name, each with its default parameters."""
 
 
 def register(factory: Callable[..., Metric]) -> Callable[..., Metric]:
@@ -284,7 +296,7 @@ def register(factory: Callable[..., Metric]) -> Callable[..., Metric]:
     -------
     callable
         The same, returning metrics that know their name and parameters. The one with default parameters
-        is in :data:`METRICS`.
+        is in :data:`METRICS`, or in :data:`TARGET_METRICS` if it is not against a map.
 
     Examples
     --------
@@ -319,7 +331,8 @@ def register(factory: Callable[..., Metric]) -> Callable[..., Metric]:
             reference=_reference(factory),
         )
 
-    METRICS[name] = make()
+    metric = make()
+    (METRICS if metric.against == "map" else TARGET_METRICS)[name] = metric
     return make
 
 

@@ -125,7 +125,7 @@ def spearman() -> Metric:
     )
 
 
-def _ordered(row: NDArray[Any]) -> tuple[Integers, Integers, Integers, int]:
+def ordered(row: NDArray[Any]) -> tuple[Integers, Integers, Integers, int]:
     """Pixels in ascending order, dense ranks, where each rank starts, and pairs of pixels that tie."""
     order = ascending(row)
     steps = np.diff(row[order], prepend=row[order[:1]]) != 0
@@ -189,7 +189,7 @@ def kendall() -> Metric:
         buffer = np.empty((2, pixels), np.int32)
         for image in range(ok.shape[1]):
             used = np.unique(pairs[ok[:, image]])
-            sorted_maps = {model: _ordered(block.flat[model, image]) for model in used}
+            sorted_maps = {model: ordered(block.flat[model, image]) for model in used}
             for pair in np.flatnonzero(ok[:, image]):
                 _, rank_a, start_a, ties_a = sorted_maps[pairs[pair, 0]]
                 order_b, rank_b, _, ties_b = sorted_maps[pairs[pair, 1]]
@@ -309,7 +309,7 @@ def rbo(fraction: float = 0.1, p: float | None = None, ties: Literal["a", "b"] =
         scores, own = np.full(ok.shape, np.nan), np.full(ok.shape, np.nan)
         for image in range(ok.shape[1]):
             used = np.unique(pairs[ok[:, image]])
-            orders = {model: _ordered(-block.flat[model, image])[:3] for model in used}
+            orders = {model: ordered(-block.flat[model, image])[:3] for model in used}
             alone = {m: _overlaps(*one, *one, chosen, False) for m, one in orders.items() if ties == "a"}
             for pair in np.flatnonzero(ok[:, image]):
                 a, b = pairs[pair]

@@ -21,6 +21,8 @@ from salzarr.metrics import normalize as chains
 from salzarr.metrics.block import Block
 from salzarr.metrics.metric import (
     METRICS,
+    TARGET_METRICS,
+    Against,
     Metric,
     Pairs,
     Scores,
@@ -39,10 +41,12 @@ ALIASES = {
 }  # fmt: skip
 """What the literature calls some of the metrics, for a hint."""
 
+SPELLED = {"map": "each other", "points": "points", "mask": "masks"}
+
 Wanted = str | Metric | Callable[..., Any]
 
 
-def as_metrics(metrics: Wanted | Iterable[Wanted]) -> tuple[Metric, ...]:
+def as_metrics(metrics: Wanted | Iterable[Wanted], *against: Against) -> tuple[Metric, ...]:
     """Make metrics of names, specs, metrics and functions.
 
     Parameters
@@ -50,6 +54,8 @@ def as_metrics(metrics: Wanted | Iterable[Wanted]) -> tuple[Metric, ...]:
     metrics : str, Metric, callable or an iterable of these
         A string may hold several specs, see :func:`parse_metrics`. A function ``f(a, b) -> float`` of two
         maps (y, x) becomes a metric by :func:`custom`.
+    *against : "map", "points" or "mask"
+        What there is to score maps against; each other if nothing is said.
 
     Returns
     -------
@@ -58,7 +64,8 @@ def as_metrics(metrics: Wanted | Iterable[Wanted]) -> tuple[Metric, ...]:
     Raises
     ------
     MetricError
-        If there are none, one is unknown, or two would be stored under one name.
+        If there are none, one is unknown, is against something else or lacks a parameter that it needs, or
+        two would be stored under one name.
 
     Examples
     --------
@@ -74,6 +81,14 @@ def as_metrics(metrics: Wanted | Iterable[Wanted]) -> tuple[Metric, ...]:
             found.append(_metric(wanted))
     if not found:
         raise MetricError(f"no metric was given; choose among {', '.join(METRICS)}")
+    for metric in found:
+        if metric.against not in (against or ("map",)):
+            here = " and ".join(SPELLED[kind] for kind in against or ("map",))
+            raise MetricError(
+                f"{metric.spec} scores maps against {SPELLED[metric.against]}, and not against {here}"
+            )
+        if metric.required:
+            raise MetricError(f"{metric.spec} needs {metric.required}")
     taken = dict.fromkeys((schema.MODEL_A, schema.MODEL_B, schema.PAIR, schema.IMAGE), "")
     for metric in found:
         names = dict.fromkeys((metric.slug, *metric.variables))
@@ -119,18 +134,23 @@ def parse_metrics(text: str) -> tuple[Metric, ...]:
     return as_metrics(text)
 
 
+def _known(name: str) -> Metric | None:
+    """Find a registered metric."""
+    return METRICS.get(name) or TARGET_METRICS.get(name)
+
+
 def _metric(wanted: object) -> Metric:
     if isinstance(wanted, Metric):
         return wanted
     if not callable(wanted):
         raise MetricError(f"a metric is a name, a Metric or a function f(a, b) -> float, not {wanted!r}")
-    known = METRICS.get(getattr(wanted, "__name__", ""))
+    known = _known(getattr(wanted, "__name__", ""))
     return known if known is not None and known.factory is wanted else custom(wanted)
 
 
 def _parse(token: str) -> Metric:
     name, *rest = (part.strip() for part in token.split(":"))
-    known = METRICS.get(name)
+    known = _known(name)
     own = bool(rest) and "=" not in rest[0] and not (known and rest[0] in (*dict(known.params), "normalize"))
     given: dict[str, Any] = {}
     for part in rest[own:]:
@@ -143,7 +163,11 @@ def _parse(token: str) -> Metric:
     if own:
         return _load(name, rest[0], given)
     if known is None:
-        meant = near(name, METRICS) if name not in ALIASES else f"did you mean {ALIASES[name]!r}? "
+        meant = (
+            near(name, [*METRICS, *TARGET_METRICS])
+            if name not in ALIASES
+            else f"did you mean {ALIASES[name]!r}? "
+        )
         raise MetricError(f"there is no metric {name!r}; {meant}'salzarr metrics' lists them")
     assert known.factory is not None
     return known.factory(**given)

@@ -29,11 +29,9 @@ def value(a, b, spec):
 
 
 def test_tied_pixels_belong_by_equal_shares():
-    assert memberships(np.array([9, 7, 7, 7, 1]), 0.6).tolist() == [1, 2 / 3, 2 / 3, 2 / 3, 0]
-    assert memberships(np.array([9, 7, 7, 1, 1]), 0.6).tolist() == [1, 1, 1, 0, 0]
-    assert memberships(np.array([9, 1, 1, 1, 1]), 0.6).tolist() == [1, 0, 0, 0, 0], (
-        "the minimum never belongs"
-    )
+    assert memberships(np.array([9, 7, 7, 7, 1]), 3).tolist() == [1, 2 / 3, 2 / 3, 2 / 3, 0]
+    assert memberships(np.array([9, 7, 7, 1, 1]), 3).tolist() == [1, 1, 1, 0, 0]
+    assert memberships(np.array([9, 1, 1, 1, 1]), 3).tolist() == [1, 0, 0, 0, 0], "the minimum never belongs"
 
 
 def test_the_intersection_is_the_expectation_under_random_breaking_of_ties():
