@@ -197,6 +197,21 @@ def check_maps(dataset: xr.Dataset, where: str) -> None:
             )
 
 
+def restored(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as salzarr writes them, from what :func:`portable` made of them.
+
+    >>> restored({"provenance": '{"runs": []}', "complete": 1})
+    {'provenance': {'runs': []}, 'complete': True}
+    """
+    found = dict(attrs)
+    for name in (ATTR_PROVENANCE, ATTR_FINGERPRINT):
+        if isinstance(found.get(name), str):
+            found[name] = json.loads(found[name])
+    if ATTR_COMPLETE in found:
+        found[ATTR_COMPLETE] = bool(found[ATTR_COMPLETE])
+    return found
+
+
 def portable(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes as NetCDF can hold them: mappings as JSON text, and true and false as 1 and 0.
 

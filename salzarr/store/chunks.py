@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 from zarr.core.buffer import default_buffer_prototype
+from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.core.sync import sync
 
 from salzarr import schema
@@ -122,10 +123,16 @@ class Chunks:
     @property
     def native(self) -> bool:
         """Whether the store is laid out as salzarr does it; a copy made by another tool may not be."""
-        return self.maps.chunks == (1, self.length, *self.maps.shape[2:]) and [
-            codec.to_dict()
-            for codec in self.maps.metadata.codecs  # type: ignore[union-attr]
-        ] == [codec.to_dict() for codec in (BytesCodec(), *codecs(self.maps.dtype.itemsize))]
+        ours = [codec.to_dict() for codec in (BytesCodec(), *codecs(self.maps.dtype.itemsize))]
+        return self.maps.chunks == (1, self.length, *self.maps.shape[2:]) and self.codecs == ours
+
+    @property
+    def codecs(self) -> list[dict[str, Any]]:
+        """How the chunks are encoded; of a Zarr v2 array, its compressor alone."""
+        if isinstance(self.maps.metadata, ArrayV3Metadata):
+            return [dict(codec.to_dict()) for codec in self.maps.metadata.codecs]
+        compressor = self.maps.metadata.compressor
+        return [] if compressor is None else [{"name": str(compressor)}]
 
     def exists(self, model: int, block: int) -> bool:
         """Whether a chunk is there."""

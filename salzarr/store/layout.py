@@ -93,12 +93,12 @@ class MapsStore:
     @property
     def attrs(self) -> dict[str, Any]:
         """A copy of the attributes."""
-        return dict(self.group.attrs)
+        return schema.restored(self.group.attrs)
 
     @property
     def complete(self) -> bool:
         """Whether it has been written to its end."""
-        return self.group.attrs.get(schema.ATTR_COMPLETE) is True
+        return self.attrs.get(schema.ATTR_COMPLETE) is True
 
     @property
     def maps(self) -> zarr.Array[Any]:

@@ -48,7 +48,7 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
         If it has not been written to its end.
     """
     url = locate(store)
-    complete = layout.open_group(url).attrs.get(schema.ATTR_COMPLETE) is True
+    complete = bool(layout.open_group(url).attrs.get(schema.ATTR_COMPLETE))
     if not complete and not allow_incomplete:
         raise IncompleteError(
             f"{url} is incomplete{_lacking(url)}; repeat the command that made it, which goes on from there, "
@@ -207,7 +207,7 @@ def info(store: Path) -> dict[str, Any]:
         "dtype": str(opened.maps.dtype),
         "chunk": list(chunk[1:]),
         "chunks": len(models) * -(-len(images) // chunk[1]),
-        "codecs": [codec.to_dict() for codec in opened.maps.metadata.codecs],  # type: ignore[union-attr]
+        "codecs": opened.chunks.codecs,
         "bytes": int(there.sum()) * shape[0] * shape[1] * opened.maps.dtype.itemsize,
         "stored_bytes": _stored_bytes(opened),
         "missing": int((~there).sum()),
@@ -266,7 +266,9 @@ def read_block(store: Path, models: Sequence[int] | slice, images: slice) -> Arr
     count, length = opened.chunks.maps.shape[:2]
     rows = range(*models.indices(count)) if isinstance(models, slice) else [int(model) for model in models]
     start, stop, _ = images.indices(length)
-    result = np.empty((len(rows), max(0, stop - start), *opened.chunks.shape[1:]), opened.chunks.maps.dtype)
+    result = np.empty(
+        (len(rows), max(0, stop - start), *opened.chunks.maps.shape[2:]), opened.chunks.maps.dtype
+    )
     with storage_errors(url):
         for row, out in zip(rows, result, strict=True):
             opened.read(row, start, stop, out)
