@@ -87,11 +87,11 @@ def describe(values: Floats) -> Floats:
     1.53
     """
     n = np.count_nonzero(~np.isnan(values), axis=1)
-    centre = mean(values)
+    center = mean(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        square = np.nansum((values - centre[:, None]) ** 2, axis=1)
+        square = np.nansum((values - center[:, None]) ** 2, axis=1)
         std = np.where(n > 1, np.sqrt(square / (n - 1)), np.nan)
         se = std / np.sqrt(n)
     ordered = np.sort(values, axis=1)
     low, q25, median, q75, high = (quantile(ordered, n, q) for q in (0.0, 0.25, 0.5, 0.75, 1.0))
-    return np.stack([n.astype(np.float64), centre, std, se, low, q25, median, q75, high])
+    return np.stack([n.astype(np.float64), center, std, se, low, q25, median, q75, high])

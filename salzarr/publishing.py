@@ -22,7 +22,7 @@ from salzarr.invocation import RECORD, add_to_record, call_of, read_record
 from salzarr.plot.kinds import KINDS
 from salzarr.plot.style import numbers, own_figures
 from salzarr.report import Page, write_report
-from salzarr.report.contents import REPORT_SIZE
+from salzarr.report.page_inputs import REPORT_SIZE
 from salzarr.schema import ATTR_PROVENANCE, MAP_STATUS, MAPS
 from salzarr.scores import agreement, chance
 from salzarr.scores.results_folder import maps_url, open_scores

@@ -19,7 +19,7 @@ from salzarr.plot.style import (
     MUTED,
     RULE,
     any_script,
-    colour_scale,
+    color_scale,
     ensure_axes,
     heading,
     metric_variable,
@@ -82,7 +82,7 @@ def score_distributions(
         chosen = np.concatenate([chosen[: SHOWN // 2], chosen[-SHOWN // 2 :]])
 
     ax = ensure_axes(ax, (7.5, 0.29 * max(len(chosen), 2) + 1.5))
-    scale = colour_scale(variable.attrs, median)
+    scale = color_scale(variable.attrs, median)
     drawn = [_scores_of(variable, row) for row in chosen]
     for place, (row, values) in enumerate(zip(chosen, drawn, strict=True)):
         _violin(ax, values, place, scale.rgba(median[row]))
@@ -130,7 +130,7 @@ def _row(labels: Sequence[tuple[str, str]], pair: tuple[str, str], *, directed: 
     raise UsageError(f"{pair[0]!r} and {pair[1]!r} were not compared with each other")
 
 
-def _violin(ax: Axes, values: NDArray[np.float64], place: int, colour: NDArray[np.float64]) -> None:
+def _violin(ax: Axes, values: NDArray[np.float64], place: int, color: NDArray[np.float64]) -> None:
     if len(values) < FEW or values[0] == values[-1]:
         ax.plot(values, np.full(len(values), place), "|", color=INK, markersize=8, markeredgewidth=0.9)
         return
@@ -142,7 +142,7 @@ def _violin(ax: Axes, values: NDArray[np.float64], place: int, colour: NDArray[n
     density = gaussian_kde((sample - at) / span)((grid - at) / span)
     half = 0.42 * density / density.max()
     outline = np.concatenate([np.stack([grid, place - half], 1), np.stack([grid, place + half], 1)[::-1]])
-    ax.add_collection(PolyCollection([outline], facecolor=[colour], edgecolor=MUTED, linewidth=0.6, zorder=2))
+    ax.add_collection(PolyCollection([outline], facecolor=[color], edgecolor=MUTED, linewidth=0.6, zorder=2))
     q25, q50, q75 = np.quantile(values, [0.25, 0.5, 0.75])
     ax.plot([q25, q75], [place, place], color=INK, linewidth=2.6, solid_capstyle="butt", zorder=3)
     ax.plot(q50, place, "o", color="white", markeredgecolor=INK, markersize=4, markeredgewidth=0.9, zorder=4)

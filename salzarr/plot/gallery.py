@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from salzarr.errors import UsageError
 from salzarr.maps import as_maps
 from salzarr.metrics.metric import Metric
-from salzarr.plot.maps import RGB, brightest, draw_tiles, flaws, photograph, tile
+from salzarr.plot.map_pictures import RGB, brightest, draw_tiles, flaws, photograph, tile
 from salzarr.plot.style import INK, any_script, metric_variable, short
 from salzarr.schema import IMAGE, MAP_STATUS, MODEL, MODEL_A, MODEL_B, PAIR, X, Y, reason_name
 from salzarr.statistics import ranking
@@ -68,7 +68,7 @@ def divergent_images(
     Returns
     -------
     Axes
-        One row per image, labelled with its name and mean score. The last column is the difference of the
+        One row per image, labeled with its name and mean score. The last column is the difference of the
         pair's maps, or of the two maps of that image that are least alike among those shown, each map
         scaled to its own brightest; red where the first is brighter.
 

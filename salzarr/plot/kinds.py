@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 
 from salzarr.plot.distributions import score_distributions
 from salzarr.plot.gallery import divergent_images
-from salzarr.plot.groups import group_panels
-from salzarr.plot.maps import maps_sheet
+from salzarr.plot.map_pictures import maps_sheet
 from salzarr.plot.matrix import similarity_matrix
-from salzarr.plot.structure import metric_agreement, model_map
+from salzarr.plot.metric_matrix import metric_agreement
+from salzarr.plot.model_points import model_map
+from salzarr.plot.small_matrices import group_panels
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from salzarr.plot.style import (
     RULE,
     Scale,
     any_script,
-    colour_scale,
+    color_scale,
     ensure_axes,
     heading,
     metric_variable,
@@ -64,7 +64,7 @@ def similarity_matrix(
 ) -> Axes:
     """Draw how alike the models are by one metric: a heatmap of N x N cells.
 
-    The more alike, the darker and bluer, for similarities and distances alike. A cell without a score is grey
+    The more alike, the darker and bluer, for similarities and distances alike. A cell without a score is gray
     and hatched; one over fewer images than others says its n, or has a dot if there are no numbers. Of a
     directed metric f, the cell in row a and column b is f(a, b). Where every pair has one model in common (a
     comparison with a reference), only that model's column is drawn.
@@ -92,7 +92,7 @@ def similarity_matrix(
     dendrogram : bool
         Draw the tree of the clustering beside the matrix, where the order is "cluster".
     stretch : bool
-        Spread the colours over the values at hand, instead of between the metric's self value and bound.
+        Spread the colors over the values at hand, instead of between the metric's self value and bound.
     title : str, optional
 
     Returns
@@ -119,9 +119,9 @@ def similarity_matrix(
         raise UsageError(f"{call} is directed, its two triangles differ; draw it with triangle='full'")
     require_statistics(variable, [statistic, *_ends(statistic)] if interval else [statistic])
 
-    labelled = to_matrix(summary, slug, statistic)
-    matrix, counts = labelled.values, labelled[COUNT].values
-    scale = colour_scale(variable.attrs, matrix[~np.eye(len(known), dtype=bool)], statistic, stretch=stretch)
+    labeled = to_matrix(summary, slug, statistic)
+    matrix, counts = labeled.values, labeled[COUNT].values
+    scale = color_scale(variable.attrs, matrix[~np.eye(len(known), dtype=bool)], statistic, stretch=stretch)
     tree = cluster(distances(summary, slug)) if order == "cluster" else None
     rows = columns = arrange(known, order, tree)
     reference = reference_model(summary)
@@ -202,7 +202,7 @@ class Cells:
 
     @property
     def ink(self) -> NDArray[Any]:
-        """What reads on the colour of each cell."""
+        """What reads on the color of each cell."""
         return np.where(self.scale.dark(np.nan_to_num(self.values)), "white", "black")
 
     def dot(self, ax: Axes, which: NDArray[np.bool_]) -> None:
@@ -224,7 +224,7 @@ class Cells:
                         color=ink[i, j], parse_math=False)  # fmt: skip
 
     def legend(self, ax: Axes, label: str, away: float) -> None:
-        """Draw the colours at the right, ``away`` in heights of the axes."""
+        """Draw the colors at the right, ``away`` in heights of the axes."""
         rows, columns = self.values.shape
         draw_legend(ax, self.scale, label, away=away, ratio=rows / columns, gone=bool(self.gone.any()))
 
@@ -261,7 +261,7 @@ def tree_lines(tree: Clustering) -> tuple[list[list[float]], list[list[float]]]:
 
 
 def _draw_tree(ax: Axes, tree: Clustering) -> None:
-    """Draw the clustering at the right of the rows, its leaves at their centres."""
+    """Draw the clustering at the right of the rows, its leaves at their centers."""
     side = ax.inset_axes((1.015, 0, 0.15, 1))
     for heights, rows in zip(*tree_lines(tree), strict=True):
         side.plot(heights, rows, color=MUTED, linewidth=0.9, solid_joinstyle="miter")
@@ -270,7 +270,7 @@ def _draw_tree(ax: Axes, tree: Clustering) -> None:
 
 
 def draw_legend(ax: Axes, scale: Scale, label: str, *, away: float, ratio: float, gone: bool) -> None:
-    """Draw the colours at the right of axes that are ``ratio`` times as high as wide, more alike at the top.
+    """Draw the colors at the right of axes that are ``ratio`` times as high as wide, more alike at the top.
 
     ``away`` is the distance in heights of the axes; ``gone`` adds what the hatching means.
     """
@@ -312,7 +312,7 @@ def _texts(cells: Cells, ends: Sequence[NDArray[np.float64]] | None) -> NDArray[
 
 
 def _note(variable: xr.DataArray, statistic: str, mark: str) -> str:
-    """Say what the colours mean, over how many images, and what marks a cell over fewer."""
+    """Say what the colors mean, over how many images, and what marks a cell over fewer."""
     counts = variable.sel({STATISTIC: COUNT}).values
     counts = counts[counts > 0]
     least, most = (int(counts.min()), int(counts.max())) if counts.size else (0, 0)

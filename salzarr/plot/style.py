@@ -1,7 +1,7 @@
-"""What all the pictures share: colours that know a metric, text that is never markup, new figures.
+"""What all the pictures share: colors that know a metric, text that is never markup, new figures.
 
 "More alike" is blue and dark in every picture, whether the metric measures likeness or distance; zero is
-white where scores have a sign. Both colour maps keep their order for colour-blind readers and in grey.
+white where scores have a sign. Both color maps keep their order for color-blind readers and in gray.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ FALLBACKS = (
 
 @dataclass(frozen=True)
 class Scale:
-    """Which colour a value has, and which part of the colours a legend shows.
+    """Which color a value has, and which part of the colors a legend shows.
 
     Attributes
     ----------
     cmap : Colormap
     norm : Normalize
-        From values to the colour map.
+        From values to the color map.
     low, high : float
         The ends of the legend.
     """
@@ -81,7 +81,7 @@ class Scale:
         return self.cmap.name.endswith("_r")
 
     def rgba(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Colours (..., 4) of values."""
+        """Colors (..., 4) of values."""
         return np.asarray(self.cmap(self.norm(np.asarray(values, float))))
 
     def dark(self, values: ArrayLike) -> NDArray[np.bool_]:
@@ -92,14 +92,14 @@ class Scale:
         return dark
 
     def stops(self, count: int = 33) -> list[str]:
-        """Evenly spaced colours of the whole map, as hex: what another renderer interpolates."""
-        return [to_hex(colour) for colour in self.cmap(np.linspace(0, 1, count))]
+        """Evenly spaced colors of the whole map, as hex: what another renderer interpolates."""
+        return [to_hex(color) for color in self.cmap(np.linspace(0, 1, count))]
 
 
-def colour_scale(
+def color_scale(
     attrs: Mapping[str, Any], values: ArrayLike, statistic: str = "mean", *, stretch: bool = False
 ) -> Scale:
-    """Choose the colours of a statistic from what is known of the metric.
+    """Choose the colors of a statistic from what is known of the metric.
 
     Parameters
     ----------
@@ -108,14 +108,14 @@ def colour_scale(
     values : array_like
         The values to be shown, without the diagonal; NaN is ignored.
     statistic : str
-        A spread or a count has its own colours, as it says nothing of likeness.
+        A spread or a count has its own colors, as it says nothing of likeness.
     stretch : bool
-        Spread the colours over the values at hand, instead of between the metric's self value and bound.
+        Spread the colors over the values at hand, instead of between the metric's self value and bound.
 
     Examples
     --------
     >>> attrs = {"kind": "dissimilarity", "score_range": ["0.0", "inf"], "self_value": 0.0}
-    >>> scale = colour_scale(attrs, [2.0, 5.0])
+    >>> scale = color_scale(attrs, [2.0, 5.0])
     >>> (scale.low, scale.high, scale.cmap.name)
     (0.0, 5.0, 'YlGnBu_r')
     """
@@ -130,7 +130,7 @@ def colour_scale(
         reach = upper if math.isfinite(upper) and not stretch else max(abs(least), abs(most))
         # Zero is white whatever the values; the legend goes as far down as they do, and a -0.00 not to -1.
         low = max(-reach, least) if least < 0 else 0.0
-        return _scale("RdBu" if similar else "RdBu_r", low, reach, centred=True)
+        return _scale("RdBu" if similar else "RdBu_r", low, reach, centered=True)
     if not stretch and similar:
         least, most = lower if math.isfinite(lower) else least, itself if math.isfinite(itself) else most
     elif not stretch:
@@ -138,10 +138,10 @@ def colour_scale(
     return _scale("YlGnBu" if similar else "YlGnBu_r", least, most)
 
 
-def _scale(cmap: str, low: float, high: float, *, centred: bool = False) -> Scale:
+def _scale(cmap: str, low: float, high: float, *, centered: bool = False) -> Scale:
     if not low < high:
         high = low + (abs(low) or 1.0)
-    norm = Normalize(-high if centred else low, high)
+    norm = Normalize(-high if centered else low, high)
     return Scale(mpl.colormaps[cmap], norm, low, high)
 
 

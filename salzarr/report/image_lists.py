@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from salzarr.report.data import Numbering, numbers
+from salzarr.report.metric_data import Numbering, numbers
 from salzarr.schema import IMAGE
 from salzarr.statistics.analysis import Analysis
 from salzarr.statistics.rows import metric_rows, variables_of

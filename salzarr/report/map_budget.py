@@ -13,9 +13,9 @@ import xarray as xr
 from dask.utils import format_bytes
 from numpy.typing import NDArray
 
-from salzarr.plot.maps import flaw, photograph
-from salzarr.report.contents import Page
+from salzarr.plot.map_pictures import flaw, photograph
 from salzarr.report.image_lists import ENDS, gallery
+from salzarr.report.page_inputs import Page
 from salzarr.report.tiles import SIDES, as_uri, store
 from salzarr.schema import IMAGE, MAP_STATUS, MODEL, Status, X, Y
 from salzarr.statistics.analysis import EXTREMES

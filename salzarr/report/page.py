@@ -20,11 +20,12 @@ from markupsafe import Markup, escape
 
 from salzarr._version import __version__
 from salzarr.metrics.metric import LENGTHS
-from salzarr.plot.groups import PANELS, largest
 from salzarr.plot.matrix import arrange
+from salzarr.plot.small_matrices import PANELS, largest
 from salzarr.plot.style import plain, short
-from salzarr.report.contents import Page
-from salzarr.report.data import (
+from salzarr.report.image_lists import gallery, list_images
+from salzarr.report.map_budget import carry, representatives, wanted
+from salzarr.report.metric_data import (
     Numbering,
     agreement,
     as_json,
@@ -34,8 +35,7 @@ from salzarr.report.data import (
     structure,
     tests,
 )
-from salzarr.report.image_lists import gallery, list_images
-from salzarr.report.map_budget import carry, representatives, wanted
+from salzarr.report.page_inputs import Page
 from salzarr.schema import (
     IMAGE,
     MAP_MAX,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from salzarr.plot.maps import brightest
+from salzarr.plot.map_pictures import brightest
 
 SIDES = (256, 192, 128, 96)
 """Sides in pixels at which maps may be stored, the best first."""

@@ -80,8 +80,8 @@ def test_cells_without_a_score_are_hatched(summary):
     ax = similarity_matrix(broken, "pearson")
     (gone,) = [c for c in ax.collections if isinstance(c, PatchCollection)]
     (mesh,) = [c for c in ax.collections if isinstance(c, QuadMesh)]
-    centres = {tuple(np.round(path.vertices[:4].mean(axis=0)).astype(int)) for path in gone.get_paths()}
-    assert centres == {(0, 2), (2, 0)}
+    centers = {tuple(np.round(path.vertices[:4].mean(axis=0)).astype(int)) for path in gone.get_paths()}
+    assert centers == {(0, 2), (2, 0)}
     assert gone.get_hatch()
     assert np.argwhere(mesh.get_array().mask).tolist() == [[0, 2], [2, 0]]
     assert cell_texts(ax, 4)[0, 2] == ""

@@ -19,7 +19,7 @@ from salzarr.plot import (
     score_distributions,
 )
 from salzarr.plot.kinds import KINDS
-from salzarr.plot.maps import flaws, photograph, tile
+from salzarr.plot.map_pictures import flaws, photograph, tile
 from salzarr.statistics.ranking import rank_images
 from salzarr.statistics.structure import distances
 
@@ -145,7 +145,7 @@ def test_the_agreement_of_metrics_is_a_labelled_matrix(summary):
     assert texts[(0, 1)].rstrip("*") == texts[(1, 0)].rstrip("*")
 
 
-def test_groups_share_order_and_colours(groups):
+def test_groups_share_order_and_colors(groups):
     ax = group_panels(groups, "mse")
     panels, legend = ax.child_axes[:-1], ax.child_axes[-1]
     assert [p.get_title(loc="left").split("  ")[0] for p in panels] == ["$d_$", "</script>", "cats"]

@@ -10,7 +10,7 @@ import salzarr
 from salzarr.metrics import METRICS
 from salzarr.plot import save, similarity_matrix, style
 from salzarr.plot.kinds import KINDS
-from salzarr.plot.style import colour_scale, numbers, plain, short
+from salzarr.plot.style import color_scale, numbers, plain, short
 
 
 def brightness(scale, values):
@@ -27,14 +27,14 @@ def test_more_alike_is_darker_for_every_metric(metric, stretch):
     low, high = metric.limits((32, 32))
     values = np.linspace(max(low, 0.0), min(high, 3.0), 9)
     order = values if metric.kind == "similarity" else values[::-1]
-    found = brightness(colour_scale(metric.attrs(), values, stretch=stretch), order)
+    found = brightness(color_scale(metric.attrs(), values, stretch=stretch), order)
     assert (np.diff(found) < 0).all()
 
 
 @pytest.mark.parametrize("metric", ENDS, ids=lambda m: m.name)
-def test_the_self_value_is_one_end_of_the_colours(metric):
+def test_the_self_value_is_one_end_of_the_colors(metric):
     low, high = metric.limits((32, 32))
-    scale = colour_scale(metric.attrs(), np.linspace(max(low, 0.1), min(high, 3.0) * 0.9, 5))
+    scale = color_scale(metric.attrs(), np.linspace(max(low, 0.1), min(high, 3.0) * 0.9, 5))
     end = scale.high if metric.kind == "similarity" else scale.low
     assert end == metric.self_value
 
@@ -42,12 +42,12 @@ def test_the_self_value_is_one_end_of_the_colours(metric):
 def test_zero_is_white_where_scores_have_a_sign():
     attrs = {"kind": "similarity", "score_range": ["-1.0", "1.0"], "self_value": 1.0}
     for values in ([-0.2, 0.9], [0.1, 0.9]):
-        assert brightness(colour_scale(attrs, values), 0.0) > 0.96
+        assert brightness(color_scale(attrs, values), 0.0) > 0.96
 
 
-def test_spreads_and_counts_have_colours_of_their_own():
+def test_spreads_and_counts_have_colors_of_their_own():
     attrs = {"kind": "dissimilarity", "score_range": ["0.0", "inf"], "self_value": 0.0}
-    names = {colour_scale(attrs, [1, 2], statistic).cmap.name for statistic in ("mean", "std", "n")}
+    names = {color_scale(attrs, [1, 2], statistic).cmap.name for statistic in ("mean", "std", "n")}
     assert len(names) == 3
 
 
@@ -56,7 +56,7 @@ def test_spreads_and_counts_have_colours_of_their_own():
 def test_degenerate_values_still_have_a_scale(values, kind):
     attrs = {"kind": kind, "score_range": ["-inf", "inf"], "self_value": float("nan")}
     for stretch in (False, True):
-        scale = colour_scale(attrs, values, stretch=stretch)
+        scale = color_scale(attrs, values, stretch=stretch)
         assert scale.low < scale.high
         assert np.isfinite(scale.rgba([0.1, 0.9])).all()
 
@@ -142,16 +142,16 @@ def test_every_picture_takes_names_in_any_script(kind, monkeypatch):
 
 def test_a_value_just_below_zero_does_not_stretch_the_legend():
     attrs = {"kind": "similarity", "score_range": ["-1.0", "1.0"], "self_value": 1.0}
-    scale = colour_scale(attrs, [-0.003, 0.8])
+    scale = color_scale(attrs, [-0.003, 0.8])
     assert (scale.low, scale.high) == (-0.003, 1.0)
-    np.testing.assert_allclose(scale.rgba(0.8), colour_scale(attrs, [0.2, 0.8]).rgba(0.8))
+    np.testing.assert_allclose(scale.rgba(0.8), color_scale(attrs, [0.2, 0.8]).rgba(0.8))
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.9], [-0.9, 0.9]])
 @pytest.mark.parametrize("kind", ["similarity", "dissimilarity"])
 def test_text_on_every_color_has_contrast(kind, values):
     attrs = {"kind": kind, "score_range": ["-1.0", "1.0"], "self_value": 1.0}
-    scale = colour_scale(attrs, values)
+    scale = color_scale(attrs, values)
     at = np.linspace(-1, 1, 500)
     rgb = scale.rgba(at)[:, :3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)

@@ -326,19 +326,19 @@ def test_the_metrics_of_a_pair_lead_to_their_matrices(page):
     assert page.locator("#metrics input:checked").input_value() == "1"
 
 
-def test_the_colours_of_the_page_are_those_of_the_pictures(page, made):
-    from salzarr.plot.style import colour_scale
+def test_the_colors_of_the_page_are_those_of_the_pictures(page, made):
+    from salzarr.plot.style import color_scale
 
     summary = summarize(salzarr.open_scores(made.results))
     for slug in ("pearson", "mse"):
         pick_metric(page, slug)
         names = shown_order(page)
         value = float(salzarr.to_matrix(summary, slug).sel(model_a=names[0], model_b=names[2]))
-        scale = colour_scale(summary[slug].attrs, summary[slug].sel(statistic="mean").values)
+        scale = color_scale(summary[slug].attrs, summary[slug].sel(statistic="mean").values)
         shown = cell(page, 0, 2).evaluate(
             "c => getComputedStyle(c).backgroundColor.match(/\\d+/g).map(Number)"
         )
-        page.wait_for_timeout(250)  # colours fade in
+        page.wait_for_timeout(250)  # colors fade in
         shown = cell(page, 0, 2).evaluate(
             "c => getComputedStyle(c).backgroundColor.match(/\\d+/g).map(Number)"
         )

@@ -10,23 +10,19 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from salzarr.metrics.metric import Metric
-from salzarr.plot.matrix import Cells
 from salzarr.plot.style import (
     ACCENT,
     INK,
     RULE,
     any_script,
-    colour_scale,
     ensure_axes,
     heading,
     metric_variable,
-    name_ticks,
-    numbers,
     short,
 )
 from salzarr.schema import MODEL
 from salzarr.statistics import structure
-from salzarr.statistics.rows import metric_rows, model_names
+from salzarr.statistics.rows import model_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +39,6 @@ FAR: tuple[tuple[int, int, Literal["center"]], ...] = (
     (0, 20, "center"), (0, -20, "center"), (0, 32, "center"), (0, -32, "center"),
 )  # fmt: skip
 """Where else it may among few points, joined to its own by a line."""
-CORRELATION = {"score_range": ["-1", "1"], "self_value": 1.0, "kind": "similarity"}
 
 
 @any_script
@@ -149,42 +144,3 @@ def _label_points(ax: Axes, points: NDArray[np.float64], labels: Sequence[str], 
         else:
             left_out += 1
     return left_out
-
-
-@any_script
-def metric_agreement(
-    summary: xr.Dataset, ax: Axes | None = None, *, repeats: int = 9999, seed: int = 0
-) -> Axes:
-    """Draw whether the metrics see the same models as alike.
-
-    Parameters
-    ----------
-    summary : Dataset
-        Of :func:`salzarr.summarize`, with two metrics or more.
-    ax : Axes, optional
-    repeats, seed : int
-        Of :func:`salzarr.statistics.structure.metric_agreement`.
-
-    Returns
-    -------
-    Axes
-        Spearman correlations of the metrics' distances; a star marks p < 0.05 of a Mantel test.
-    """
-    found = structure.metric_agreement(summary, repeats=repeats, seed=seed)
-    slugs = [str(slug) for slug in found["metric"].values]
-    values, p = found["spearman"].values, found["p"].values
-    own = np.eye(len(slugs), dtype=bool)
-    labels = short(metric_rows(summary, slug).attrs.get("spec", slug) for slug in slugs)
-    nothing = np.zeros_like(own)
-    cells = Cells(values, colour_scale(CORRELATION, values[~own]), nothing, nothing)
-    inch = 0.55 if len(slugs) <= 15 else 0.36
-    side = len(slugs) * inch + 0.08 * max(map(len, labels))
-    ax = ensure_axes(ax, (side + 1.6, side + 1.0))
-    font = cells.draw(ax)
-    name_ticks(ax, "y", range(len(slugs)), labels, font)
-    name_ticks(ax, "x", range(len(slugs)), labels, font)
-    texts = np.reshape(numbers(values), values.shape).astype(object)
-    cells.write(ax, np.where((p < 0.05) & ~own, texts + "*", texts))
-    cells.legend(ax, "Spearman", away=0.03)
-    heading(ax, "Agreement of the metrics", "rank correlation over pairs of models; * p < 0.05 (Mantel)")
-    return ax

@@ -1,4 +1,4 @@
-"""Statistics as data for the page: lists of numbers by row, colours, trees and places."""
+"""Statistics as data for the page: lists of numbers by row, colors, trees and places."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike
 
 from salzarr.plot.matrix import arrange, tree_lines
-from salzarr.plot.style import Scale, colour_scale
+from salzarr.plot.style import Scale, color_scale
 from salzarr.schema import MODEL, REASON, STATISTIC, reason_name
 from salzarr.statistics.analysis import Analysis
 from salzarr.statistics.groups import GROUP
@@ -75,7 +75,7 @@ def statistics(
         parts["baseline"].attrs = rows.attrs
     looks = {}
     for name, part in parts.items():
-        scales = [colour_scale(part.attrs, part.values, name, stretch=stretch) for stretch in (False, True)]
+        scales = [color_scale(part.attrs, part.values, name, stretch=stretch) for stretch in (False, True)]
         spread = name in NO_SELF
         looks[name] = {
             "scales": [_scale(scale, palettes) for scale in scales],
@@ -151,7 +151,7 @@ def agreement(analysis: Analysis, palettes: Palettes) -> dict[str, Any]:
     """Return the correlations between the metrics' matrices, their p-values and their colors."""
     found = analysis.agreement
     rows = [metric_rows(analysis.summary, str(slug)) for slug in found["metric"].values]
-    scale = colour_scale(
+    scale = color_scale(
         {"score_range": ["-1", "1"], "self_value": 1, "kind": "similarity"}, found["spearman"].values
     )
     return {

@@ -1,4 +1,4 @@
-"""One matrix per group of images, side by side and on the same colours."""
+"""One matrix per group of images, side by side and on the same colors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from salzarr.plot.matrix import Cells, Order, arrange, draw_legend, legend_label
 from salzarr.plot.style import (
     COUNT,
     any_script,
-    colour_scale,
+    color_scale,
     ensure_axes,
     heading,
     metric_variable,
@@ -52,7 +52,7 @@ def group_panels(
     order: Order = "given",
     stretch: bool = False,
 ) -> Axes:
-    """Draw a small matrix per group of images, all in the same order and on the same colours.
+    """Draw a small matrix per group of images, all in the same order and on the same colors.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def group_panels(
     order : {"given", "name", "cluster"}
         "cluster" is that of the first group.
     stretch : bool
-        Spread the colours over the values at hand.
+        Spread the colors over the values at hand.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def group_panels(
     rows = arrange(known, order, tree)
     matrices = [to_matrix(part, slug, statistic).values[np.ix_(rows, rows)] for part in parts]
     own = np.eye(len(known), dtype=bool)
-    scale = colour_scale(variable.attrs, [m[~own] for m in matrices], statistic, stretch=stretch)
+    scale = color_scale(variable.attrs, [m[~own] for m in matrices], statistic, stretch=stretch)
     labels = [short(known if names is None else names, 18)[k] for k in rows] if len(known) <= NAMED else []
 
     across = min(COLUMNS, len(parts))

@@ -40,8 +40,8 @@ def tile(one_map: NDArray[Any], side: int, *, difference: bool = False) -> RGB:
     -------
     (y, x, 3) uint8
         Dark is nothing, bright is much. A map with negative values has a white zero, red above, blue below.
-        The brightest half percent share a colour, or one hot pixel would leave the rest black. Missing and
-        non-finite pixels are grey; a map that is nothing else is a grey picture with a stroke through it.
+        The brightest half percent share a color, or one hot pixel would leave the rest black. Missing and
+        non-finite pixels are gray; a map that is nothing else is a gray picture with a stroke through it.
     """
     values = np.asarray(one_map, float)
     height, width = values.shape
@@ -53,11 +53,11 @@ def tile(one_map: NDArray[Any], side: int, *, difference: bool = False) -> RGB:
     kept = values[finite]
     if difference or kept.min() < 0:
         reach = brightest(np.abs(kept))
-        colours = mpl.colormaps["RdBu_r"](small / (2 * reach) + 0.5)
+        colors = mpl.colormaps["RdBu_r"](small / (2 * reach) + 0.5)
     else:
         low = float(kept.min())
-        colours = mpl.colormaps["inferno"]((small - low) / brightest(kept - low))
-    picture: RGB = np.round(colours[..., :3] * 255).astype(np.uint8)
+        colors = mpl.colormaps["inferno"]((small - low) / brightest(kept - low))
+    picture: RGB = np.round(colors[..., :3] * 255).astype(np.uint8)
     if not finite.all():
         picture[resize(finite.astype(float), shape, order=1) < 0.5] = _rgb(MISSING)
     return picture
@@ -99,7 +99,7 @@ def flaw(one_map: NDArray[Any], *, missing: bool) -> str:
 
 
 def brightest(values: NDArray[np.float64]) -> float:
-    """Value of the full colour: the 99.5th percentile, or the maximum where that is 0, or 1."""
+    """Value of the full color: the 99.5th percentile, or the maximum where that is 0, or 1."""
     return float(np.quantile(values, 0.995)) or float(values.max()) or 1.0
 
 
@@ -110,8 +110,8 @@ def _crossed(shape: tuple[int, int]) -> RGB:
     return picture
 
 
-def _rgb(colour: str) -> list[int]:
-    return [round(255 * c) for c in mpl.colors.to_rgb(colour)]
+def _rgb(color: str) -> list[int]:
+    return [round(255 * c) for c in mpl.colors.to_rgb(color)]
 
 
 def photograph(photos: str | PathLike[str], image: str, side: int) -> RGB | None:
@@ -149,7 +149,7 @@ def photograph(photos: str | PathLike[str], image: str, side: int) -> RGB | None
 def mosaic(
     tiles: Sequence[Sequence[RGB | None]], gap: int
 ) -> tuple[NDArray[np.uint8], list[float], list[float]]:
-    """Lay tiles out in rows and columns, centred in cells of one size, on nothing.
+    """Lay tiles out in rows and columns, centered in cells of one size, on nothing.
 
     Returns
     -------
