@@ -44,7 +44,7 @@ def contents(folder):
     for root, _, files in os.walk(folder):
         for name in files:
             path = os.path.join(root, name)
-            if not name.endswith(".partial") and name != "zarr.json":
+            if not name.endswith(".partial") and name not in ("zarr.json", "run.json"):
                 with open(path, "rb") as file:
                     found[os.path.relpath(path, folder)] = file.read()
     return found
