@@ -27,7 +27,7 @@ def jit(function: F | None = None, **options: Any) -> F | Callable[[F], F]:
 
     ``parallel=True`` is refused: under Dask's threads it aborts the process. Parallelism comes from
     many tasks, each on one thread. Where neither the install nor the home can be written,
-    ``cache=True`` raises at import; then the function is compiled anew in each process.
+    ``cache=True`` raises at import; then each process compiles the function again.
 
     What a function computes, to the last bit, must not depend on who compiled it. The process that compiles
     a caller goes on with the code of the functions it calls as they were compiled by themselves; one that
@@ -89,14 +89,14 @@ def _is_loose(value: object) -> bool:
 
 
 PATIENCE = 2.0
-"""Seconds that a first call may take before it is said why: one from the cache takes less."""
+"""Seconds after which a first call is explained: one from the cache takes less."""
 
 _told: set[str] = set()
 
 
 @contextmanager
 def announced(function: Any, what: str) -> Iterator[None]:
-    """Say, once, that ``what`` is being compiled, if the first call of a compiled function takes long."""
+    """Log, once, that ``what`` is being compiled, if the first call of a compiled function takes long."""
     if getattr(function, "signatures", True):
         yield
         return

@@ -43,8 +43,8 @@ def saliency_maps(count: int, side: int = SIDE, seed: int = 0) -> np.ndarray:
     y, x = np.mgrid[:side, :side] / side
 
     def blobs() -> np.ndarray:
-        centres, widths = rng.uniform(0.15, 0.85, (4, 2)), rng.uniform(0.04, 0.15, 4)
-        squares = ((y - cy) ** 2 + (x - cx) ** 2 for cy, cx in centres)
+        centers, widths = rng.uniform(0.15, 0.85, (4, 2)), rng.uniform(0.04, 0.15, 4)
+        squares = ((y - cy) ** 2 + (x - cx) ** 2 for cy, cx in centers)
         return 1e-3 + sum(np.exp(-s / (2 * w * w)) for s, w in zip(squares, widths, strict=True))
 
     def activations() -> np.ndarray:

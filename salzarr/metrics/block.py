@@ -55,7 +55,7 @@ class Block:
         return self.maps.reshape(*self.maps.shape[:2], self.shape[0] * self.shape[1])
 
     def feature(self, name: str, compute: Callable[[Block], T]) -> T:
-        """Get what ``compute`` makes of the block, computed at the first call under this name."""
+        """Return ``compute(block)``, computed at the first call under this name."""
         if name not in self._features:
             self._features[name] = compute(self)
         found: T = self._features[name]
@@ -91,7 +91,7 @@ class Block:
     def unusable(self) -> NDArray[np.uint8]:
         """(model, image) of :class:`Reason`: why no metric can take the map, 0 if one can.
 
-        MISSING if all its pixels are NaN, NON_FINITE if one is not finite, or why its normalisation is
+        MISSING if all its pixels are NaN, NON_FINITE if one is not finite, or why its normalization is
         undefined.
         """
         return self._facts[0]
@@ -108,7 +108,7 @@ class Block:
         }
 
     def normalized(self, chain: str | None) -> Block:
-        """Make the block of the normalised maps, which remember why the chain was undefined for some."""
+        """Make the block of the normalized maps, which remember why the chain was undefined for some."""
         block = self
         for name in normalize.steps(chain):
             block = block._after(normalize.STEPS[name])
@@ -124,7 +124,7 @@ class Block:
         return after
 
     def map_reasons(self, metric: Metric) -> NDArray[np.uint8]:
-        """Why each map has no score by a metric: (model, image) of :class:`Reason`; the smallest reason wins.
+        """Return why each map has no score by a metric: (model, image) of :class:`Reason`, the smallest.
 
         This is the one place that decides which degenerate maps have no score.
         """
@@ -135,7 +135,7 @@ class Block:
         return reason
 
     def reasons(self, metric: Metric, pairs: Pairs) -> NDArray[np.uint8]:
-        """Why each pair has no score: (pair, image) of :class:`Reason`, the smaller of its maps' reasons."""
+        """Return why each pair has no score: (pair, image), the smaller of its maps' reasons."""
         reason = self.map_reasons(metric)
         a, b = reason[pairs[:, 0]], reason[pairs[:, 1]]
         return np.where(a & b, np.minimum(a, b), np.maximum(a, b))
@@ -184,7 +184,7 @@ def score_block(
 
     Notes
     -----
-    Metrics of one normalisation are scored one after the other on the same normalised block. A feature is
+    Metrics of one normalization are scored one after the other on the same normalized block. A feature is
     freed as soon as no later one of them names it.
 
     Examples

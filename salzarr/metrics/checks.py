@@ -47,9 +47,9 @@ def check_maps(metrics: Sequence[Metric], low: ArrayLike, models: Sequence[str])
     Parameters
     ----------
     metrics : sequence of Metric
-        With their normalisation.
+        With their normalization.
     low : (model,) float
-        Each model's smallest value before normalisation; NaN where it has no map.
+        Each model's smallest value before normalization; NaN where it has no map.
     models : sequence of str
 
     Raises
@@ -65,7 +65,7 @@ def check_maps(metrics: Sequence[Metric], low: ArrayLike, models: Sequence[str])
     if signed and refused:
         raise _no_mass(metrics, refused, f"there are negative values in the maps of {listed(signed, 5)}")
     if made := [m for m in mass if normalize.may_be_negative(m.normalize, signed=False)]:
-        raise _no_mass(metrics, made, f"the normalisation {made[0].normalize} makes values negative")
+        raise _no_mass(metrics, made, f"the normalization {made[0].normalize} makes values negative")
 
 
 def _check_signs(metrics: Sequence[Metric], least: NDArray[np.float64], models: Sequence[str]) -> None:
@@ -95,7 +95,7 @@ def _no_mass(metrics: Sequence[Metric], refused: Sequence[Metric], why: str) -> 
 
 
 def _unsigned(metric: Metric) -> Metric:
-    """Prepend ``abs`` to the metric's normalisation."""
+    """Prepend ``abs`` to the metric's normalization."""
     chain = "+".join(["abs", *(s for s in normalize.steps(metric.normalize) if s != "zscore")])
     given = tuple((k, v) for k, v in metric.given if k != "normalize")
     return replace(metric, normalize=chain, given=(*given, ("normalize", chain)))

@@ -39,7 +39,7 @@ def _entropy(counts: NDArray[np.int64]) -> float:
 
 @register
 def mutual_information(bins: int = 100) -> Metric:
-    """Normalised mutual information, moved to 0-1; undefined for a constant map.
+    """Mutual information, normalized to 0-1; undefined for a constant map.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def mutual_information(bins: int = 100) -> Metric:
 
     return Metric(
         score,
-        definition=f"normalised mutual information (H(a) + H(b)) / H(a, b) - 1, {bins} bins",
+        definition=f"normalized mutual information (H(a) + H(b)) / H(a, b) - 1, {bins} bins",
         kind="similarity",
         self_value=1.0,
         bounds=(0.0, 1.0),

@@ -1,4 +1,4 @@
-"""What a metric is: a frozen value that says how to score pairs of maps and what the scores mean."""
+"""The metric: a frozen value that says how to score pairs of maps and what the scores mean."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ NEEDS_MASS = frozenset({Reason.ZERO_MASS, Reason.NEGATIVE})
 
 
 class Caution(StrEnum):
-    """What about the maps makes a metric's scores mean less than they seem to."""
+    """A property of maps with which a metric's scores mean less than they seem to."""
 
     SIGNED = "signed"
     """Maps of both signs: opposite ones may score as alike."""
@@ -117,7 +117,7 @@ class Metric:
     by_shape : callable, optional
         ``by_shape(shape) -> parameters``: those that follow from the shape of the maps, to be stored.
     cost : {"low", "medium", "high"}
-        Its class: about a sum over the map, about a sort, or an optimisation per pair.
+        Its class: about a sum over the map, about a sort, or an optimization per pair.
     reference : str
         The source of the definition, and the public function that it equals. :func:`register` takes it from
         the factory's docstring.
@@ -204,7 +204,7 @@ class Metric:
         return ("data_range", None) in self.params
 
     def with_data_range(self, data_range: float) -> Metric:
-        """Give the same metric, under the same name, the range of the data.
+        """Return the same metric, under the same name, with the range of the data.
 
         Raises
         ------
@@ -220,7 +220,7 @@ class Metric:
         return replace(resolved, given=self.given, normalize=self.normalize)
 
     def with_normalize(self, chain: str) -> Metric:
-        """Give the same metric, under the same name, a normalisation, unless it has its own."""
+        """Return the same metric, under the same name, with a normalization, unless it has its own."""
         return self if self.normalize is not None else replace(self, normalize=chains.checked(chain))
 
     def for_shape(self, shape: tuple[int, int]) -> Metric:

@@ -1,4 +1,4 @@
-"""Normalisation: what is done to each map on its own before any metric sees it.
+"""Normalization: what is done to each map on its own before any metric sees it.
 
 A chain names its steps in order: ``"abs+sum"`` takes absolute values, then divides by their sum.
 """
@@ -27,14 +27,14 @@ Facts = tuple[Floats, Floats, Floats | None]
 
 @dataclass(frozen=True)
 class Step:
-    """One normalisation.
+    """One normalization.
 
     Attributes
     ----------
     apply : callable
         (..., pixel) maps to (..., pixel) maps; NaN where it is undefined.
     foresee : callable
-        The facts of maps to the facts of the normalised maps, or None if the maps have to be read.
+        The facts of maps to the facts of the normalized maps, or None if the maps have to be read.
     span : callable
         Smallest and largest value before to those after, but for a factor: enough to tell whether a map is
         undefined (NaN), 0 everywhere or constant.
@@ -132,7 +132,7 @@ def _span_sum(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 
 
 def _span_abs(low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Take a map of both signs to come near 0: all do but one of the values c and -c, constant then."""
+    """Assume a signed map has values near 0 (false only for maps of ±c)."""
     nearest = np.where(low < 0, np.where(high > 0, 0, -high), low)
     return nearest, np.maximum(-low, high)
 
@@ -171,7 +171,7 @@ def steps(chain: str | None) -> tuple[str, ...]:
     Raises
     ------
     MetricError
-        If there is no such step.
+        If a step is unknown.
 
     Examples
     --------
@@ -184,7 +184,7 @@ def steps(chain: str | None) -> tuple[str, ...]:
     for name in names:
         if name not in STEPS:
             raise MetricError(
-                f"there is no normalisation {name!r}{f' (in {chain!r})' if name != chain else ''}; "
+                f"unknown normalization {name!r}{f' (in {chain!r})' if name != chain else ''}; "
                 f"{near(name, STEPS)}use {NONE}, {', '.join(STEPS)} or a chain such as abs+sum"
             )
     return names
@@ -200,7 +200,7 @@ def checked(chain: str) -> str:
 
 
 def apply(maps: Maps, chain: str | None) -> Maps:
-    """Normalise each map on its own.
+    """Normalize each map on its own.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ def extremes(chain: str | None, low: Floats, high: Floats, total: Floats) -> tup
 
 
 def spans(chain: str | None, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Tell from their smallest and largest values which maps are undefined, zero or constant after a chain.
+    """Return the extremes of maps after a chain, but for a factor: what tells zero and constant maps.
 
     Parameters
     ----------

@@ -15,15 +15,15 @@ from salzarr.metrics.metric import Metric, Pairs, Scores, check_data_range, regi
 from salzarr.schema import Reason
 
 REORDER = {"reassoc", "contract", "nsz"}
-"""What a sum needs to be vectorised: its order is then fixed by the number of pixels alone."""
+"""What a sum needs to be vectorized: its order is then fixed by the number of pixels alone."""
 
 
 @dataclass(frozen=True)
 class Products:
-    """What one matrix product per image says about all pairs of its maps.
+    """Inner products of all pairs of an image's maps, from one matrix product.
 
     Each map is scaled by a power of two to values of about 1, which is exact, so that squares neither
-    overflow nor vanish, and centred, so that what maps have in common does not drown how they differ.
+    overflow nor vanish, and centered, so that what maps have in common does not drown how they differ.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Products:
     mean : (model, image) float64
         Of the scaled maps.
     gram : (image, model, model) float64
-        Sums over the pixels of products of the scaled, centred maps.
+        Sums over the pixels of products of the scaled, centered maps.
     pixels : int
     """
 
@@ -40,12 +40,12 @@ class Products:
     gram: Scores
     pixels: int
 
-    def correlate(self, pairs: Pairs, *, centred: bool) -> Scores:
-        """Cosines (pair, image) of the angles between maps, centred or as they are."""
+    def correlate(self, pairs: Pairs, *, centered: bool) -> Scores:
+        """Cosines (pair, image) of the angles between maps, centered or as they are."""
         a, b = pairs.T
         squares = np.diagonal(self.gram, axis1=1, axis2=2).T
         products = self.gram[:, a, b].T
-        if not centred:
+        if not centered:
             squares = squares + self.pixels * self.mean**2
             products = products + self.pixels * self.mean[a] * self.mean[b]
         cosines: Scores = products / (np.sqrt(squares[a]) * np.sqrt(squares[b]))
@@ -53,14 +53,14 @@ class Products:
 
 
 def products_of(rows: NDArray[Any], scale: Scores) -> Products:
-    """Multiply each image's rows (model, image, value) with each other, scaled and centred, in float64."""
+    """Multiply each image's rows (model, image, value) with each other, scaled and centered, in float64."""
     models, images, pixels = rows.shape
     mean, gram = np.empty((models, images)), np.empty((images, models, models))
-    centred = np.empty((models, pixels))
+    centered = np.empty((models, pixels))
     for image in range(images):
         for model in range(models):
-            mean[model, image] = centre(rows[model, image], scale[model, image], centred[model])
-        np.matmul(centred, centred.T, out=gram[image])
+            mean[model, image] = center(rows[model, image], scale[model, image], centered[model])
+        np.matmul(centered, centered.T, out=gram[image])
     return Products(scale, mean, gram, pixels)
 
 
@@ -81,7 +81,7 @@ def power_of_two(largest: Scores | float) -> Scores:
 
 
 @jit(fastmath=REORDER, inline="always")
-def centre(row: NDArray[Any], scale: float, out: NDArray[np.float64]) -> float:
+def center(row: NDArray[Any], scale: float, out: NDArray[np.float64]) -> float:
     """Scale a row and subtract its mean, to the last bit; return the mean."""
     total = 0.0
     for i in range(row.size):
@@ -266,9 +266,9 @@ def psnr(data_range: float | None = None) -> Metric:
     )
 
 
-def _angle(*, centred: bool, **fields: Any) -> Metric:
+def _angle(*, centered: bool, **fields: Any) -> Metric:
     def score(block: Block, pairs: Pairs, ok: NDArray[np.bool_]) -> Scores:
-        return block.feature("products", products).correlate(pairs, centred=centred)
+        return block.feature("products", products).correlate(pairs, centered=centered)
 
     return Metric(
         score,
@@ -290,7 +290,7 @@ def cosine() -> Metric:
     equals 1 - :func:`scipy.spatial.distance.cosine`
     """
     return _angle(
-        centred=False,
+        centered=False,
         definition="a·b / (‖a‖ ‖b‖)",
         undefined=frozenset({Reason.ZERO_MASS}),
     )
@@ -305,7 +305,7 @@ def pearson() -> Metric:
     equals :func:`scipy.stats.pearsonr`
     """
     return _angle(
-        centred=True,
+        centered=True,
         definition="linear correlation over all pixels (CC)",
         undefined=frozenset({Reason.CONSTANT}),
     )

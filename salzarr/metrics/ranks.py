@@ -87,7 +87,7 @@ def ranked(rows: NDArray[Any]) -> Scores:
 def correlate_rows(rows: NDArray[Any], pairs: Pairs) -> Scores:
     """Correlation (pair, image) of rows (model, image, value); NaN if all values of a row are equal."""
     constant = rows.min(axis=2) == rows.max(axis=2)
-    scores = products_of(rows, np.ones(rows.shape[:2])).correlate(pairs, centred=True)
+    scores = products_of(rows, np.ones(rows.shape[:2])).correlate(pairs, centered=True)
     return np.where(constant[pairs].any(axis=1), np.nan, scores)
 
 
@@ -96,7 +96,7 @@ def spearman_of(rows: NDArray[Any], pairs: Pairs) -> Scores:
     scores, unscaled = np.empty((len(pairs), rows.shape[1])), np.ones((len(rows), 1))
     for image in range(rows.shape[1]):
         ranks = ranked(rows[:, image : image + 1])
-        scores[:, image] = products_of(ranks, unscaled).correlate(pairs, centred=True)[:, 0]
+        scores[:, image] = products_of(ranks, unscaled).correlate(pairs, centered=True)[:, 0]
     return scores
 
 

@@ -55,7 +55,7 @@ def as_metrics(metrics: Wanted | Iterable[Wanted], *against: Against) -> tuple[M
         A string may hold several specs, see :func:`parse_metrics`. A function ``f(a, b) -> float`` of two
         maps (y, x) becomes a metric by :func:`custom`.
     *against : "map", "points" or "mask"
-        What there is to score maps against; each other if nothing is said.
+        What maps are scored against; each other by default.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def parse_metrics(text: str) -> tuple[Metric, ...]:
     >>> parse_metrics("cc")
     Traceback (most recent call last):
     ...
-    salzarr.errors.MetricError: there is no metric 'cc'; did you mean 'pearson'? 'salzarr metrics' lists them
+    salzarr.errors.MetricError: unknown metric 'cc'; did you mean 'pearson'? 'salzarr metrics' lists them
     """
     return as_metrics(text)
 
@@ -156,7 +156,7 @@ def _parse(token: str) -> Metric:
     for part in rest[own:]:
         key, equals, text = part.partition("=")
         if not (key and equals and text):
-            raise MetricError(f"{token!r}: {part!r} is no parameter; write name:key=value:key=value")
+            raise MetricError(f"{token!r}: {part!r} is not a parameter; write name:key=value:key=value")
         if key in given:
             raise MetricError(f"{token!r} gives {key} twice")
         given[key] = text if key == "normalize" else _value(text)
@@ -168,7 +168,7 @@ def _parse(token: str) -> Metric:
             if name not in ALIASES
             else f"did you mean {ALIASES[name]!r}? "
         )
-        raise MetricError(f"there is no metric {name!r}; {meant}'salzarr metrics' lists them")
+        raise MetricError(f"unknown metric {name!r}; {meant}'salzarr metrics' lists them")
     assert known.factory is not None
     return known.factory(**given)
 
@@ -207,7 +207,7 @@ def _look_up(module: str, name: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise MetricError(
-            f"{module}:{name} cannot be loaded: {error}; the module must be in this folder or on PYTHONPATH"
+            f"Could not load {module}:{name}: {error}; put the module into this folder or on PYTHONPATH"
         ) from error
 
 
@@ -249,7 +249,7 @@ def custom(
     Raises
     ------
     MetricError
-        If a parameter cannot be.
+        On an invalid parameter.
 
     Examples
     --------

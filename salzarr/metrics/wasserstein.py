@@ -122,8 +122,7 @@ def emd(
 
     Maps are scaled to unit mass and moved over the pixel plane, at least total cost, exactly. It is not
     :func:`wasserstein_values`, which ignores where the mass is. Pixels are those of the maps as stored,
-    whatever the grid; but on a grid of block sums nothing smaller than a block is resolved, and maps with
-    extent are within some 0.3 % of full resolution at 28 x 28 blocks.
+    whatever the grid; but on a grid of block sums nothing smaller than a block is resolved.
 
     Parameters
     ----------
@@ -147,6 +146,13 @@ def emd(
     See Also
     --------
     emd_l1, sliced_wasserstein, wasserstein_values
+
+    Notes
+    -----
+    Block sums underestimate the distance: of maps of 224 x 224 pixels on the default grid by 0.1 % on
+    average for Grad-CAM and enlarged attention, 0.8 % (at worst 2.7) for SmoothGrad squared, 2.4 % (6.4) for
+    gradients, 3.7 % (10) for integrated gradients and 5.3 % (16) for gradient times input. The pairs keep
+    their order: the rank correlation with full resolution was 1.000.
 
     References
     ----------

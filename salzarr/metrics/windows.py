@@ -2,7 +2,7 @@
 
 Windows are separable. ``weights`` holds one side of the window as an array; ``taps`` is any tuple of the
 same length, for which numba compiles a version of its own, so that LLVM unrolls the loops over a window and
-vectorises those over the pixels: 0.04 in place of 0.2 ms at 224 x 224. ``error_model="numpy"`` belongs to
+vectorizes those over the pixels: 0.04 in place of 0.2 ms at 224 x 224. ``error_model="numpy"`` belongs to
 that too, as the mere check for a division by zero keeps a loop scalar.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from salzarr.compiled import jit
 from salzarr.metrics.metric import Pairs
-from salzarr.metrics.pixelwise import REORDER, centre
+from salzarr.metrics.pixelwise import REORDER, center
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +76,7 @@ def _sum_of_similarities(
     offset_a: float, offset_b: float, weights: Floats, taps: tuple[int, ...], uniform: bool,
     c1: float, c2: float, luminance: float,
 ) -> float:  # fmt: skip
-    """Sum of SSIM over a strip of windows, from the products of two centred maps and their moments.
+    """Sum of SSIM over a strip of windows, from the products of two centered maps and their moments.
 
     With 0 for luminance, which makes that factor 1, of contrast times structure.
     """
@@ -104,7 +104,7 @@ def _sum_of_similarities(
 def similarities(
     maps: NDArray[Any], image: int, pairs: Pairs, wanted: NDArray[np.bool_],
     scale: float, c1: float, c2: float,
-    weights: Floats, taps: tuple[int, ...], uniform: bool, luminance: float, centred: Floats,
+    weights: Floats, taps: tuple[int, ...], uniform: bool, luminance: float, centered: Floats,
 ) -> Floats:  # fmt: skip
     """Mean SSIM of the wanted pairs of one image, NaN for the others.
 
@@ -126,28 +126,28 @@ def similarities(
         Whether the weights are equal.
     luminance : float
         1, or 0 to leave out SSIM's first factor.
-    centred : (model, y, x) float64
+    centered : (model, y, x) float64
         Memory to work in, as fresh memory costs as much as the work.
 
     Returns
     -------
     (pair,) float64
     """
-    models, height, width = centred.shape
+    models, height, width = centered.shape
     height, width = height - len(taps) + 1, width - len(taps) + 1
     means, variances = np.empty((models, STRIP, width)), np.empty((models, STRIP, width))
     border = len(taps) - 1
-    products = np.empty((STRIP + border, centred.shape[2]))
+    products = np.empty((STRIP + border, centered.shape[2]))
     offsets = np.empty(models)
     for m in range(models):
-        offsets[m] = centre(maps[m, image].reshape(-1), scale, centred[m].reshape(-1))
+        offsets[m] = center(maps[m, image].reshape(-1), scale, centered[m].reshape(-1))
     scores = np.where(wanted, 0.0, np.nan)
     for first in range(0, height, STRIP):
         rows = min(STRIP, height - first)
         for m in range(models):
             mean, variance = means[m], variances[m]
-            _means(centred[m], first, rows, weights, taps, uniform, mean)
-            _multiply(centred[m], centred[m], first, rows + border, products)
+            _means(centered[m], first, rows, weights, taps, uniform, mean)
+            _multiply(centered[m], centered[m], first, rows + border, products)
             _means(products, 0, rows, weights, taps, uniform, variance)
             for y in range(rows):
                 for x in range(width):
@@ -155,7 +155,7 @@ def similarities(
         for pair in range(len(pairs)):
             if wanted[pair]:
                 a, b = pairs[pair]
-                _multiply(centred[a], centred[b], first, rows + border, products)
+                _multiply(centered[a], centered[b], first, rows + border, products)
                 scores[pair] += _sum_of_similarities(
                     products, rows, means[a], means[b], variances[a], variances[b], offsets[a], offsets[b],
                     weights, taps, uniform, c1, c2, luminance,

@@ -271,6 +271,8 @@ def _complete(maps: Maps, metrics: Iterable[Metric], facts: Facts | None) -> tup
             usable &= low < high
         if Reason.ZERO_MASS in metric.undefined:
             usable &= (low != 0) | (high != 0)
+        if Reason.UNSIGNED in metric.undefined:
+            usable &= low < 0
     kept = np.flatnonzero(usable.all(axis=0)).tolist()
     logger.info("%d of %d images are complete", len(kept), len(maps.images))
     return maps.part(range(len(maps.models)), kept), facts.on(kept)

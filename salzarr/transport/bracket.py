@@ -3,7 +3,7 @@
 An exact Euclidean transport of 224 x 224 pixels takes seconds. One of its 56 x 56 block sums takes some
 35 ms, and some 20 ms more bound the distance at full resolution from both sides:
 
-- **Lower.** The potentials of the coarse sinks, at the centres of their blocks, are prices. The least
+- **Lower.** The potentials of the coarse sinks, at the centers of their blocks, are prices. The least
   *price + distance* that mass meets from any pixel is a function of the pixel that is 1-Lipschitz, being
   a minimum of such functions (McShane's extension). So it differs between two pixels by at most their
   distance, is feasible for the dual problem at full resolution, and its dual value is a lower bound.
@@ -42,7 +42,7 @@ FEW = COARSE * COARSE  # pixels in which the maps differ: so many are as fast to
 
 
 class Pixels(NamedTuple):
-    """What :func:`prepare` makes of a map, once for all its pairs."""
+    """A map as :func:`prepare` returns it, once for all its pairs."""
 
     full: Blocks  # every pixel, padded with zeros to whole blocks, and its pyramid
     coarse: Blocks
@@ -52,9 +52,9 @@ class Pixels(NamedTuple):
 def extend(nodes: Nodes, potential: Floats, excess: Integers, side: int) -> float:
     """Return the lower bound: excess mass times the extension of the sinks' potentials to all pixels."""
     height, width = excess.shape
-    centre = 0.5 * (side - 1)
-    ys = rows(nodes.y, nodes) * side + centre
-    xs = rows(nodes.x, nodes) * side + centre
+    center = 0.5 * (side - 1)
+    ys = rows(nodes.y, nodes) * side + center
+    xs = rows(nodes.x, nodes) * side + center
     prices = rows(potential, nodes) * side
     along = np.arange(width).astype(np.float64)
     extension = np.empty(width)
@@ -182,15 +182,15 @@ def prepare(map2d: npt.ArrayLike) -> Pixels:
     Raises
     ------
     InputError
-        As :func:`salzarr.transport.masses.quantise`.
+        As :func:`salzarr.transport.masses.quantize`.
     """
-    quantised = masses.quantise(map2d)
-    shape = quantised.shape
+    quantized = masses.quantize(map2d)
+    shape = quantized.shape
     unit = masses.unit(shape)
     side = masses.block_factor(shape, COARSE)
     height, width = (-(-n // side) for n in shape)
     padded = np.zeros((height * side, width * side), np.int64)
-    padded[: shape[0], : shape[1]] = quantised
+    padded[: shape[0], : shape[1]] = quantized
     blocks = padded.reshape(height, side, width, side).sum(axis=(1, 3))
     return Pixels(stack(padded, 1, unit, shape), stack(blocks, side, unit, shape))
 

@@ -1,14 +1,14 @@
-"""Exact Earth Mover's Distance with city-block ground distance, as a flow between neighbouring pixels.
+"""Exact Earth Mover's Distance with city-block ground distance, as a flow between neighboring pixels.
 
 The problem
     Two maps a, b of unit mass on a height x width grid. Moving mass m from pixel p to pixel q costs
-    m·(|y_p - y_q| + |x_p - x_q|). That distance is the length of a shortest path over 4-neighbours, so the
+    m·(|y_p - y_q| + |x_p - x_q|). That distance is the length of a shortest path over 4-neighbors, so the
     transport is a minimum-cost flow on the grid graph: supply s = a - b, cost 1 per unit of mass and edge,
     no capacities. Its n nodes and 2n edges replace a cost matrix of n² entries. Masses are ``int64`` and
     potentials ``int32`` (:mod:`salzarr.transport.masses`), so that everything below is exact.
 
 The proof that comes with every answer
-    A potential φ with |φ(u) - φ(v)| ≤ 1 for neighbours u, v bounds the cost of any flow f that balances s:
+    A potential φ with |φ(u) - φ(v)| ≤ 1 for neighbors u, v bounds the cost of any flow f that balances s:
 
         Σ s(u)·φ(u) = Σ_edges f(u→v)·(φ(u) - φ(v)) ≤ Σ_edges |f|.
 
@@ -17,7 +17,7 @@ The proof that comes with every answer
     cheapest flow and φ proves it. An answer that fails raises; none goes unchecked.
 
 The algorithm (primal-dual, coarse to fine)
-    φ always differs by exactly ±1 between neighbours, because φ(y, x) has the parity of y + x. Every edge
+    φ always differs by exactly ±1 between neighbors, because φ(y, x) has the parity of y + x. Every edge
     is then *tight* downhill and only downhill: flow runs downhill (complementary slackness), any amount of
     it, and what has been sent can be taken back. Two bytes per pixel hold that residual graph.
 
@@ -56,7 +56,7 @@ from salzarr.transport.masses import Masses
 
 
 class Pyramid(NamedTuple):
-    """What a map contributes to all its pairs.
+    """A map as :func:`prepare` returns it, once for all its pairs.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Pyram
     [(5, 3), (10, 5), (20, 9)]
     """
     blocks, side = (map2d, 1) if grid == "full" else masses.block_sums(map2d, grid)
-    fine = masses.quantise(blocks)
+    fine = masses.quantize(blocks)
     return Pyramid(masses.pyramid(fine), side, np.shape(map2d))
 
 
@@ -166,13 +166,13 @@ _reused = threading.local()
 def _prolong(coarse_shape: Shape, coarse: Nodes, shape: Shape, fine: Nodes) -> None:
     """Double the coarse potential, interpolate it bilinearly, round to the parity of y + x.
 
-    Values of 1-Lipschitz s go to the nearest integer p of the pixel's parity, s - 1 < p <= s + 1. Neighbours
+    Values of 1-Lipschitz s go to the nearest integer p of the pixel's parity, s - 1 < p <= s + 1. Neighbors
     then differ by less than 3 and by an odd number: by 1, so the result is feasible.
     """
     h, w = coarse_shape
     height, width = shape
     for y in range(height):
-        near = y // 2  # a fine pixel lies a quarter from its own block's centre, three from the next one's
+        near = y // 2  # a fine pixel lies a quarter from its own block's center, three from the next one's
         row = (near + 1) * (w + 1)
         next_row = (min(max(near - 1 + 2 * (y % 2), 0), h - 1) + 1) * (w + 1)
         for x in range(width):

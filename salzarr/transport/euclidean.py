@@ -46,7 +46,7 @@ FIRST_THRESHOLD = 1.0  # pixel
 
 
 class Blocks(NamedTuple):
-    """What :func:`prepare` makes of a map, once for all its pairs."""
+    """A map as :func:`prepare` returns it, once for all its pairs."""
 
     masses: Integers  # of all levels of the pyramid, the coarsest first, one after the other
     shapes: Integers  # (level, 2): the height and width of each
@@ -205,16 +205,16 @@ def transport(a: Blocks, b: Blocks, rtol: float = 0.0) -> Solution | None:
 
 
 def swapped(a: Blocks, b: Blocks) -> bool:
-    """Tell whether b comes before a in the order that gives (a, b) and (b, a) the same last bit."""
+    """Return whether b comes before a in the order that gives (a, b) and (b, a) the same last bit."""
     if a.shape != b.shape:
         return False
     differing = np.flatnonzero(a.masses != b.masses)
     return bool(differing.size and a.masses[differing[0]] < b.masses[differing[0]])
 
 
-def stack(quantised: Integers, side: int, unit: int, shape: tuple[int, ...]) -> Blocks:
+def stack(quantized: Integers, side: int, unit: int, shape: tuple[int, ...]) -> Blocks:
     """Build the pyramid over integer masses of blocks."""
-    levels = masses.pyramid(quantised)
+    levels = masses.pyramid(quantized)
     return Blocks(
         np.concatenate([level.ravel() for level in levels]),
         np.array([level.shape for level in levels]),
@@ -241,10 +241,10 @@ def prepare(map2d: npt.ArrayLike, grid: int) -> Blocks:
     Raises
     ------
     InputError, UsageError
-        As :func:`salzarr.transport.masses.quantise` and ``block_sums``.
+        As :func:`salzarr.transport.masses.quantize` and ``block_sums``.
     """
     blocks, side = masses.block_sums(map2d, grid)
-    return stack(masses.quantise(blocks), side, masses.unit(blocks.shape), np.shape(map2d))
+    return stack(masses.quantize(blocks), side, masses.unit(blocks.shape), np.shape(map2d))
 
 
 def distance(a: Blocks, b: Blocks, rtol: float = 0.0) -> tuple[float, float]:

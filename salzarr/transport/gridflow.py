@@ -1,4 +1,4 @@
-"""Minimum-cost flow between the neighbouring pixels of one grid, for :mod:`salzarr.transport.cityblock`.
+"""Minimum-cost flow between the neighboring pixels of one grid, for :mod:`salzarr.transport.cityblock`.
 
 The docstring there has the algorithm and the proof; here are the residual graph, the searches on it, and the
 certificate.
@@ -38,14 +38,14 @@ class Level(NamedTuple):
     ----------
     shape : (height, width)
     steps : (4,) int64
-        From a node to its neighbour in each direction.
+        From a node to its neighbor in each direction.
     excess : (node,) int64
         Mass that still has to leave (> 0) or arrive (< 0).
     flow : (node, 2) int64
         On the edge to the right and on the edge down; it runs downhill, so it is never negative.
     potential : (node,) int32
     downhill : (node,) uint8
-        Bit k: the neighbour in direction k is lower.
+        Bit k: the neighbor in direction k is lower.
     arcs : (node,) uint8
         Bit k: mass can leave in direction k; bit 4 + k: mass can come from direction k.
     surplus, deficit, label, waiting
@@ -294,7 +294,7 @@ def _push_relabel(level: Level, active: int, relabels: int) -> None:
                     active += 1
                 if rest == 0:
                     break
-            if rest > 0:  # what was admissible is used up: the nearest of the other neighbours is next
+            if rest > 0:  # what was admissible is used up: the nearest of the other neighbors is next
                 near = lowest + 1 if lowest < FAR else FAR
                 relabels -= 1
         label[u] = near

@@ -2,7 +2,7 @@
 
 A map is a distribution of one unit of mass over its pixels. The solvers move mass in ``int64``, where
 sums and differences are exact: identical maps differ by nothing, a flow balances or it does not, and a
-certificate can be compared with ``==``. :func:`quantise` makes the integers, :func:`pyramid` the coarser
+certificate can be compared with ``==``. :func:`quantize` makes the integers, :func:`pyramid` the coarser
 views from which the solvers start, :func:`block_sums` the reduced grid that ``grid=32`` asks for.
 """
 
@@ -77,13 +77,13 @@ def relative(map2d: npt.ArrayLike) -> Floats:
     if not (np.isfinite(peak) and peak > 0.0 and values.min() >= 0.0):
         raise InputError(
             "a map to transport needs finite, non-negative values with a positive sum; "
-            "normalise it first (for instance with normalize='abs')"
+            "normalize it first (for instance with normalize='abs')"
         )
     scaled: Floats = values / peak
     return scaled
 
 
-def quantise(map2d: npt.ArrayLike) -> Masses:
+def quantize(map2d: npt.ArrayLike) -> Masses:
     """Scale a map to unit mass and round it to integers that sum to ``unit(shape)`` exactly.
 
     Parameters
@@ -102,12 +102,12 @@ def quantise(map2d: npt.ArrayLike) -> Masses:
 
     Notes
     -----
-    Running sums are rounded, not pixels: the errors of neighbours cancel, the total is exact by
+    Running sums are rounded, not pixels: the errors of neighbors cancel, the total is exact by
     construction, an empty pixel stays empty, and a translated map gets the translated integers.
 
     Examples
     --------
-    >>> quantise([[1.0, 0.0], [2.0, 1.0]]) * 4 // unit((2, 2))
+    >>> quantize([[1.0, 0.0], [2.0, 1.0]]) * 4 // unit((2, 2))
     array([[1, 0],
            [2, 1]])
     """

@@ -147,5 +147,5 @@ def conjugate(
         least = prices[row, k] + length(ys[row, k] - y, xs[row, k] - x)
         value, found = best(ys, xs, prices, y, x, 0.0, -least)
         if found >= 0:
-            guess = found  # neighbours in raster order mostly share their best point
+            guess = found  # neighbors in raster order mostly share their best point
         out[i] = -value

@@ -44,7 +44,7 @@ class Relative(NamedTuple):
 
 
 def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Relative:
-    """Normalise a map to unit mass on a grid.
+    """Normalize a map to unit mass on a grid.
 
     Parameters
     ----------

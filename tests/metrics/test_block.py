@@ -1,4 +1,4 @@
-"""Reasons, normalised blocks, and features that come and go."""
+"""Reasons, normalized blocks, and features that come and go."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_feature_is_computed_once_while_metrics_want_it_and_then_freed(monkeyp
     assert not seen[-1]
 
 
-def test_normalised_maps_do_not_touch_the_callers():
+def test_normalized_maps_do_not_touch_the_callers():
     maps = RNG.random((2, 1, 8, 8))
     before = maps.copy()
     score_block(maps, [(0, 1)], as_metrics("mse:normalize=minmax,kl,pearson:normalize=abs,topk_iou,js"))

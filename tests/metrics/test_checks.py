@@ -37,7 +37,7 @@ def test_the_smallest_sides_are_those_of_the_definitions():
     assert list(sides.values()) == [7, 11, 11, 48, 176]
 
 
-def test_a_normalisation_that_makes_values_negative_is_refused_for_mass():
+def test_a_normalization_that_makes_values_negative_is_refused_for_mass():
     with pytest.raises(
         MetricError, match=r"kl compares .* zscore makes values negative; use --metrics mse,kl:"
     ):

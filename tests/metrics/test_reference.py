@@ -46,7 +46,7 @@ def smooth(rng, shape):
     return np.stack([resize(c, shape, order=1) for c in coarse])[:, None]
 
 
-def quantised(rng, shape):
+def quantized(rng, shape):
     """Many ties, as 8-bit pictures have."""
     blurred = ndimage.gaussian_filter(rng.random((3, 1, *shape)), (0, 0, 3, 3))
     return np.round(blurred / blurred.max() * 20)
@@ -56,7 +56,7 @@ def signed(rng, shape):
     return rng.standard_normal((3, 1, *shape))
 
 
-KINDS = [random, spiky, offset, nearly_identical, smooth, quantised, signed]
+KINDS = [random, spiky, offset, nearly_identical, smooth, quantized, signed]
 CASES = [(kind, (40, 56), dtype) for kind in KINDS for dtype in (np.float32, np.float64)]
 CASES += [(kind, (7, 7), np.float32) for kind in KINDS]
 CASES += [(spiky, (1, 9), np.float64), (smooth, (181, 190), np.float32), (spiky, (224, 224), np.float32)]

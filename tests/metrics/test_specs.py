@@ -46,16 +46,16 @@ def test_order_of_parameters_does_not_matter():
     ("text", "says"),
     [
         ("", "no metric was given"),
-        ("nope", "there is no metric 'nope'; 'salzarr metrics' lists them"),
+        ("nope", "unknown metric 'nope'; 'salzarr metrics' lists them"),
         ("pearsson", "did you mean 'pearson'"),
         ("mse,mse", "would be stored as 'mse'"),
-        ("ssim:window", "'window' is no parameter"),
+        ("ssim:window", "'window' is not a parameter"),
         ("ssim:windw=9", "ssim has no parameter 'windw'; did you mean 'window'?"),
         ("Pearson", "did you mean 'pearson'?"),
-        ("mse:normalize=mnimax", "no normalisation 'mnimax'; did you mean 'minmax'"),
+        ("mse:normalize=mnimax", "unknown normalization 'mnimax'; did you mean 'minmax'"),
         ("math:dist:knd=x", "math:dist has no parameter 'knd'; did you mean 'kind'?"),
-        ("ssim:=3", "'=3' is no parameter"),
-        ("ssim:window=", "'window=' is no parameter"),
+        ("ssim:=3", "'=3' is not a parameter"),
+        ("ssim:window=", "'window=' is not a parameter"),
         ("ssim:window=9:window=11", "gives window twice"),
         ("ssim:size=9", "its parameters are window, data_range, normalize"),
         ("ssim:window=8", "window must be an odd number from 3, not 8"),
@@ -69,10 +69,10 @@ def test_order_of_parameters_does_not_matter():
         ("mutual_information:bins=1", "bins must be"),
         ("hog:cells=0", "cells must be"),
         ("similarity:shift=never", "shift must be"),
-        ("mse:normalize=area", "there is no normalisation 'area'"),
-        ("mse:normalize=abs+none", "there is no normalisation 'none'"),
-        ("no_such_module:f", "cannot be loaded"),
-        ("math:no_such_function", "cannot be loaded"),
+        ("mse:normalize=area", "unknown normalization 'area'"),
+        ("mse:normalize=abs+none", "unknown normalization 'none'"),
+        ("no_such_module:f", "Could not load"),
+        ("math:no_such_function", "Could not load"),
         ("math:pi", "must be callable"),
     ],
 )
@@ -226,7 +226,7 @@ def test_a_function_bound_to_other_values_is_another_metric():
         assert two != three
 
 
-def test_normalisation_of_a_metric_and_of_a_comparison():
+def test_normalization_of_a_metric_and_of_a_comparison():
     own, free = parse_metrics("mse:normalize=abs + max,mae")
     assert own.spec == "mse:normalize=abs+max"
     assert own.with_normalize("minmax") == own

@@ -18,8 +18,8 @@ ALL = ("emd", "emd:grid=full", "emd:engine=pot", "emd_l1", "sliced_wasserstein")
 def blobs(models=3, images=2, side=24):
     """(model, image, y, x): smooth maps with some noise, all positive."""
     y, x = np.mgrid[:side, :side] / side
-    centres = RNG.uniform(0.2, 0.8, (models, images, 2, 1, 1))
-    smooth = np.exp(-20 * ((x - centres[:, :, 0]) ** 2 + (y - centres[:, :, 1]) ** 2))
+    centers = RNG.uniform(0.2, 0.8, (models, images, 2, 1, 1))
+    smooth = np.exp(-20 * ((x - centers[:, :, 0]) ** 2 + (y - centers[:, :, 1]) ** 2))
     return smooth + 0.02 * RNG.random(smooth.shape)
 
 

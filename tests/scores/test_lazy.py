@@ -206,6 +206,14 @@ def test_complete_cases_know_what_normalisation_makes_of_a_map(maps, metrics, ch
             assert np.isfinite(scores[name]).all(), name
 
 
+def test_complete_cases_leave_out_maps_without_signs_where_signs_are_compared(maps):
+    signed = {name: one - 0.5 for name, one in maps.items()}
+    signed["m1"][3] += 1
+    scores = compare(signed, "sign_agreement,mse", complete_cases=True).compute()
+    assert scores.sizes["image"] == len(maps["m1"]) - 1
+    assert (scores.sign_agreement_reason == 0).all()
+
+
 def test_missing_maps_have_a_reason(maps):
     maps["m1"][3] = np.nan
     maps["m2"][4, 0, 0] = np.inf

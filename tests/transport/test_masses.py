@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from salzarr.transport.masses import block_factor, block_sums, halve, pyramid, quantise, unit
+from salzarr.transport.masses import block_factor, block_sums, halve, pyramid, quantize, unit
 
 RNG = np.random.default_rng(4)
 ODD_MAPS = {
@@ -21,9 +21,9 @@ ODD_MAPS = {
 
 
 @pytest.mark.parametrize("name", ODD_MAPS)
-def test_quantise_sums_to_one_unit_and_is_within_one_integer(name):
+def test_quantize_sums_to_one_unit_and_is_within_one_integer(name):
     values = np.asarray(ODD_MAPS[name], dtype=np.float64)
-    masses = quantise(values)
+    masses = quantize(values)
     assert int(masses.sum()) == unit(values.shape)
     assert masses.min() >= 0
     assert not masses[values == 0].any()
@@ -31,11 +31,11 @@ def test_quantise_sums_to_one_unit_and_is_within_one_integer(name):
     assert np.abs(masses - shares * (unit(values.shape) / shares.sum())).max() <= 1.5
 
 
-def test_quantise_does_not_depend_on_the_unit_of_the_map_or_its_place():
+def test_quantize_does_not_depend_on_the_unit_of_the_map_or_its_place():
     values = RNG.random((12, 9))
-    masses = quantise(values)
-    np.testing.assert_array_equal(quantise(values * 2.0**-70), masses)
-    moved = quantise(np.pad(values, ((3, 0), (2, 7))))
+    masses = quantize(values)
+    np.testing.assert_array_equal(quantize(values * 2.0**-70), masses)
+    moved = quantize(np.pad(values, ((3, 0), (2, 7))))
     assert unit((15, 18)) == unit((12, 9))
     np.testing.assert_array_equal(moved[3:, 2:11], masses)
 
@@ -44,9 +44,9 @@ def test_quantise_does_not_depend_on_the_unit_of_the_map_or_its_place():
     "values",
     [np.zeros((3, 3)), [[1.0, -1e-9]], [[1.0, np.nan]], [[np.inf, 1.0]], np.ones(4), np.ones((0, 3))],
 )
-def test_quantise_refuses_what_has_no_unit_mass(values):
+def test_quantize_refuses_what_has_no_unit_mass(values):
     with pytest.raises(ValueError, match="map to transport"):
-        quantise(values)
+        quantize(values)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4096), (224, 224), (3000, 5000), (1, 2**40)])
@@ -56,7 +56,7 @@ def test_mass_times_distance_never_overflows(shape):
 
 
 def test_pyramid_keeps_every_mass_where_it_is():
-    masses = quantise(RNG.random((53, 20)))
+    masses = quantize(RNG.random((53, 20)))
     levels = pyramid(masses)
     np.testing.assert_array_equal(levels[-1], masses)
     for coarse, fine in pairwise(levels):
