@@ -31,9 +31,9 @@ from salzarr.schema import MODEL_A, MODEL_B, PAIR
 from salzarr.statistics.rows import ScoreReader, model_names
 
 SHOWN = 30
-"""How many pairs are drawn unless they are named."""
+"""Pairs drawn by default."""
 FEW = 8
-"""Below as many scores each is drawn as a tick: a density of them would be an invention."""
+"""Fewer scores are drawn as ticks: a density of them would be invented."""
 
 
 @any_script
@@ -48,7 +48,7 @@ def score_distributions(
     Parameters
     ----------
     scores : Dataset
-        Of :func:`salzarr.compare`.
+        From :func:`salzarr.compare`.
     metric : str or Metric, optional
         Which of its metrics; needed if it has several.
     pairs : sequence of (str, str), optional
@@ -113,7 +113,7 @@ def score_distributions(
 
 
 def _medians(scores: xr.Dataset, slug: str) -> NDArray[np.float64]:
-    """Median of each of the metric's rows."""
+    """Return the median of each row of the metric."""
     at = STATISTICS.index("median")
     return np.concatenate([describe(values)[at] for values in ScoreReader(scores).blocks(slug)])
 
@@ -127,7 +127,7 @@ def _row(labels: Sequence[tuple[str, str]], pair: tuple[str, str], *, directed: 
     for spelled in (tuple(pair), tuple(pair)[::-1])[: 1 if directed else 2]:
         if spelled in labels:
             return labels.index(spelled)
-    raise UsageError(f"{pair[0]!r} and {pair[1]!r} were not compared with each other")
+    raise UsageError(f"{pair[0]!r} and {pair[1]!r} were not compared; name a pair of the scores")
 
 
 def _violin(ax: Axes, values: NDArray[np.float64], place: int, color: NDArray[np.float64]) -> None:

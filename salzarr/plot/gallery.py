@@ -1,4 +1,4 @@
-"""The images on which the models differ most, or agree most, with everyone's maps."""
+"""A gallery of the images on which the models differ or agree most."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 MODELS = 10
-"""How many models' maps are drawn unless they are named."""
+"""Models drawn by default."""
 
 
 @any_script
@@ -46,7 +46,7 @@ def divergent_images(
     Parameters
     ----------
     scores : Dataset
-        Of :func:`salzarr.compare`.
+        From :func:`salzarr.compare`.
     maps : DataArray (model, image, y, x), or as :func:`salzarr.compare` takes them
         Those that were compared; only what is shown is read.
     metric : str or Metric, optional
@@ -82,9 +82,9 @@ def divergent_images(
     chosen = list(pair or models or known[:MODELS])
     for name in chosen:
         if name not in known:
-            raise UsageError(f"there is no model {name!r} in these scores")
+            raise UsageError(f"no model {name!r} in these scores; they have {', '.join(known[:10])}")
     if len(chosen) < 2:
-        raise UsageError(f"a gallery takes two models or more, not {len(chosen)}")
+        raise UsageError(f"a gallery needs at least two models, not {len(chosen)}")
     positions, values = _ranked(scores, variable, pair, count, agree=agree)
     ids = [str(scores[IMAGE].values[k]) for k in positions]
     shown = _read(maps, chosen, ids)
@@ -126,7 +126,7 @@ def _read(maps: Any, models: Sequence[str], images: Sequence[str]) -> xr.DataArr
 def _ranked(
     scores: xr.Dataset, variable: xr.DataArray, pair: tuple[str, str] | None, count: int, *, agree: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Positions of the images at one end, and their scores."""
+    """Return the positions and scores of the images at one end of the ranking."""
     if pair is None:
         slug = str(variable.name)
         names = [name for one in variables_of(scores, slug) for name in (one, reason_name(one))]
@@ -138,23 +138,23 @@ def _ranked(
     order = np.argsort(-alike if agree else alike, kind="stable")
     order = order[np.isfinite(values[order])][:count]
     if not len(order):
-        raise UsageError(f"no image has a score by {variable.name} here")
+        raise UsageError(f"no image has a score by {variable.name}; draw another metric")
     return order, values[order]
 
 
 def _of_pair(variable: xr.DataArray, pair: tuple[str, str]) -> xr.DataArray:
-    """Scores f(a, b) of one pair over images."""
+    """Return the scores f(a, b) of one pair over images."""
     for a, b in (pair, pair[::-1]):
         found = np.flatnonzero((variable[MODEL_A].values == a) & (variable[MODEL_B].values == b))
         if len(found):
             return variable.isel({PAIR: int(found[0])})
-    raise UsageError(f"{pair[0]!r} and {pair[1]!r} were not compared with each other")
+    raise UsageError(f"{pair[0]!r} and {pair[1]!r} were not compared; name a pair of the scores")
 
 
 def _least_alike(
     variable: xr.DataArray, positions: NDArray[np.intp], chosen: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """Find on each image the least alike of the chosen models; the first two where none has a score."""
+    """Return the two least alike models on each image; the first two where no pair has a score."""
     a, b = (variable[end].values.astype(str) for end in (MODEL_A, MODEL_B))
     among = np.flatnonzero(np.isin(a, chosen) & np.isin(b, chosen))
     values = variable.isel({PAIR: among, IMAGE: positions}).transpose(PAIR, IMAGE).values
@@ -167,7 +167,7 @@ def _least_alike(
 
 
 def _scaled(one_map: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide a map by its brightest, as its own picture is; from its smallest value if none is negative."""
+    """Scale a map as its picture is: by its brightest value, from its smallest if none is negative."""
     values = np.asarray(one_map, float)
     finite = values[np.isfinite(values)]
     if not finite.size:

@@ -1,4 +1,4 @@
-"""The pictures by the names that the command line gives them."""
+"""The kinds of pictures, by their names on the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from salzarr.plot.small_matrices import group_panels
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of picture that a program can draw by its name.
+    """One kind of picture.
 
     Parameters
     ----------
@@ -47,4 +47,4 @@ KINDS: dict[str, Kind] = {
     "groups": Kind(group_panels, ("groups",)),
     "maps": Kind(maps_sheet, ("maps",), per_metric=False, photos=True),
 }
-"""Every kind of picture by the name that the command line gives it."""
+"""Every kind of picture by its name on the command line."""

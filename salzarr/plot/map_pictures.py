@@ -1,4 +1,4 @@
-"""The maps themselves: how one looks as a picture, a sheet of them, and the images on which models differ."""
+"""Maps as pictures: one map, tiles in rows and columns, a sheet of maps."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from salzarr.schema import IMAGE, MAP_STATUS, MODEL, Status, X, Y
 RGB = NDArray[np.uint8]
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 SHEET_MODELS, SHEET_IMAGES = 30, 12
-"""How many models and images a sheet shows unless it is told which."""
+"""Models and images that a sheet shows by default."""
 
 
 def tile(one_map: NDArray[Any], side: int, *, difference: bool = False) -> RGB:
-    """Turn a map into a small picture.
+    """Return a map as a small picture.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ def tile(one_map: NDArray[Any], side: int, *, difference: bool = False) -> RGB:
     Returns
     -------
     (y, x, 3) uint8
-        Dark is nothing, bright is much. A map with negative values has a white zero, red above, blue below.
+        Dark is low, bright is high. A map with negative values has a white zero, red above, blue below.
         The brightest half percent share a color, or one hot pixel would leave the rest black. Missing and
-        non-finite pixels are gray; a map that is nothing else is a gray picture with a stroke through it.
+        non-finite pixels are gray; a map of nothing else is a gray picture with a stroke through it.
     """
     values = np.asarray(one_map, float)
     height, width = values.shape
@@ -64,7 +64,7 @@ def tile(one_map: NDArray[Any], side: int, *, difference: bool = False) -> RGB:
 
 
 def flaws(maps: xr.DataArray) -> NDArray[Any]:
-    """Say what is wrong with each map, which its picture does not: a constant one looks like an all-zero one.
+    """Name what is wrong with each map and does not show: a constant map looks like an all-zero one.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def flaw(one_map: NDArray[Any], *, missing: bool) -> str:
 
 
 def brightest(values: NDArray[np.float64]) -> float:
-    """Value of the full color: the 99.5th percentile, or the maximum where that is 0, or 1."""
+    """Return the value of the full color: the 99.5th percentile, or the maximum if that is 0, or 1."""
     return float(np.quantile(values, 0.995)) or float(values.max()) or 1.0
 
 
@@ -188,7 +188,7 @@ def maps_sheet(
     Parameters
     ----------
     maps : DataArray (model, image, y, x)
-        Of :func:`salzarr.open_maps`; only the maps shown are read.
+        From :func:`salzarr.open_maps`; only the maps shown are read.
     ax : Axes, optional
         Where to draw; by default in a new figure.
     models, images : sequence of str, optional
@@ -238,7 +238,7 @@ def draw_tiles(
     ax: Axes | None,
     gap: int = 6,
 ) -> Axes:
-    """Draw pictures in rows and columns, with what marks some, and their names at the left and below."""
+    """Draw tiles in rows and columns, with a mark in some, and names at the left and below."""
     picture, rows, columns = mosaic(tiles, gap)
     inch = 0.95 if len(column_names) <= 14 else 0.6
     high = picture.shape[0] / picture.shape[1] * inch * len(column_names)
@@ -268,5 +268,7 @@ def _indices(
         return [round(k) for k in np.linspace(0, len(names) - 1, most)] if spread else list(range(most))
     unknown = [name for name in wanted if name not in names]
     if unknown or not wanted:
-        raise UsageError(f"there is no {what} {unknown[0]!r} here" if unknown else f"no {what} was named")
+        raise UsageError(
+            f"no {what} {unknown[0]!r} in these maps" if unknown else f"name at least one {what}"
+        )
     return [names.index(name) for name in wanted]

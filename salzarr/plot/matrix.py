@@ -39,7 +39,7 @@ from salzarr.statistics.structure import Clustering, cluster, distances, referen
 from salzarr.statistics.summary import to_matrix
 
 ANNOTATED = 15
-"""Up to how many models the cells of a matrix carry their numbers."""
+"""Models up to which the cells carry their numbers."""
 
 GONE: dict[str, Any] = {"facecolor": MISSING, "edgecolor": "#9aa1ac", "linewidth": 0}
 
@@ -72,7 +72,7 @@ def similarity_matrix(
     Parameters
     ----------
     summary : Dataset
-        Of :func:`salzarr.summarize`.
+        From :func:`salzarr.summarize`.
     metric : str or Metric, optional
         Which of its metrics; needed if it has several.
     names : sequence of str, optional
@@ -113,10 +113,10 @@ def similarity_matrix(
     directed = variable.attrs.get("symmetry") == "directed"
     if names is not None and len(names) != len(known):
         raise UsageError(
-            f"{len(names)} names for {len(known)} models; give one per model, in the summary's order"
+            f"{len(names)} names for {len(known)} models; give one per model, in the order of the summary"
         )
     if triangle == "lower" and directed:
-        raise UsageError(f"{call} is directed, its two triangles differ; draw it with triangle='full'")
+        raise UsageError(f"{call} is directed, so that its two triangles differ; use triangle='full'")
     require_statistics(variable, [statistic, *_ends(statistic)] if interval else [statistic])
 
     labeled = to_matrix(summary, slug, statistic)
@@ -178,7 +178,7 @@ class Cells:
 
     @property
     def gone(self) -> NDArray[np.bool_]:
-        """Which are hatched."""
+        """The cells that are hatched."""
         return ~np.isfinite(self.values) & ~self.own & ~self.hidden
 
     def draw(self, ax: Axes) -> float:
@@ -202,16 +202,16 @@ class Cells:
 
     @property
     def ink(self) -> NDArray[Any]:
-        """What reads on the color of each cell."""
+        """The color of text on each cell."""
         return np.where(self.scale.dark(np.nan_to_num(self.values)), "white", "black")
 
     def dot(self, ax: Axes, which: NDArray[np.bool_]) -> None:
-        """Put a dot into some of the cells that have a value."""
+        """Draw a dot in some of the cells that have a value."""
         i, j = np.nonzero(which & np.isfinite(self.values) & ~self.hidden)
         ax.scatter(j, i, s=(0.2 * self._points(ax)) ** 2, c=self.ink[i, j], linewidth=0, zorder=3)
 
     def write(self, ax: Axes, texts: NDArray[Any], fewer: NDArray[np.int64] | None = None) -> None:
-        """Write a text into each cell that has a value, of a size that fits; and an n below it, if not 0."""
+        """Write a text of fitting size into each cell that has a value, and its n below, unless that is 0."""
         longest = max(len(line) for text in texts.flat for line in str(text).split("\n"))
         size = min(9.0, self._points(ax) / (0.68 * max(longest, 3)))
         ink = self.ink
@@ -242,11 +242,13 @@ def require_statistics(variable: xr.DataArray, wanted: Sequence[str]) -> None:
     known = [str(s) for s in variable[STATISTIC].values]
     for statistic in wanted:
         if statistic not in known:
-            raise UsageError(f"the summary of {variable.name} has no {statistic!r}, only {', '.join(known)}")
+            raise UsageError(
+                f"no statistic {statistic!r} of {variable.name}; the summary has {', '.join(known)}"
+            )
 
 
 def arrange(names: Sequence[str], order: Order, tree: Clustering | None = None) -> NDArray[np.intp]:
-    """Put the indices of the models in an order."""
+    """Return the indices of the models in an order."""
     if order == "cluster" and tree is not None:
         return np.array([names.index(name) for name in tree.order], np.intp)
     if order == "name":
@@ -255,7 +257,7 @@ def arrange(names: Sequence[str], order: Order, tree: Clustering | None = None) 
 
 
 def tree_lines(tree: Clustering) -> tuple[list[list[float]], list[list[float]]]:
-    """Lay out a dendrogram: four heights of each fork, and four rows (0 is the first leaf)."""
+    """Lay out a dendrogram: four heights and four rows of each fork; row 0 is the first leaf."""
     drawn = dendrogram_layout(tree.linkage, no_plot=True)
     return drawn["dcoord"], [[place / 10 - 0.5 for place in fork] for fork in drawn["icoord"]]
 
@@ -292,7 +294,7 @@ def draw_legend(ax: Axes, scale: Scale, label: str, *, away: float, ratio: float
 
 
 def legend_label(variable: xr.DataArray, statistic: str) -> str:
-    """Name a statistic and its unit."""
+    """Return the name of a statistic with its unit."""
     unit = variable.attrs.get("unit")
     return f"{statistic}, {unit}" if unit and statistic != COUNT else statistic
 
@@ -302,7 +304,7 @@ def _ends(statistic: str) -> list[str]:
 
 
 def _texts(cells: Cells, ends: Sequence[NDArray[np.float64]] | None) -> NDArray[Any]:
-    """Say what each cell's number is, with its interval below where there is one."""
+    """Return the text of each cell: its number, and its interval below if there is one."""
     shape = cells.values.shape
     texts = np.reshape(numbers(cells.values), shape).astype(object)
     if ends is None:
@@ -312,7 +314,7 @@ def _texts(cells: Cells, ends: Sequence[NDArray[np.float64]] | None) -> NDArray[
 
 
 def _note(variable: xr.DataArray, statistic: str, mark: str) -> str:
-    """Say what the colors mean, over how many images, and what marks a cell over fewer."""
+    """Return the note: what the colors mean, the number of images, and the mark of cells over fewer."""
     counts = variable.sel({STATISTIC: COUNT}).values
     counts = counts[counts > 0]
     least, most = (int(counts.min()), int(counts.max())) if counts.size else (0, 0)

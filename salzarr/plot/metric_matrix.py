@@ -18,15 +18,15 @@ CORRELATION = {"score_range": ["-1", "1"], "self_value": 1.0, "kind": "similarit
 def metric_agreement(
     summary: xr.Dataset, ax: Axes | None = None, *, repeats: int = 9999, seed: int = 0
 ) -> Axes:
-    """Draw whether the metrics see the same models as alike.
+    """Draw how far the metrics agree on which models are alike.
 
     Parameters
     ----------
     summary : Dataset
-        Of :func:`salzarr.summarize`, with two metrics or more.
+        From :func:`salzarr.summarize`, with two metrics or more.
     ax : Axes, optional
     repeats, seed : int
-        Of :func:`salzarr.statistics.structure.metric_agreement`.
+        From :func:`salzarr.statistics.structure.metric_agreement`.
 
     Returns
     -------

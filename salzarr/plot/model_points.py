@@ -1,4 +1,4 @@
-"""The models on a plane, and whether the metrics agree about them."""
+"""The models as points on a plane."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 POOR_STRESS = 0.2
-"""Above, the plane does not show the distances."""
+"""Stress above which the plane distorts the distances."""
 PLACES: tuple[tuple[int, int, Literal["left", "center", "right"]], ...] = (
     (6, 0, "left"), (-6, 0, "right"), (0, 8, "center"), (0, -8, "center"),
     (5, 6, "left"), (5, -6, "left"), (-5, 6, "right"), (-5, -6, "right"),
 )  # fmt: skip
-"""Where a name may stand beside its point, in points, the best first."""
+"""Offsets of a name from its point, in points, the best first."""
 FAR: tuple[tuple[int, int, Literal["center"]], ...] = (
     (0, 20, "center"), (0, -20, "center"), (0, 32, "center"), (0, -32, "center"),
 )  # fmt: skip
-"""Where else it may among few points, joined to its own by a line."""
+"""Further offsets among few points, with a line to the name."""
 
 
 @any_script
@@ -56,7 +56,7 @@ def model_map(
     Parameters
     ----------
     summary : Dataset
-        Of :func:`salzarr.summarize`.
+        From :func:`salzarr.summarize`.
     metric : str or Metric, optional
         Which of its metrics; needed if it has several.
     names : sequence of str, optional
@@ -65,7 +65,7 @@ def model_map(
     statistic : str
         Which statistic stands for a pair.
     seed : int
-        Of :func:`salzarr.statistics.structure.embed`.
+        From :func:`salzarr.statistics.structure.embed`.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def model_map(
 
 
 def _label_points(ax: Axes, points: NDArray[np.float64], labels: Sequence[str], size: float) -> int:
-    """Write each name beside its point where it covers nothing; return how many found no place."""
+    """Write each name beside its point where it covers nothing; return how many did not fit."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     box = ax.get_position()

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 COLUMNS = 4
 PANELS = 24
-"""How many groups are drawn; of more, those with the most images."""
+"""Groups that are drawn, those with the most images first."""
 NAMED, WRITTEN = 30, 10
-"""Up to how many models the panels carry names, and numbers."""
+"""Models up to which the panels carry names, and numbers."""
 
 
 @any_script
@@ -57,7 +57,7 @@ def group_panels(
     Parameters
     ----------
     groups : Dataset
-        Of :func:`salzarr.summarize` with groups.
+        From :func:`salzarr.summarize` with groups.
     metric : str or Metric, optional
         Which of its metrics; needed if it has several.
     names : sequence of str, optional
@@ -131,7 +131,7 @@ def group_panels(
 
 
 def largest(groups: xr.Dataset, slug: str, most: int) -> list[str]:
-    """Name the groups that have the most images, in the order of the summary."""
+    """Return the groups that have the most images, in the order of the summary."""
     counts = metric_rows(groups, slug).sel({STATISTIC: COUNT})
     size = counts.max([dim for dim in counts.dims if dim != GROUP]).values
     kept = np.sort(np.argsort(-size, kind="stable")[:most])

@@ -1,4 +1,4 @@
-"""What all the pictures share: colors that know a metric, text that is never markup, new figures.
+"""What the pictures share: colors by metric, text that is never markup, figures.
 
 "More alike" is blue and dark in every picture, whether the metric measures likeness or distance; zero is
 white where scores have a sign. Both color maps keep their order for color-blind readers and in gray.
@@ -59,7 +59,7 @@ FALLBACKS = (
 
 @dataclass(frozen=True)
 class Scale:
-    """Which color a value has, and which part of the colors a legend shows.
+    """The color of each value, and the part of the colors that a legend shows.
 
     Attributes
     ----------
@@ -81,25 +81,25 @@ class Scale:
         return self.cmap.name.endswith("_r")
 
     def rgba(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Colors (..., 4) of values."""
+        """Return the colors (..., 4) of values."""
         return np.asarray(self.cmap(self.norm(np.asarray(values, float))))
 
     def dark(self, values: ArrayLike) -> NDArray[np.bool_]:
-        """Where white text reads better than black on a value's color: either does at 4.5:1 or more."""
+        """Return where white text reads better than black; the better has a contrast of 4.5:1 or more."""
         rgb = self.rgba(values)[..., :3]
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         dark: NDArray[np.bool_] = linear @ (0.2126, 0.7152, 0.0722) < 0.179
         return dark
 
     def stops(self, count: int = 33) -> list[str]:
-        """Evenly spaced colors of the whole map, as hex: what another renderer interpolates."""
+        """Return evenly spaced colors of the whole map, as hex, for another renderer to interpolate."""
         return [to_hex(color) for color in self.cmap(np.linspace(0, 1, count))]
 
 
 def color_scale(
     attrs: Mapping[str, Any], values: ArrayLike, statistic: str = "mean", *, stretch: bool = False
 ) -> Scale:
-    """Choose the colors of a statistic from what is known of the metric.
+    """Choose the colors of a statistic by the definition of its metric.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def _scale(cmap: str, low: float, high: float, *, centered: bool = False) -> Sca
 
 
 def metric_variable(dataset: xr.Dataset, metric: str | Metric | None = None) -> xr.DataArray:
-    """Find a metric's rows by its slug, its spec, or a Metric; the only one if none is named.
+    """Return a metric's rows by slug, spec or Metric; those of the only one if none is named.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def metric_variable(dataset: xr.Dataset, metric: str | Metric | None = None) -> 
 
 
 def plain(text: Hashable) -> str:
-    r"""Make one printable line: control characters become visible, lone surrogates a replacement sign.
+    r"""Return one printable line: control characters become visible, lone surrogates a replacement sign.
 
     >>> plain("two\nlines")
     'two␊lines'
@@ -169,7 +169,7 @@ def plain(text: Hashable) -> str:
 
 
 def short(names: Iterable[Hashable], limit: int = 28) -> list[str]:
-    """Names of at most ``limit`` characters, cut in their middles, and still distinct.
+    """Shorten names to ``limit`` characters, cut in the middle and still distinct.
 
     An end that all long names share is cut first: it would take the place of what tells them apart.
 
@@ -195,7 +195,7 @@ def short(names: Iterable[Hashable], limit: int = 28) -> list[str]:
 
 
 def numbers(values: ArrayLike) -> list[str]:
-    """Write values with one number of decimals for all of them, three digits for the largest; NaN as nothing.
+    """Format values with the same number of decimals, three digits for the largest; NaN is empty.
 
     Only zero is written as zero: what the decimals would round to it keeps one digit of its own.
 
@@ -217,13 +217,13 @@ def numbers(values: ArrayLike) -> list[str]:
 
 @cache
 def _installed() -> tuple[str, ...]:
-    """Those of the fallbacks that this machine has: Matplotlib warns of any other at every text."""
+    """Return the fallbacks that are installed: Matplotlib warns of others at every text."""
     known = set(font_manager.get_font_names())
     return tuple(name for name in FALLBACKS if name in known)
 
 
 def any_script(draw: Callable[P, Axes]) -> Callable[P, Axes]:
-    """Let what a function draws fall back on installed fonts where the user's own lacks a glyph."""
+    """Let a drawing function fall back on installed fonts where the user's font lacks a glyph."""
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Axes:
@@ -234,7 +234,7 @@ def any_script(draw: Callable[P, Axes]) -> Callable[P, Axes]:
 
 
 def without_glyph(figure: Figure) -> str:
-    """Find the characters of a figure for which none of its fonts has a glyph."""
+    """Return the characters of a figure for which none of its fonts has a glyph."""
     lacking: set[str] = set()
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
@@ -257,10 +257,9 @@ def _glyphs(family: str) -> frozenset[str]:
 
 @cache
 def _say_lacking(characters: str) -> None:
-    """Say it once, however many pictures lack the same."""
+    """Warn once, however many pictures lack the same characters."""
     logger.warning(
-        "no font here has a glyph for %s, and pictures show boxes instead; install one that has, such as the "
-        "Noto font of that script",
+        "no installed font has a glyph for %s, so pictures show boxes; install one, such as Noto",
         characters if len(characters) <= 20 else f"{characters[:20]} and {len(characters) - 20} more",
     )
 
@@ -306,7 +305,7 @@ def heading(ax: Axes, title: str, note: str = "") -> None:
 
 
 def name_ticks(ax: Axes, axis: str, positions: Sequence[float], names: Sequence[str], size: float) -> None:
-    """Put names on an axis: columns upright or slanted below, rows at the left; never mathtext."""
+    """Put names on an axis, never as mathtext: columns upright or slanted below, rows at the left."""
     which = ax.xaxis if axis == "x" else ax.yaxis
     which.set_ticks(list(positions), labels=list(names), parse_math=False, fontsize=size, color=INK)
     ax.tick_params(axis=axis, length=0, pad=3)  # type: ignore[arg-type]
@@ -348,7 +347,7 @@ def save(
     assert figure is not None
     known = figure.canvas.get_supported_filetypes()
     if unknown := [suffix for suffix in formats if suffix not in known]:
-        raise UsageError(f"a picture cannot be written as {unknown[0]!r}, but as {', '.join(sorted(known))}")
+        raise UsageError(f"cannot write a picture as {unknown[0]!r}; use {', '.join(sorted(known))}")
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     written = []
     if lacking := without_glyph(figure):

@@ -1,4 +1,4 @@
-"""What single images say: the distributions, and the images at either end of each pair and metric."""
+"""Data of single images: distributions, and the images at either end of each pair and metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from salzarr.statistics.analysis import Analysis
 from salzarr.statistics.rows import metric_rows, variables_of
 
 RANKED = 4
-"""How many images a metric's gallery shows at either end."""
+"""Images at either end of a metric's gallery."""
 ENDS = {"least": "least_alike", "most": "most_alike"}
 
 
@@ -26,7 +26,7 @@ def list_images(
     slugs: Sequence[str],
     images: Numbering[int],
 ) -> None:
-    """Add to each metric's data its histograms, its gallery and the extremes of its pairs.
+    """Add the histograms, the gallery and the extremes of the pairs to each metric's data.
 
     Images are known by their position along the scores, and numbered as the page comes to mention them.
     """
@@ -52,7 +52,7 @@ def list_images(
 def add_gallery_scores(
     data: Sequence[dict[str, Any]], scores: xr.Dataset, slugs: Sequence[str], images: Numbering[int]
 ) -> None:
-    """Add to each metric what every pair scores on the images of all galleries."""
+    """Add what every pair scores on the images of all galleries to each metric's data."""
     shown = gallery(data)
     positions = list(images)
     for slug, metric in zip(slugs, data, strict=True):

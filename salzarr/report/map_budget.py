@@ -1,4 +1,4 @@
-"""Which maps a page carries: its galleries' and those of every pair's extremes, within a number of bytes."""
+"""Choose the maps that a page carries within its size: those of the galleries and of the pairs' extremes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from salzarr.statistics.analysis import EXTREMES
 logger = logging.getLogger(__name__)
 
 ACROSS = 14
-"""How many models' maps the page shows side by side; of more models, a gallery shows a choice."""
+"""Models whose maps stand side by side; of more models a gallery shows a choice."""
 SAMPLE = 12
-"""How many images are encoded to learn what maps weigh."""
+"""Images encoded to estimate the size of a map."""
 READ_BYTES = 64 << 20
-"""How much of the maps is read at a time."""
+"""Bytes of maps read at a time."""
 SPARE = 40
-"""Bytes of a stored map beside its picture: its range, and what the data needs around it."""
+"""Bytes of a stored map beside its picture: its range, and the JSON around it."""
 
 Cell = tuple[int, int]
 """The map of an image on a model, both by number on the page."""
@@ -46,7 +46,7 @@ def representatives(count: int, leaves: Sequence[int] | None) -> list[int]:
 def wanted(
     data: Sequence[dict[str, Any]], pairs: Sequence[Sequence[int]], count: int, shown: Sequence[int]
 ) -> Iterator[Cell]:
-    """Name the maps a page of ``count`` models would like to carry, the most useful first.
+    """Yield the maps that a page of ``count`` models should carry, the most useful first.
 
     First those of the galleries; then those of the extremes of every pair by place, at each place the images
     first that most pairs list; then the galleries' other models.
@@ -64,7 +64,7 @@ def wanted(
 def _listings(
     data: Sequence[dict[str, Any]], pairs: Sequence[Sequence[int]], place: int
 ) -> Iterator[tuple[int, Sequence[int]]]:
-    """Go through what the pairs list at one place: (image, the two models)."""
+    """Yield what the pairs list at one place: (image, the two models)."""
     for metric in data:
         for end in ENDS:
             for row, listed in enumerate(metric["extremes"][end]):
@@ -100,7 +100,7 @@ def carry(
     facts["carried"] = sum(len(one["maps"]) + len(one["flaws"]) for one in stored.values())
     if facts["carried"] < len(order):
         logger.info(
-            "the report carries %s of %s maps; a report size of about %s would take all",
+            "the report carries %s of %s maps; for all of them, set the report size to about %s",
             f"{facts['carried']:,}", f"{len(order):,}", format_bytes(facts["needed"]),
         )  # fmt: skip
     return facts, stored
@@ -129,7 +129,7 @@ def _weigh(stored: dict[str, Any]) -> tuple[int, int]:
 
 
 def _affordable(order: Sequence[Cell], room: int, map_bytes: int, photo_bytes: int) -> list[Cell]:
-    """Take from the first on what the estimated weights allow, a little more: the scales decide."""
+    """Take the first maps that fit by the estimate, and a few more: their real size decides later."""
     chosen: list[Cell] = []
     known: set[int] = set()
     left = room * 1.1
@@ -143,7 +143,7 @@ def _affordable(order: Sequence[Cell], room: int, map_bytes: int, photo_bytes: i
 
 
 def _drop_what_is_too_much(stored: dict[int, dict[str, Any]], chosen: list[Cell], room: int) -> None:
-    """Take out the last maps until the others fit."""
+    """Remove the last maps until the others fit."""
     left = room - sum(sum(_weigh(one)) for one in stored.values())
     while left < 0 and chosen:
         image, model = chosen.pop()

@@ -1,4 +1,4 @@
-"""Statistics as data for the page: lists of numbers by row, colors, trees and places."""
+"""The data of one metric on the page: numbers by row, colors, tree, map of the models, tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Numbering(dict[Key, int]):
-    """Numbers things in the order in which they are first asked for, so that data can refer to them."""
+    """Number things in the order in which they are first looked up."""
 
     def __missing__(self, key: Key) -> int:
         self[key] = len(self)
@@ -35,19 +35,19 @@ class Numbering(dict[Key, int]):
 CORRECTED = ("baseline", "corrected", "corrected_low", "corrected_high")
 """Statistics of :func:`salzarr.statistics.baseline.corrected` that a summary does not have."""
 SIGNIFICANT = 0.05
-"""Tests with a smaller q are listed."""
+"""q below which tests are listed."""
 TESTS = 8
-"""How many tests a metric lists."""
+"""Tests that a metric lists."""
 Palettes = Numbering[tuple[str, ...]]
 
 
 def as_json(value: object) -> str:
-    """JSON for a script element: nothing in it can end the element, and NaN is null."""
+    """Return JSON for a script element: nothing in it can end the element."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def numbers(values: ArrayLike, digits: int | None = None) -> Any:
-    """Nested lists of numbers as JSON has them: in full or with some significant digits, None for NaN."""
+    """Return nested lists of numbers for JSON: in full or to some significant digits, None for NaN."""
     if isinstance(values, np.ndarray) and values.ndim > 1:
         return [numbers(row, digits) for row in values]
     limit = np.finfo(float).max
@@ -107,7 +107,7 @@ def _scale(scale: Scale, palettes: Palettes) -> dict[str, float]:
 
 
 def palette(name: str, count: int = 33) -> tuple[str, ...]:
-    """Spell a color map as evenly spaced colors, which the page's script interpolates."""
+    """Return a color map as evenly spaced colors, which the page's script interpolates."""
     return tuple(to_hex(color) for color in mpl.colormaps[name](np.linspace(0, 1, count)))
 
 

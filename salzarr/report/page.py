@@ -1,4 +1,4 @@
-"""The page: the data it carries, and the template that holds them."""
+"""The page: its data and its template."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ from salzarr.statistics.rows import metric_names, metric_rows, model_names, vari
 from salzarr.statistics.structure import reference_model
 
 SHORT = 24
-"""Characters of a model's name where there is little room."""
+"""Characters of a short model name."""
 FRAME_BYTES = 250_000
-"""What the page weighs without its data: template, style, script, and what the template lays out."""
+"""Size of the page without its data: template, style and script."""
 MAP_COLORS = ("inferno", "RdBu_r")
-"""Of maps without and with negative values."""
+"""Color maps of maps without and with negative values."""
 SCRIPTS = (
     "page", "numbers", "colors", "state", "pairs", "matrix", "maps", "pair", "view", "models", "sections",
     "tables", "save", "main",
@@ -89,7 +89,7 @@ LABELS = {
 
 
 def render(analysis: Analysis, scores: xr.Dataset, page: Page | None = None) -> str:
-    """Make the page.
+    """Return the page as HTML.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def write_report(path: Path, analysis: Analysis, scores: xr.Dataset, page: Page 
 
 @cache
 def _script() -> str:
-    """Join the page's script of its parts, in one scope that nothing else can reach."""
+    """Join the parts of the page's script in one scope."""
     folder = files("salzarr") / "templates" / "script"
     parts = [(folder / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
@@ -157,7 +157,7 @@ def breakable(name: object) -> Markup:
 def _data(
     analysis: Analysis, scores: xr.Dataset, page: Page
 ) -> tuple[dict[str, Any], list[dict[str, Any]], dict[int, dict[str, Any]]]:
-    """Collect what the page's script reads: the page's own data, that of each metric, and the maps."""
+    """Return what the page's script reads: the page's own data, that of each metric, and the maps."""
     summary, groups = analysis.summary, analysis.groups
     slugs, models = metric_names(summary), model_names(summary)
     if groups is not None:
@@ -203,12 +203,12 @@ def _data(
 
 
 def _in_order(names: Set[str]) -> list[str]:
-    """Put the statistics in the order in which people ask for them, the mean first."""
+    """Sort the statistics for the menu, the mean first."""
     return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
 
 def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:
-    """Give what readers need to know of a metric."""
+    """Return the definition of a metric for readers."""
     low, high = (
         end if end in LENGTHS else f"{float(end):.6g}".replace("inf", "∞") for end in attrs["score_range"]
     )
@@ -259,7 +259,7 @@ def _facts(summary: xr.Dataset, scores: xr.Dataset, maps: xr.DataArray | None) -
 
 
 def _reason_rows(summary: xr.Dataset) -> list[dict[str, Any]]:
-    """Count scored images over all pairs, and those that are not by reason."""
+    """Count the images with a score over all pairs, and the others by reason."""
     rows = []
     for slug in metric_names(summary):
         name = variables_of(summary, slug)[0]

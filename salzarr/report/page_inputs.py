@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 
 REPORT_SIZE = 20_000_000
-"""Bytes that a page may weigh unless told otherwise."""
+"""Default limit of a page's size, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,20 @@ class Page:
     ----------
     title : str
     comment : str
-        What its writer has to say, shown below the title.
+        Shown below the title.
     findings : sequence of str
-        What the numbers say, in sentences, shown at the top.
+        Sentences shown at the top.
     size : int
-        Bytes that the page may weigh: as many maps are carried as fit beside the numbers.
+        Limit in bytes: the page carries as many maps as fit beside the numbers.
     maps : DataArray (model, image, y, x), optional
         For pictures; only the maps shown are read. A coordinate ``map_status`` tells missing maps from
         those that are all NaN.
     facts : Dataset, optional
-        Of :func:`salzarr.store.facts`, for the degenerate maps.
+        From :func:`salzarr.store.facts`, for the degenerate maps.
     photos : path, optional
         Folder of the photographs.
     commands : sequence of str
-        Which make the report again.
+        What was run to make the report.
     provenance : mapping of str to value
     """
 

@@ -20,7 +20,7 @@ SIDES = (256, 192, 128, 96)
 """Sides in pixels at which maps may be stored, the best first."""
 QUALITY = 85
 LARGEST = 1e300
-"""Values beyond it, either way, are drawn as if they were this: a range must be a number."""
+"""Larger magnitudes are drawn as this one: a range must be finite."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Tile:
     holes: bool = False
 
     def as_list(self) -> list[Any]:
-        """Lay it out as the page's data has it."""
+        """Return it as the page's data has it."""
         ends = [float(f"{end:.6g}") for end in (self.low, self.high)]
         return [self.uri, *ends, int(self.holes)]
 
