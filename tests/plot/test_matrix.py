@@ -175,7 +175,7 @@ def test_metrics_are_named(summary, arguments, message):
 
 
 def test_an_unknown_statistic_is_refused(summary):
-    with pytest.raises(UsageError, match="no 'mode', only n, mean"):
+    with pytest.raises(UsageError, match="no statistic 'mode' of mse; the summary has n, mean"):
         similarity_matrix(summary, "mse", statistic="mode")
 
 

@@ -272,7 +272,7 @@ def test_a_gallery_takes_maps_as_compare_does(scores, maps):
 def test_a_gallery_refuses_what_is_not_there(scores, maps):
     with pytest.raises(UsageError, match="no model 'nobody'"):
         divergent_images(scores, maps, "mse", models=["VGG16", "nobody"])
-    with pytest.raises(UsageError, match="two models or more"):
+    with pytest.raises(UsageError, match="at least two models"):
         divergent_images(scores, maps, "mse", models=["VGG16"])
     empty = scores.copy()
     empty["mse"] = xr.full_like(scores.mse, np.nan)
