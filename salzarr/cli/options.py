@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +24,12 @@ def file_option(name: str, metavar: str, text: str) -> Callable[[Command], Comma
 
 
 def split(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> list[str] | None:
-    """Take an option that may be repeated, and hold several names between commas."""
+    """Split the values of a repeatable option at commas."""
     return [name.strip() for part in value for name in part.split(",") if name.strip()] or None
 
 
 def named(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, str] | None:
-    """Take NAME=PATH, repeated."""
+    """Read NAME=PATH of a repeatable option."""
     pairs = [part.partition("=") for part in value]
     if wrong := [name for name, equals, path in pairs if not (name and equals and path)]:
         raise click.BadParameter(f"give NAME=PATH, not {wrong[0]!r}")
@@ -36,7 +37,7 @@ def named(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict
 
 
 def memory_size(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
-    """Take a size such as 512MiB, before anything is opened."""
+    """Read a size such as 512MiB; refuse it before anything is opened."""
     from salzarr.plan import parse_size
 
     return parse_size(value)
@@ -55,33 +56,33 @@ models = click.option(
     multiple=True,
     callback=split,
     metavar="NAME,…",
-    help="Only these models; all of them if left out.",
+    help="Only these models (default: all).",
 )
 
 
 def selection(command: Command) -> Command:
-    """Add which maps of a source are meant, and what they are called; :func:`selected` reads it."""
+    """Add the options that choose and name the maps of a source; :func:`selected` reads them."""
     for option in (
         click.option(
             "--strip-suffix",
             multiple=True,
             metavar="TEXT",
-            help="An ending to remove from images' names, such as _gradcam, so that names meet; repeat it.",
+            help="An ending to remove from image names, such as _gradcam, so that they match; repeatable.",
         ),
         file_option(
             "--rename",
             "CSV",
-            "A table of two columns, an image's name and its new one, so that names meet.",
+            "A table of two columns, the name of an image and its new name, so that names match.",
         ),
         file_option(
             "--names",
             "FILE",
-            "Names of the images of stacks that have none: one a line, in order, or a table.",
+            "Names of the images of stacks that have none: one per line, in order, or a table.",
         ),
         click.option(
             "--stacked",
             metavar="PATTERN",
-            help="Names of the .npy files that are stacks of maps (image, H, W).  [default: batch_maps*.npy]",
+            help="Name of the .npy files that are stacks of maps (image, H, W).  [default: batch_maps*.npy]",
         ),
         click.option(
             "--axes",
@@ -99,8 +100,8 @@ def selection(command: Command) -> Command:
         click.option(
             "--glob",
             metavar="PATTERN",
-            help="Only files whose path below SOURCE matches, such as '*/**/Baseline/*.npy' (** is any "
-            "folders).",
+            help="Only files whose path below SOURCE matches, such as '*/**/Baseline/*.npy' (** matches any "
+            "number of folders).",
         ),
         click.option(
             "--model",
@@ -108,8 +109,8 @@ def selection(command: Command) -> Command:
             multiple=True,
             callback=named,
             metavar="NAME=PATH",
-            help="A model's name and its folder or file below SOURCE, where models are not found or named as "
-            "you want; repeat it for each.",
+            help="A model's name and its folder or file below SOURCE (or its name in a store), for models "
+            "that are not found, or not named as you want; repeatable.",
         ),
         models,
         click.option(
@@ -127,16 +128,10 @@ def selection(command: Command) -> Command:
 
 
 def selected(*, models: list[str] | None, placed: dict[str, str] | None, **given: Any) -> dict[str, Any]:
-    """Give what was chosen by :func:`selection`, and whatever else has a value, as keywords of the library.
-
-    Raises
-    ------
-    UsageError
-        If models are both selected and named.
-    """
+    """Return the options of :func:`selection`, and others that have a value, as keywords of convert."""
     if models and placed:
         raise UsageError(
-            "--models selects among the models found, --model names all there are; give one of them"
+            "--models chooses among the models found, and --model lists all of them; give one of the two"
         )
     return {k: v for k, v in {"models": placed or models, **given}.items() if v is not None}
 
@@ -145,8 +140,8 @@ memory = click.option(
     "--memory",
     metavar="SIZE",
     callback=memory_size,
-    help="What one process may take, such as 1GiB; what is free if left out. Tables and report take 600MiB "
-    "with many images.",
+    help="Memory limit per process, e.g. 1GiB (default: free memory). Tables and report need 600MiB with "
+    "many images.",
 )
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -155,7 +150,7 @@ photos = click.option(
     "--photos",
     type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
-    help="A folder with the photographs, named like the images: shown beside the maps.",
+    help="A folder with the photographs, named like the images, to show beside the maps.",
 )
 
 groups = click.option(
@@ -212,33 +207,39 @@ baseline = click.option(
 
 
 def cluster(command: Command) -> Command:
-    """Add what a command runs on."""
+    """Add the options that say where a command runs; it gets them as ``run_on``, for ``cluster.connect``."""
+
+    @functools.wraps(command)
+    def with_run_on(*arguments: Any, **given: Any) -> Any:
+        names = ("scheduler", "workers", "threads_per_worker", "dashboard")
+        return command(*arguments, run_on={name: given.pop(name) for name in names}, **given)
+
     for option in (
         click.option(
             "--dashboard",
             metavar="ADDRESS",
-            help="With processes: where to serve Dask's dashboard, such as :8787.",
+            help="With processes: address of Dask's dashboard, such as :8787.",
         ),
         click.option(
             "--threads-per-worker",
             type=click.IntRange(1),
             metavar="N",
-            help="With processes: the threads of each; 1 if left out.",
+            help="With processes: threads of each (default: 1).",
         ),
         click.option(
             "--workers",
             type=click.IntRange(1),
             metavar="N",
-            help="How many threads or processes; one for each core if left out.",
+            help="Number of threads or processes (default: one per core).",
         ),
         click.option(
             "--scheduler",
             default="threads",
             show_default=True,
             metavar="WHICH",
-            help="What runs it: threads or processes of this machine, sync (one task after the other), or a "
-            "running Dask scheduler at an address such as tcp://host:8786.",
+            help="Where to run: threads or processes of this machine, sync (one job after the other), or the "
+            "address of a running Dask scheduler, such as tcp://host:8786.",
         ),
     ):
-        command = option(command)
-    return command
+        with_run_on = option(with_run_on)
+    return with_run_on

@@ -108,10 +108,7 @@ def compare(
     report_size: str | None,
     no_report: bool,
     as_json: bool,
-    scheduler: str,
-    workers: int | None,
-    threads_per_worker: int | None,
-    dashboard: str | None,
+    run_on: dict[str, Any],
     **given: Any,
 ) -> None:
     """Score every pair of models of STORE, image by image, into the folder RESULTS.
@@ -128,13 +125,7 @@ def compare(
     given["images"] = _images(images)
     if groups is not None:
         read_groups(groups)  # a table that cannot be read is said before everything is scored
-    with cluster.connect(
-        scheduler,
-        workers=workers,
-        threads_per_worker=threads_per_worker,
-        memory=given["memory"],
-        dashboard=dashboard,
-    ):
+    with cluster.connect(**run_on, memory=given["memory"]):
         if dry_run:
             plan = salzarr.plan_comparison(store, out=results, **given)
             if as_json:

@@ -45,10 +45,10 @@ logger = logging.getLogger(__name__)
     type=click.Choice(["float32", "float64"]),
     default="float32",
     show_default=True,
-    help="Of the stored maps.",
+    help="Type of the stored maps.",
 )
 @click.option("--append", is_flag=True, help="Add the models and images that STORE does not have yet.")
-@click.option("--overwrite", is_flag=True, help="Delete the maps that are in STORE, and begin anew.")
+@click.option("--overwrite", is_flag=True, help="Delete the maps in STORE and start again.")
 @options.cluster
 @options.as_json
 @click.pass_context
@@ -61,18 +61,15 @@ def convert(
     list_only: bool,
     channel: str | None,
     as_json: bool,
-    scheduler: str,
-    workers: int | None,
-    threads_per_worker: int | None,
-    dashboard: str | None,
+    run_on: dict[str, Any],
     **given: Any,
 ) -> None:
     """Batch every model's maps of SOURCE into one STORE.
 
-    SOURCE is a folder with one folder per model; the maps may lie anywhere below: one .npy file per image, or
-    one batch_maps.npy per model, and other formats (see the README); or another store, to be joined with
-    STORE by --append. STORE is the folder to write, such as maps.zarr. Images are joined by their names. A
-    run that was interrupted goes on with the same command.
+    SOURCE is a folder with one folder per model, and the maps anywhere below it: one .npy file per image, one
+    batch_maps.npy per model, or other formats (see the README). It may also be another store, to add to STORE
+    with --append. STORE is the folder to write, such as maps.zarr. Images are joined by their names. The same
+    command resumes a run that was interrupted.
     """
     import salzarr
     from salzarr import cluster
@@ -87,12 +84,7 @@ def convert(
         raise UsageError(
             "name the STORE to write, such as maps.zarr, or look first at what would be read: --list"
         )
-    with (
-        cluster.connect(
-            scheduler, workers=workers, threads_per_worker=threads_per_worker, dashboard=dashboard
-        ),
-        progress("Converting", context.obj) as bar,
-    ):
+    with cluster.connect(**run_on), progress("Converting", context.obj) as bar:
         report = salzarr.convert(source, store, progress=bar, **wanted)
     _show(report, as_json)
     _lose(report.lost)
@@ -139,7 +131,7 @@ def _list(source: str, as_json: bool, wanted: dict[str, Any]) -> None:
 
 
 def _show(report: ConvertReport, as_json: bool) -> None:
-    """Print what a conversion did, and what is in the store now."""
+    """Print what a conversion did, and what the store holds now."""
     from salzarr.store.convert_report import COLUMNS
 
     if as_json:
@@ -157,7 +149,7 @@ def _show(report: ConvertReport, as_json: bool) -> None:
 
 
 def _done(report: ConvertReport) -> str:
-    """Say what a conversion did, and what there was to be done."""
+    """Return what a conversion did, in a sentence."""
     from dask.utils import format_bytes, format_time
 
     if not report.written:
@@ -167,11 +159,11 @@ def _done(report: ConvertReport) -> str:
     return f"{maps} written ({format_bytes(report.bytes)}){kept}; {format_time(report.seconds)}"
 
 
-@click.command(short_help="Tell what is in a store of maps.")
+@click.command(short_help="Show what a store of maps holds.")
 @options.path("store")
 @options.as_json
 def info(store: str, as_json: bool) -> None:
-    """Tell what is in a maps STORE: models, images, sizes, chunks, degenerate maps, where it came from."""
+    """Show what a maps STORE holds: models, images, sizes, chunks, degenerate maps, provenance."""
     from dask.utils import format_bytes
 
     import salzarr
@@ -194,7 +186,7 @@ def info(store: str, as_json: bool) -> None:
 
 
 def _codec(codec: dict[str, Any]) -> str:
-    """Name a codec with what matters of it."""
+    """Return a codec's name and main parameters."""
     details = codec.get("configuration", {})
     chosen = [str(details[key]) for key in ("cname", "clevel", "shuffle") if key in details]
     return " ".join([codec["name"], *chosen])
@@ -207,16 +199,16 @@ def _flat(value: object) -> str:
     return ", ".join(map(_flat, value)) if isinstance(value, list | tuple) else str(value)
 
 
-@click.command(short_help="Check that all of a store is there and intact.")
+@click.command(short_help="Check that a store is complete and intact.")
 @options.path("store")
-@options.file_option("--source", "PATH", "Compare with the folder that it was converted from, too.")
+@options.file_option("--source", "PATH", "Also compare with the folder that it was converted from.")
 @options.selection
 @options.as_json
 @click.pass_context
 def verify(context: click.Context, /, store: str, *, source: str | None, as_json: bool, **given: Any) -> None:
-    """Read all of a maps STORE and list every chunk that is missing, torn or flipped.
+    """Read all of a maps STORE and list every chunk that is missing or damaged.
 
-    With --source, give the other options as they were given to 'salzarr convert'.
+    With --source, give the other options as to 'salzarr convert'.
     """
     import salzarr
 
@@ -231,4 +223,4 @@ def verify(context: click.Context, /, store: str, *, source: str | None, as_json
             f"{store} has {len(problems)} faults; convert it again with --overwrite, or restore a copy"
         )
     if not as_json:
-        click.echo(f"{store}: every chunk is there and intact")
+        click.echo(f"{store} is complete and intact")

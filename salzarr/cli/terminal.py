@@ -1,4 +1,4 @@
-"""What the command line shows: tables on stdout, progress and notices on stderr, one sentence per error."""
+"""The terminal: tables on stdout, progress and notes on stderr, one sentence per error."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make a console that takes every string as it is: a model may be called ``[red]``.
-
-    Where the output is no terminal it does not cut tables to 80 columns.
-    """
+    """Return a console without markup (a model may be called ``[red]``), wide if it is no terminal."""
     from rich.console import Console
 
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
@@ -99,7 +96,7 @@ def _plain(value: Any) -> Any:
 
 
 def notice(text: str) -> None:
-    """Say something on stderr."""
+    """Print a line on stderr."""
     console(stderr=True).print(text)
 
 
@@ -134,7 +131,7 @@ def _progress_lines(label: str) -> Callable[[int, int], None]:
 
 
 def configure_logging(verbosity: int, quiet: bool) -> None:
-    """Show on stderr what salzarr logs: notes and warnings, with -v every detail, with -q warnings only."""
+    """Show on stderr what salzarr logs: notes and warnings; with -v every detail, with -q only warnings."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Said())
     package = logging.getLogger("salzarr")
@@ -144,7 +141,7 @@ def configure_logging(verbosity: int, quiet: bool) -> None:
 
 
 class _Said(logging.Formatter):
-    """A record as people read it: ``Note: …``, ``Warning: …``."""
+    """Formats a record as ``Note: …`` or ``Warning: …``."""
 
     def format(self, record: logging.LogRecord) -> str:
         level = "Note" if record.levelno == logging.INFO else record.levelname.capitalize()

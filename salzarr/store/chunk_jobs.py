@@ -35,8 +35,8 @@ def write_chunk(
                     chunks.read(model, block, whole)
                 except BadChunkError as error:
                     raise CorruptError(
-                        f"{chunks.url}: chunk {chunk_key(model, block)} {error}, so that it cannot be added "
-                        "to; convert again with --overwrite"
+                        f"{chunks.url}: chunk {chunk_key(model, block)} {error}, so that no maps can be "
+                        "added to it; convert again with --overwrite"
                     ) from None
             whole[list(slots)] = values
             values = whole
@@ -140,7 +140,7 @@ class ChunkJob:
         for origin, planned, now in zip(origins, self.stamps, self.source.stamps(), strict=True):
             if planned != now:
                 raise InputError(
-                    f"{origin} changed while it was converted; repeat the command when it is finished"
+                    f"{origin} changed while it was converted; repeat the command when it changes no more"
                 )
         return values, records
 

@@ -86,7 +86,7 @@ def put(url: str, store: Store, key: str, data: bytes) -> None:
 def decode(data: bytes, out: Array) -> None:
     """Decompress a chunk into a C-contiguous array of its shape; BadChunkError if it is damaged."""
     if len(data) <= 16 + CRC_BYTES:  # Blosc's header alone has 16
-        raise BadChunkError(f"is torn, with {len(data)} bytes left")
+        raise BadChunkError(f"is truncated to {len(data)} bytes")
     body = np.frombuffer(data, np.uint8, len(data) - CRC_BYTES)
     if google_crc32c.value(body) != int.from_bytes(data[-CRC_BYTES:], "little"):
         raise BadChunkError("is damaged: its checksum does not match")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,13 +16,10 @@ from salzarr.sources.source import Stamp
 from salzarr.store.chunk_jobs import ChunkJob, WrittenMaps
 from salzarr.store.joining import NamedSource, factors_of, union
 from salzarr.store.layout import MapsStore, check_factors
-from salzarr.store.records import add_records, blank
+from salzarr.store.records import Ledger, blank
 
 SHOWN = 10
 """Inputs that cannot be read which a message lists at most."""
-
-JOURNAL_SECONDS = 2.0
-"""Between two writes of the journal: what a kill loses at most."""
 
 
 @dataclass
@@ -148,23 +144,13 @@ def _check_unchanged(
 def write_maps(store: MapsStore, conversion: Conversion, progress: Progress | None) -> None:
     """Write all maps, journaling what is finished; InputError at the end if some could not be read."""
     failures: list[InputError] = []
-    unnoted: list[NDArray[np.void]] = []
-    noted, done, total = time.monotonic(), 0, conversion.maps
-
-    def note() -> None:
-        nonlocal noted
-        if unnoted:
-            store.journal.append(np.concatenate(unnoted))
-            unnoted.clear()
-        noted = time.monotonic()
+    ledger = Ledger(store.journal, conversion.facts)
+    done, total = 0, conversion.maps
 
     def keep(written: WrittenMaps) -> None:
         nonlocal done
-        unnoted.append(written.records)
-        add_records(conversion.facts, written.records)
+        ledger.add(written.records)
         failures.extend(written.failures)
-        if time.monotonic() - noted > JOURNAL_SECONDS:
-            note()
         done += len(written.records)
         if progress:
             progress(done, total)
@@ -172,7 +158,7 @@ def write_maps(store: MapsStore, conversion: Conversion, progress: Progress | No
     try:
         run(conversion.jobs, keep, killed=lambda job, why: keep(job.failed(why)))
     finally:
-        note()
+        ledger.flush()
     if failures:
         raise InputError(_unreadable(failures))
 
@@ -185,6 +171,6 @@ def _unreadable(failures: Sequence[InputError]) -> str:
         lines += f"\n  and {len(reasons) - SHOWN} more"
     maps = "1 map" if len(failures) == 1 else f"{len(failures)} maps"
     return (
-        f"{maps} could not be converted, all others are:\n{lines}\nmend or remove these and repeat the "
-        "command, which reads nothing else again; or compare what is there with --allow-incomplete"
+        f"{maps} could not be converted, all others are:\n{lines}\nrepair or remove these and repeat the "
+        "command, which reads only these again; or compare the others with --allow-incomplete"
     )

@@ -29,16 +29,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ConvertReport:
-    """What a conversion did, and what is in the store now.
+    """What a conversion did, and what the store holds now.
 
     Attributes
     ----------
     store : str
-        Where the maps are.
+        Its location.
     models : tuple of str
-        All of the store.
+        All models of the store.
     images : int
-        All of the store.
+        Number of images of the store.
     shape : (int, int)
         Height and width of the maps.
     written, bytes : int
@@ -46,17 +46,17 @@ class ConvertReport:
     kept : int
         Maps of the source that were in the store already.
     missing : dict of str to int
-        Of each model that lacks images which others have, how many.
+        Number of images that a model lacks and others have, for each such model.
     extra : dict of str to int
-        Of each model that has images which no other has, how many.
+        Number of images that only one model has, for each such model.
     degenerate : dict of str to int
         Maps that are ``non_finite``, ``constant`` (not 0), ``all_zero`` or ``negative`` somewhere.
     resized : int
         Maps of the store that had another size.
     seconds : float
-        It took.
+        Duration.
     lost : tuple of str
-        Of each model to be of which no map could be read, a sentence.
+        A sentence for each model of which no map could be read.
     """
 
     store: str
@@ -100,7 +100,7 @@ def make_report(
             name = conversion.images[int(np.argmax(some))]
             logger.warning(
                 "%s has no image in common with the others, and cannot be compared: its names are such as "
-                "%s; convert again with --overwrite and --rename or --strip-suffix, so that they meet",
+                "%s; convert again with --overwrite and --rename or --strip-suffix to match the names",
                 model,
                 name,
             )

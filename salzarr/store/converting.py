@@ -1,4 +1,4 @@
-"""Convert: find the maps, join them by image, and fill a store with them, chunk by chunk."""
+"""Convert maps into a store: find them, join them by image, and write them chunk by chunk."""
 
 from __future__ import annotations
 
@@ -54,17 +54,16 @@ def convert(
 ) -> ConvertReport:
     """Batch the maps of many models into one chunked store.
 
-    Runs as Dask tasks, one per chunk, on whatever scheduler or ``Client`` the caller has (threads
-    otherwise). A run that was killed is taken up by the same call, and ends with the same bytes.
+    Runs one job per chunk, on the Dask scheduler or ``Client`` in use (threads by default). The same call
+    resumes a run that was killed, and ends with the same bytes.
 
     Parameters
     ----------
     source : path, mapping, or xarray object
-        A folder with one folder (or archive) per model, whatever lies between that and the maps; one file
-        with many models; another maps store, whose facts are taken along; ``{model: array[image, y, x]}``;
-        or what has a ``model`` dimension.
+        A folder with one folder (or archive) per model, at any depth above the maps; one file with many
+        models; another maps store; ``{model: array[image, y, x]}``; or xarray's, with a ``model`` dimension.
     store : path or URL
-        Where the store is or is to be.
+        Of the store.
     pattern : str, optional
         How the paths of the files divide into names, such as
         ``{architecture}/{method}/seed{seed}/{image}.npy``. A placeholder takes a part of a path, or a piece
@@ -72,23 +71,23 @@ def convert(
         but ``image`` are factors of the models: stored as coordinates along ``model``, and joined by ``/``
         to their names; ``{model}`` is only a name, and comes first.
     glob : str, optional
-        Only files whose path below the source matches are looked at, such as ``*/**/Baseline/*.npy``.
+        Only files whose path below the source matches, such as ``*/**/Baseline/*.npy``.
     models : mapping or sequence of str, optional
-        ``{name: path}`` (below the source) instead of one folder each, ``{name: model}`` of a store; or the
-        names of those wanted.
+        The names of the models to take; or ``{name: path}``, each model's folder or file below the source
+        (in a store, its model).
     array : str, optional
         Name of the array of maps in files that hold several.
     axes : str or sequence of str, optional
         What the axes of the arrays are, such as ``image,channel,y,x``; any name but ``image``, ``channel``,
         ``y`` and ``x`` is a factor of the models.
     stacked : str, default "batch_maps*.npy"
-        Which ``.npy`` files are stacks, (image, H, W).
+        Name of the ``.npy`` files that are stacks (image, H, W).
     names : path, sequence of str, or mapping of model to either, optional
-        Names of the maps of stacks that have none of their own.
+        Names of the images of stacks that have none.
     rename : mapping, path of a two-column csv file, or callable, optional
         New names of images.
     strip_suffix : sequence of str
-        Endings to remove from images' names, such as ``_gradcam``, so that they meet.
+        Endings to remove from the names of images, such as ``_gradcam``, so that they match.
     size : (int, int) or "HxW", optional
         Resize all maps to this height and width.
     resize : {"linear", "nearest"}, default "linear"
@@ -103,10 +102,9 @@ def convert(
     overwrite : bool, default False
         Replace a store.
     chunk_bytes : int, default 4 MiB
-        About how much goes into a chunk of a new store.
+        Approximate size of a chunk of a new store.
     progress : callable, optional
-        Called with the number of maps done, and of all. In a notebook and at a prompt a bar is shown by
-        itself.
+        ``progress(done, total)``, in maps. Notebooks and prompts show a bar by default.
 
     Returns
     -------
@@ -115,13 +113,13 @@ def convert(
     Raises
     ------
     InputError
-        If maps cannot be read; all others have been converted then, and the same call tries just these again.
+        If maps cannot be read; all others are converted, and the same call tries only these again.
     ShapeError
         If maps differ in size and no size is given; the message is a table of the sizes.
     StoreExistsError, ChangedError, LockedError
-        If the store holds other maps, was begun with other inputs or options, or is being written.
+        If the store holds other maps, was made from other inputs or with other options, or is in use.
     StoreError
-        If the store cannot be written, such as when the disk is full; the same call goes on.
+        If the store cannot be written, such as on a full disk; the same call resumes.
 
     See Also
     --------
@@ -199,7 +197,7 @@ def _open_or_create(
     new = [item for item in sources if item.model not in old]
     more = {id_ for item in sources for id_ in item.ids} - known
     if not store.complete:
-        logger.info("%s", f"{url} was unfinished; what was there has been kept")
+        logger.info("%s", f"{url} was unfinished; its maps are kept")
     elif (new or more) and not append:
         raise StoreExistsError(
             f"{url} exists, and {len(new)} models and {len(more)} images are not in it; add them with "

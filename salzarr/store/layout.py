@@ -72,9 +72,9 @@ def open_group(url: str, mode: Any = "r") -> zarr.Group:
             group = zarr.open_group(zarr_store(url), mode=mode, use_consolidated=False)
         except (FileNotFoundError, KeyError):
             raise StoreNotFoundError(
-                f"{url} is not a Zarr store; give one that 'salzarr convert' wrote or, to write, a new place"
+                f"{url} is not a Zarr store; give one that 'salzarr convert' wrote or, to write, a new path"
                 if exists(url)
-                else f"{url} does not exist; make it with 'salzarr convert', or give the store that it wrote"
+                else f"{url} does not exist; create it with 'salzarr convert', or give one that it wrote"
             ) from None
         except (ValueError, TypeError) as error:  # a zarr.json that is no JSON, or not that of a group
             raise StoreError(f"{url} has a damaged zarr.json: {error}; convert the maps again") from None

@@ -1,4 +1,4 @@
-"""Read a maps store: as a labelled array, block by block, and what is known of its maps."""
+"""Read a maps store: as a labelled array, block by block, or only the facts of its maps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     store : path or URL
         Of a maps store.
     allow_incomplete : bool, default False
-        Open a store that has not been written to its end, too.
+        Open an incomplete store, too.
 
     Returns
     -------
@@ -43,25 +43,25 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     Raises
     ------
     StoreNotFoundError, StoreError, VersionError
-        If there is no such store, or it is none that this salzarr reads.
+        If there is no store, or this salzarr cannot read it.
     IncompleteError
-        If it has not been written to its end.
+        If the store is incomplete.
     """
     url = locate(store)
     complete = bool(layout.open_group(url).attrs.get(schema.ATTR_COMPLETE))
     if not complete and not allow_incomplete:
         raise IncompleteError(
-            f"{url} is incomplete{_lacking(url)}; repeat the command that made it, which goes on from there, "
-            "or take what there is (--allow-incomplete)"
+            f"{url} is incomplete{_lacking(url)}; repeat the command that wrote it, which resumes, or use it "
+            "as it is with --allow-incomplete"
         )
     try:
         with storage_errors(url):
-            # Only finished stores have consolidated metadata; asking for it saves the listing of the folder.
+            # Only complete stores have consolidated metadata, which saves listing the folder.
             dataset: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=complete, mask_and_scale=False)
     except ValueError as error:
         raise StoreError(f"{url} cannot be opened: {error}") from None
     schema.check_maps(dataset, url)
-    if not complete:  # the facts are written in the end; until then there is more in the journal
+    if not complete:  # facts are written last; until then the journal has them
         known = layout.open_store(url).known()
         dataset = dataset.assign({name: dataset[name].copy(data=known[name]) for name in FACT_NAMES})
     dataset.attrs = schema.portable(dataset.attrs)
@@ -72,18 +72,18 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
 
 
 def _lacking(url: str) -> str:
-    """Say how much of an unfinished store there is."""
+    """Return how much an incomplete store lacks, in words."""
     try:
         opened = layout.open_store(url)
     except StoreError:
         return ""
     status, models = opened.read_facts()["map_status"], opened.names(schema.MODEL)
-    said = ""
+    text = ""
     for flag, what in ((Status.MISSING, "are missing"), (Status.UNREADABLE, "could not be read")):
         count = (status & flag > 0).sum(axis=1)
         lacking = ", ".join(f"{n} of {model}" for model, n in zip(models, count, strict=True) if n)
-        said += f", maps {what}: {lacking}" if lacking else ""
-    return said
+        text += f", maps {what}: {lacking}" if lacking else ""
+    return text
 
 
 def open_maps(store: Path, *, allow_incomplete: bool = False) -> xr.DataArray:
@@ -94,13 +94,13 @@ def open_maps(store: Path, *, allow_incomplete: bool = False) -> xr.DataArray:
     store : path or URL
         Of a maps store.
     allow_incomplete : bool, default False
-        Open a store that has not been written to its end, too.
+        Open an incomplete store, too.
 
     Returns
     -------
     xarray.DataArray
-        (model, image, y, x) float32, or float64 where the store was made so; backed by Dask, chunked as
-        stored; NaN where a map is missing. ``encoding["source"]`` is the store's place.
+        (model, image, y, x), float32 or float64 as stored; backed by Dask, one chunk per stored chunk; NaN
+        where a map is missing. ``encoding["source"]`` is the location of the store.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def facts(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     store : path or URL
         Of a maps store.
     allow_incomplete : bool, default False
-        Of one that has not been written to its end, too.
+        Of an incomplete store, too.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def _load(dataset: xr.Dataset, url: str) -> xr.Dataset:
 
 
 def info(store: Path) -> dict[str, Any]:
-    """Say what a store holds and how, without reading the maps.
+    """Return what a store holds and how, without reading the maps.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def info(store: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Of plain values, as JSON takes them: ``store``, ``complete``, ``format``, ``salzarr``, ``models`` (a
+        Of plain values, for JSON: ``store``, ``complete``, ``format``, ``salzarr``, ``models`` (a
         mapping per model, with ``maps``, ``missing``, ``min``, ``max``), ``images``, ``size``, ``dtype``,
         ``chunk`` (images, H, W), ``chunks``, ``codecs``, ``bytes``, ``stored_bytes``,
         ``missing``, ``unreadable``, ``degenerate``, ``resized``, ``options``, ``provenance``.
@@ -180,7 +180,7 @@ def info(store: Path) -> dict[str, Any]:
     Raises
     ------
     StoreNotFoundError, StoreError, VersionError
-        If there is no such store.
+        If there is no store.
     """
     url = locate(store)
     opened = layout.open_store(url)
@@ -220,12 +220,12 @@ def info(store: Path) -> dict[str, Any]:
 
 
 def _extreme(of: Callable[[Array], Any], values: Array) -> float | None:
-    """Return the least or the largest of values, None if there is none."""
+    """Return the least or the largest value; None if all are NaN."""
     return None if np.isnan(values).all() else float(of(values))
 
 
 def _stored_bytes(store: MapsStore) -> int:
-    """Return how much a store takes where it is."""
+    """Return the bytes of a store on disk."""
     folder = local_path(store.url)
     if folder is None:
         with storage_errors(store.url):
@@ -235,19 +235,19 @@ def _stored_bytes(store: MapsStore) -> int:
 
 
 def read_block(store: Path, models: Sequence[int] | slice, images: slice) -> Array:
-    """Read some models' maps of a range of images: what tasks call on workers.
+    """Read the maps of some models on a range of images.
 
-    The store is opened once per process. A chunk that is not there would be read as NaN without an
-    error, so each is checked to exist unless all its maps are known to be missing.
+    The store is opened once per process. Zarr reads a missing chunk as NaN; here it is an error unless all
+    its maps are known to be missing.
 
     Parameters
     ----------
     store : path or URL
         Of a maps store.
     models : sequence of int, or slice
-        Which, by position.
+        By position.
     images : slice
-        Which, by position; step 1.
+        By position; step 1.
 
     Returns
     -------
@@ -257,7 +257,7 @@ def read_block(store: Path, models: Sequence[int] | slice, images: slice) -> Arr
     Raises
     ------
     CorruptError
-        If a chunk is missing, torn or flipped; the message names model, images and chunk.
+        If a chunk is missing or damaged; the message names model, images and chunk.
     StoreError
         If the store cannot be reached.
     """
@@ -276,7 +276,7 @@ def read_block(store: Path, models: Sequence[int] | slice, images: slice) -> Arr
 
 
 class _Opened:
-    """A store as tasks read it, kept open."""
+    """A store that stays open for :func:`read_block`."""
 
     def __init__(self, url: str) -> None:
         store = layout.open_store(url)
@@ -290,7 +290,7 @@ class _Opened:
 
     def read(self, model: int, start: int, stop: int, out: Array) -> None:
         """Read a range of one model's maps."""
-        if not self.native:  # a copy that another tool made: no more is known of its chunks than Zarr knows
+        if not self.native:  # a copy made by another tool: read its chunks as Zarr does
             out[:] = self.chunks.maps[model, start:stop]
             return
         length = self.chunks.length
@@ -309,10 +309,10 @@ class _Opened:
                 raise self.corrupt(model, block, error) from None
 
     def corrupt(self, model: int, block: int, error: BadChunkError) -> CorruptError:
-        """Say which chunk is bad, by model and images."""
+        """Return the error of a bad chunk, which names model and images."""
         images = self.images[block * self.chunks.length : (block + 1) * self.chunks.length]
         return CorruptError(
-            f"{self.chunks.url}: chunk {chunk_key(model, block)} {error}; in it are {self.models[model]}, "
+            f"{self.chunks.url}: chunk {chunk_key(model, block)} {error}; it holds {self.models[model]}, "
             f"images {images[0]!r} to {images[-1]!r}; delete the chunk and repeat the conversion"
         )
 
@@ -323,7 +323,7 @@ def _opened(url: str, stamp: object) -> _Opened:
 
 
 def _stamp(url: str) -> object:
-    """Return what changes when a store is made anew or grows, so that an old one is not kept open."""
+    """Return what changes when a store is replaced or grows, so that the old one is not kept open."""
     folder = local_path(url)
     if folder is None:
         return location.version(url, "zarr.json")

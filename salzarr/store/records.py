@@ -92,6 +92,10 @@ def degenerate(facts: NDArray[np.void]) -> dict[str, int]:
     }
 
 
+JOURNAL_SECONDS = 2.0
+"""Between two writes of the journal: the work that a kill loses at most."""
+
+
 @dataclass(frozen=True)
 class Journal:
     """What a run has finished, for a resume: small files, removed at the end.
@@ -142,6 +146,28 @@ class Journal:
     def _names(self) -> list[str]:
         names = names_in(self.store, self.folder)
         return sorted(name for name in names if not name.endswith(".partial"))
+
+
+class Ledger:
+    """Facts that grow while maps are written, journaled every few seconds."""
+
+    def __init__(self, journal: Journal, facts: NDArray[np.void]) -> None:
+        self.journal, self.facts = journal, facts
+        self._pending: list[NDArray[np.void]] = []
+        self._written = time.monotonic()
+
+    def add(self, records: NDArray[np.void]) -> None:
+        """Enter the records of maps that have been written."""
+        add_records(self.facts, records)
+        self._pending.append(records)
+        if time.monotonic() - self._written > JOURNAL_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the journal."""
+        if self._pending:
+            self.journal.append(np.concatenate(self._pending))
+        self._pending, self._written = [], time.monotonic()
 
 
 def _check(data: bytes) -> bytes:

@@ -61,37 +61,37 @@ def verify(
     progress: Progress | None = None,
     **reading: Any,
 ) -> list[Problem]:
-    """Read everything in a store, and list what is wrong with it.
+    """Read all of a store, and list its faults.
 
-    Each chunk must be there, have the checksum it was written with, and hold maps with the facts that are
-    noted of them. Runs on whatever Dask scheduler the caller has.
+    Each chunk must exist, have the checksum that it was written with, and hold maps with the recorded facts.
+    Runs on the Dask scheduler or ``Client`` in use.
 
     Parameters
     ----------
     store : path or URL
         Of a maps store, complete or not.
     source : path, mapping, or xarray object, optional
-        What the store was made from: every map is then read and its checksum compared.
+        What the store was made from: every input is read, and its checksum compared.
     progress : callable, optional
-        Called with the number of parts done, and of all.
+        ``progress(done, total)``, in chunks and parts of the source.
     **reading
-        How the source is read (``pattern``, ``glob``, ``models``, …), as :func:`salzarr.convert` takes it.
-        What is left out is as the store remembers that it was read.
+        How to read the source (``pattern``, ``glob``, ``models``, …), as for :func:`salzarr.convert`; by
+        default as the store records it.
 
     Returns
     -------
     list of Problem
-        Empty if all is well.
+        Empty if there are none.
 
     Raises
     ------
     StoreNotFoundError, StoreError, VersionError
-        If there is no such store.
+        If there is no store.
     InputError
-        If the source cannot be read at all; a map of it that cannot be is a problem in the list.
+        If the source cannot be read at all; a single map that cannot be read is a problem in the list.
     """
     opened = layout.open_store(locate(store))
-    problems = [] if opened.complete else [Problem("", (), "is incomplete; repeat the command that made it")]
+    problems = [] if opened.complete else [Problem("", (), "is incomplete; repeat the command that wrote it")]
     try:
         facts = opened.read_facts()
         axes = opened.names(MODEL), opened.names(IMAGE)

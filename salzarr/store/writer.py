@@ -28,15 +28,12 @@ from salzarr.sources.source import check_numbers
 from salzarr.store import layout
 from salzarr.store.chunk_jobs import write_chunk
 from salzarr.store.layout import MapsStore
-from salzarr.store.records import RECORD, Journal, add_records, checksum, note
+from salzarr.store.records import RECORD, Journal, Ledger, checksum, note
 
 log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 256 << 20
 """Maps that wait for their chunk to be full take at most about as much."""
-
-JOURNAL_SECONDS = 5.0
-"""How long a chunk that is on disk may be without an entry in the journal."""
 
 JOIN_SECONDS = 30.0
 """How long to wait for another process that is just making the same store."""
@@ -54,46 +51,45 @@ def create(
     chunk_bytes: int = CHUNK_BYTES,
     buffer_bytes: int = BUFFER_BYTES,
 ) -> Writer:
-    """Make a store, to be filled by the program that makes the maps.
+    """Create a store, to be filled from the loop that makes the maps.
 
-    Several processes may call this with the same arguments, each to write other models: the first makes the
-    store, the others join it, and the last to leave completes it. After a crash the same call goes on with
-    what is there.
+    Several processes may call this with the same arguments, each to write other models: the first creates
+    the store, the others join it, and the last to leave completes it. After a crash the same call resumes.
 
     Parameters
     ----------
     store : path or URL
-        Where.
+        Where to create it.
     models, images : sequence of str
-        All names there will be; what is never written is missing.
+        All names; a map that is never written is missing.
     shape : (int, int)
         Height and width of every map.
     channel : {"mean", "max", "abs-max"} or int, optional
-        What to make of channels.
+        How to reduce channels to one.
     dtype : {"float32", "float64"}, default "float32"
         Of the stored maps.
     overwrite : bool, default False
-        Replace a store. With several processes, only one may ask for that, before the others start.
+        Replace a store. Of several processes, only one may do so, before the others start.
     chunk_bytes : int, default 4 MiB
-        About how much goes into a chunk.
+        Approximate size of a chunk.
     buffer_bytes : int, default 256 MiB
-        About how much may wait in memory for its chunk to be full.
+        Maps that wait in memory until their chunk is full take about as much.
 
     Returns
     -------
     Writer
-        To be used in a ``with`` statement.
+        For a ``with`` statement.
 
     Raises
     ------
     UsageError
-        If names occur twice, or the shape cannot be.
+        If a name occurs twice, or the shape is invalid.
     StoreExistsError
-        If there is a finished store, or something else.
+        If there is a complete store, or something else.
     ChangedError
         If an unfinished store was begun with other arguments.
     LockedError
-        If a conversion is at work on it.
+        If it is being converted to.
 
     See Also
     --------
@@ -113,9 +109,9 @@ def create(
     recipe = Recipe.of((height, width), channel, dtype)
     names = [clean(name) for name in models], [clean(name) for name in images]
     for twice in (*duplicates(names[0]), *duplicates(names[1])):
-        raise UsageError(f"{twice!r} is given twice; models and images need names of their own")
+        raise UsageError(f"{twice!r} is given twice; give every model and image a unique name")
     if not names[0] or not names[1]:
-        raise UsageError("there must be at least one model and one image")
+        raise UsageError("there are no models or no images; declare at least one of each")
     url = locate(store)
     until = time.monotonic() + JOIN_SECONDS
     while overwrite or not _is_made(url):
@@ -137,21 +133,21 @@ def create(
 
 
 def _is_made(url: str) -> bool:
-    """Whether there is a store that can be written to, or something else to be refused."""
+    """Whether there is a store to join, or something else to refuse."""
     return layout.exists(url) and not layout.is_embryo(url)
 
 
 def _check_same(store: MapsStore, names: tuple[list[str], list[str]], recipe: Recipe) -> None:
-    """Refuse to join a store that is finished or was begun with other arguments."""
+    """Refuse to join a store that is complete or was created with other arguments."""
     if store.complete:
-        raise StoreExistsError(f"{store.url} is finished; choose another place, or overwrite=True")
+        raise StoreExistsError(f"{store.url} is complete; choose another place, or give overwrite=True")
     stored = store.attrs[schema.ATTR_FINGERPRINT]
     given = {"models": names[0], "images": names[1], **recipe.attrs()}
     there = {"models": store.names(MODEL), "images": store.names(IMAGE), **stored}
     changed = [name for name, value in given.items() if there.get(name) != value]
     if changed:
         raise ChangedError(
-            f"{store.url} was begun with other {' and '.join(changed)}; give the same, or overwrite=True"
+            f"{store.url} was created with other {' and '.join(changed)}; give the same, or overwrite=True"
         )
 
 
@@ -165,14 +161,12 @@ class _Open:
 
 
 class Writer:
-    """A store that is being filled; made by :func:`create`."""
+    """A store that is being filled; :func:`create` returns it."""
 
     def __init__(self, url: str, recipe: Recipe, buffer_bytes: int) -> None:
         self._url, self._recipe, self._buffer_bytes = url, recipe, buffer_bytes
         self._locks = ExitStack()
         self._chunks: dict[tuple[int, int], _Open] = {}
-        self._records: list[NDArray[np.void]] = []
-        self._noted = time.monotonic()
         self._mine: set[int] = set()
         self._written: set[tuple[int, int]] = set()
         self._store: MapsStore | None = None
@@ -182,18 +176,18 @@ class Writer:
         self._store = store = layout.open_writable(self._url)
         self._models = {name: at for at, name in enumerate(store.names(MODEL))}
         self._images = {name: at for at, name in enumerate(store.names(IMAGE))}
-        self._facts = store.read_facts()
+        self._ledger = Ledger(store.journal, store.read_facts())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is left; if nothing went wrong, the models are done, and with the last one the store."""
+        """Write what is left; without an error the models are done, and with the last one the store."""
         store = self._opened()
         try:
             for key in list(self._chunks):
                 self._flush(key)
-            self._note()
+            self._ledger.flush()
             if kind is None:
                 for model in self._mine:
                     store.journal.close(model)
@@ -209,9 +203,9 @@ class Writer:
         Parameters
         ----------
         model : str
-            One of those declared.
+            A declared model.
         images : sequence of str
-            Of those declared, each once; in any order.
+            Declared images, each once, in any order.
         maps : array
             (image, H, W), or with channels: NumPy's, PyTorch's (on any device, with or without a
             gradient), or whatever else has ``__array__`` or DLPack. It may be changed afterwards.
@@ -221,13 +215,13 @@ class Writer:
         UsageError
             If a name was not declared, or was written before.
         ShapeError, InputError
-            If the maps have another size, or are no numbers.
+            If the maps have another size, or are not numbers.
         ChangedError
-            If a map that an earlier run wrote is another one now.
+            If a map differs from the one that an earlier run wrote.
         LockedError
             If another process writes this model.
         StoreError
-            If the store cannot be written; what was is kept.
+            If the store cannot be written; what has been written is kept.
         """
         store = self._opened()
         row = self._index(self._models, "model", model)
@@ -246,14 +240,14 @@ class Writer:
             where = f"the map of {model}, image {image}"
             made, status = self._recipe.apply(raw, where, row=True)
             if status & Status.RESIZED:
-                raise ShapeError(f"{where} has shape {raw.shape}, declared were maps of {height}x{width}")
+                raise ShapeError(f"{where} has shape {raw.shape}, but maps of {height}x{width} were declared")
             if (row, column) in self._written:
-                raise UsageError(f"{where} has been written already; each map is written once")
+                raise UsageError(f"{where} has been written already; write each map once")
             crc = checksum(raw)
-            if self._facts["map_status"][row, column] & Status.MISSING == 0:
-                if crc != self._facts["source_crc"][row, column]:
+            if self._ledger.facts["map_status"][row, column] & Status.MISSING == 0:
+                if crc != self._ledger.facts["source_crc"][row, column]:
                     raise ChangedError(
-                        f"{where} is not the one of an earlier run; start again with overwrite=True"
+                        f"{where} differs from the one of an earlier run; start again with overwrite=True"
                     )
             else:
                 self._put(row, column, made, crc, status)
@@ -262,7 +256,7 @@ class Writer:
     def remaining(self, model: str) -> list[str]:
         """Return the images of a model that no run has written yet, so that a loop can skip the others."""
         row = self._index(self._models, "model", model)
-        there = self._facts["map_status"][row] & Status.MISSING == 0
+        there = self._ledger.facts["map_status"][row] & Status.MISSING == 0
         return [name for name, at in self._images.items() if not there[at] and (row, at) not in self._written]
 
     def _opened(self) -> MapsStore:
@@ -276,25 +270,25 @@ class Writer:
             return names[clean(str(name))]
         except KeyError:
             raise UsageError(
-                f"{what} {name!r} was not declared; all must be when the store is made"
+                f"{what} {name!r} was not declared; declare all of them in salzarr.create"
             ) from None
 
     def _claim(self, row: int, model: str) -> None:
-        """See to it that this process alone writes a model."""
+        """Make sure that only this process writes a model."""
         folder = local_path(self._url)
         if folder is not None:
             try:
                 self._locks.enter_context(lock(os.path.join(folder, Journal.folder, f"model-{row}")))
             except LockedError:
                 raise LockedError(
-                    f"another process writes model {model!r} of {self._url}; give each its own"
+                    f"another process writes model {model!r} of {self._url}; give each its own models"
                 ) from None
         self._mine.add(row)
         # Another process may have written some of it before; of other models, we know more than the journal.
-        self._facts[row] = self._opened().read_facts()[row]
+        self._ledger.facts[row] = self._opened().read_facts()[row]
 
     def _put(self, row: int, column: int, made: NDArray[Any], crc: int, status: Status) -> None:
-        """Put a map where it waits for its chunk to be full."""
+        """Keep a map until its chunk is full."""
         chunks = self._opened().chunks
         key, slot = (row, column // chunks.length), column % chunks.length
         if key not in self._chunks:
@@ -312,27 +306,19 @@ class Writer:
             self._flush(key)
 
     def _flush(self, key: tuple[int, int]) -> None:
-        """Write what there is of a chunk."""
+        """Write a chunk, full or not."""
         chunk, chunks = self._chunks.pop(key), self._opened().chunks
         slots = np.flatnonzero(chunk.full)
         start = key[1] * chunks.length
-        there = self._facts["map_status"][key[0], start : start + chunk.full.size] & Status.MISSING == 0
+        there = (
+            self._ledger.facts["map_status"][key[0], start : start + chunk.full.size] & Status.MISSING == 0
+        )
         write_chunk(chunks, *key, slots.tolist(), chunk.values[slots], keep=bool(there.any()))
-        records = chunk.records[slots]
-        add_records(self._facts, records)
-        self._records.append(records)
-        if time.monotonic() - self._noted > JOURNAL_SECONDS:
-            self._note()
-
-    def _note(self) -> None:
-        """Enter into the journal what is on disk."""
-        if self._records:
-            self._opened().journal.append(np.concatenate(self._records))
-        self._records, self._noted = [], time.monotonic()
+        self._ledger.add(chunk.records[slots])
 
     def _finish(self, store: MapsStore) -> None:
         """Complete the store if this was the last of its writers."""
-        # A lease is not shared: whoever has it may have looked before this process was done, so that we wait.
+        # A lease is not shared: its holder may have looked before this process was done, so wait.
         wait = 0.0 if local_path(self._url) else JOIN_SECONDS
         try:
             with lock(self._url, wait=wait):
@@ -340,9 +326,7 @@ class Writer:
                 lacking = np.any(facts["map_status"] & Status.MISSING, axis=1).tolist()
                 todo = [name for name, at in self._models.items() if lacking[at] and at not in closed]
                 if todo:
-                    log.warning(
-                        "%s is incomplete: nobody has written %s yet", f"{self._url}", ", ".join(todo)
-                    )
+                    log.warning("%s is incomplete: %s not written yet", f"{self._url}", ", ".join(todo))
                 elif not layout.open_writable(self._url).complete:
                     run = {"source": "salzarr.create", "salzarr": __version__, "written": len(self._written)}
                     store.finish(facts, {"runs": [run]})

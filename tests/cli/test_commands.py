@@ -256,7 +256,7 @@ WRONG = [
     (["compare", "{store}", "{new}", "--scheduler", "tcp:/x"], 2, "tcp:/x"),
     (["compare", "{store}", "{new}", "--memory", "1MiB"], 2, "MiB"),
     (["compare", "nowhere.zarr", "{new}", "--memory", "lots"], 2, "'lots' is no size"),
-    (["compare", "nowhere.zarr", "{new}"], 3, "make it with 'salzarr convert'"),
+    (["compare", "nowhere.zarr", "{new}"], 3, "create it with 'salzarr convert'"),
     (["compare", "{store}", ".", "--metrics", "mse"], 3, "holds other files, such as"),
     (["compare", "{store}", ".", "--metrics", "mse", "--overwrite"], 3, "./results"),
     (["convert", "other.zarr", "{store}", "--append"], 3, "other.zarr: image img00 of VGG16"),
