@@ -128,7 +128,7 @@ def test_1_an_all_nan_block_that_was_done_is_there(tmp_path):
 
 def test_2_partial_files_are_ignored(store, tree):
     for place in ("", "maps", "maps/c/0/0/0", "image/c"):
-        (store / place / "zarr.json.0123.partial").write_bytes(b"torn")
+        (store / place / "zarr.json.0123.partial").write_bytes(b"truncated")
     np.testing.assert_array_equal(read_block(store, [1], slice(0, 1))[0, 0], a_map("VGG", "a"))
     assert salzarr.open_maps(store).load().shape == (2, 7, *SHAPE)
     assert salzarr.verify(store) == []
@@ -171,7 +171,7 @@ def swapped(path):
     shutil.copy(path.parents[2] / "0/0/0", path)
 
 
-FAULTS = [(3, missing, "missing"), (4, empty, "torn"), (4, torn, "checksum"), (5, flipped, "checksum")]
+FAULTS = [(3, missing, "missing"), (4, empty, "truncated"), (4, torn, "checksum"), (5, flipped, "checksum")]
 
 
 @pytest.mark.parametrize(

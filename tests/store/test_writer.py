@@ -146,7 +146,7 @@ def test_what_cannot_be_created_is_refused(path):
     with make(path) as store:
         for model in "AB":
             store.write(model, IMAGES, batch(model, IMAGES))
-    with pytest.raises(StoreExistsError, match="finished"):
+    with pytest.raises(StoreExistsError, match="is complete; choose another"):
         make(path)
     make(path, overwrite=True)
 
