@@ -210,9 +210,14 @@ class Cells:
         i, j = np.nonzero(which & np.isfinite(self.values) & ~self.hidden)
         ax.scatter(j, i, s=(0.2 * self._points(ax)) ** 2, c=self.ink[i, j], linewidth=0, zorder=3)
 
-    def write(self, ax: Axes, texts: NDArray[Any], fewer: NDArray[np.int64] | None = None) -> None:
-        """Write a text of fitting size into each cell that has a value, and its n below, unless that is 0."""
-        longest = max(len(line) for text in texts.flat for line in str(text).split("\n"))
+    def write(
+        self, ax: Axes, texts: NDArray[Any], fewer: NDArray[np.int64] | None = None, longest: int = 0
+    ) -> None:
+        """Write a text into each cell that has a value, and its n below, unless that is 0.
+
+        The size fits the longest line, or one of so many characters: other panels may have longer ones.
+        """
+        longest = max(longest, *(len(line) for text in texts.flat for line in str(text).split("\n")))
         size = min(9.0, self._points(ax) / (0.68 * max(longest, 3)))
         ink = self.ink
         for i, j in np.argwhere(np.isfinite(self.values) & ~self.hidden):

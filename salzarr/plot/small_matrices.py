@@ -100,6 +100,8 @@ def group_panels(
     room = 0.06 * max(map(len, labels), default=0)
     ax = ensure_axes(ax, (wide + room + 1.2, high + room + 0.8))
     ax.axis("off")
+    texts = np.reshape(numbers(matrices), (len(parts), *own.shape)).astype(object)
+    longest = max(len(text) for text in texts.flat)
     gone = False
     for k, (label, part, values) in enumerate(zip(chosen, parts, matrices, strict=True)):
         row, column = divmod(k, across)
@@ -110,7 +112,7 @@ def group_panels(
         cells = Cells(values, scale, own, np.zeros_like(own))
         font = min(7.0, cells.draw(inset))
         if len(known) <= WRITTEN:
-            cells.write(inset, np.reshape(numbers(values), values.shape).astype(object))
+            cells.write(inset, texts[k], longest=longest)
         gone |= bool(cells.gone.any())
         title = (
             f"{short([label], 26)[0]}  n = {_range(metric_rows(part, slug).sel({STATISTIC: COUNT}).values)}"

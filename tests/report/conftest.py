@@ -89,6 +89,20 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def until():
+    """Wait until an expression is true; the page's own policy lets no string be polled inside it."""
+
+    def wait(page, expression):
+        for _ in range(100):
+            if page.evaluate(expression):
+                return
+            page.wait_for_timeout(50)
+        raise AssertionError(f"never true: {expression}")
+
+    return wait
+
+
 @pytest.fixture
 def open_page(chromium):
     """Open a report as a double click does; at the end nothing may have been fetched, logged or popped up."""

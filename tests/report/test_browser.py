@@ -393,7 +393,8 @@ def invented(models, images):
             "score_range": ["-1.0" if own else "0.0", "inf"],
         }
         level = rng.random((len(a), 1))
-        variables[slug] = ("pair", "image"), level + 0.1 * rng.standard_normal((len(a), images)), attrs
+        noise = np.resize(0.1 * rng.standard_normal((len(a), min(images, 1000))).T, (images, len(a))).T
+        variables[slug] = ("pair", "image"), level + noise, attrs
         variables[f"{slug}_reason"] = ("pair", "image"), np.zeros((len(a), images), np.uint8)
     coords = {"model_a": ("pair", names[a]), "model_b": ("pair", names[b]), "image": ids}
     one = rng.random((models, 1, 64, 64), np.float32)
@@ -405,23 +406,36 @@ def invented(models, images):
 TIMED = """
 async (act) => {
   const begun = performance.now();
-  act === "cell" ? document.querySelectorAll("#matrix td")[77].click()
-                 : document.querySelectorAll("#metrics input")[1].click();
+  eval(act);
   await new Promise(requestAnimationFrame);
+  await new Promise((painted) => setTimeout(painted));
   return performance.now() - begun;
 }
 """
+ACTS = {
+    "pair": "document.querySelectorAll('#matrix td')[{k} * 77].click()",
+    "metric": "document.querySelectorAll('#metrics input')[{k} % 3].click()",
+    "image": "document.querySelectorAll('#gallery .strip')[{k}].click()",
+    "next image": "document.querySelector('#view-next').click()",
+}
 
 
 @pytest.mark.slow
-def test_50_models_and_10_000_images_stay_small_and_quick(tmp_path, open_page):
-    scores, maps = invented(50, 10_000)
+@pytest.mark.timeout(1500)
+def test_100_models_and_10_000_images_stay_small_and_quick(tmp_path, open_page):
+    scores, maps = invented(100, 10_000)
     path = tmp_path / "report.html"
     path.write_text(page_of(scores, maps=maps), "utf-8")
     assert path.stat().st_size < 20e6
-    page = open_page(path)
-    assert max(page.evaluate(TIMED, act) for act in ("cell", "metric")) < 1500  # ms, on two loaded cores
-    assert page.locator("#matrix td").count() == 2500
+    page = open_page(path, bypass_csp=True)
+    page.wait_for_timeout(1000)
+    for what, act in ACTS.items():
+        times = [page.evaluate(TIMED, act.format(k=k)) for k in range(1, 6)]
+        print(what, [round(time) for time in times])
+        assert min(times) < 300, what  # ms; whatever else the machine does meanwhile
+    page.keyboard.press("Escape")
+    assert page.locator("#matrix td").count() == 10_000
+    assert page.locator("#gallery figure").count() <= 8 * 14
     cell(page, 3, 40).click()
     assert page.locator("#pair-body .examples li").count() == 10
 

@@ -88,13 +88,13 @@ def test_maps_fade_over_their_photograph(page):
     assert shown.locator("img").bounding_box() == shown.locator("canvas").bounding_box()
 
 
-def test_one_scale_for_all_is_named_and_changes_the_colors(page):
+def test_one_scale_for_all_is_named_and_changes_the_colors(page, until):
     page.locator("#pair-body .strip").first.click()
     page.wait_for_selector("#view-pair canvas")
     assert "each map on its own scale" in page.locator("#view-legend").text_content()
     before = page.locator("#view-pair canvas").evaluate_all(DRAWN)
     page.locator("#view label", has_text="one for all").click()
-    page.wait_for_function("document.querySelector('#view-legend').textContent.includes('one scale for all')")
+    until(page, "document.querySelector('#view-legend').textContent.includes('one scale for all')")
     assert "A − B in the maps' values" in page.locator("#view-legend").text_content()
     assert page.locator("#view-pair canvas").evaluate_all(DRAWN) != before
 
@@ -114,14 +114,12 @@ def test_a_pixel_has_the_color_of_its_value(page, made, read_page):
     assert np.abs(np.array(shown) - expected).max() < 20
 
 
-def test_the_difference_of_other_models_can_be_asked_for(page):
+def test_the_difference_of_other_models_can_be_asked_for(page, until):
     page.locator("#pair-body .strip").first.click()
     page.select_option("#view-b", "3")
-    page.wait_for_function(
-        "document.querySelectorAll('#view-pair figcaption > span')[3].textContent.includes('long')"
-    )
+    until(page, "document.querySelectorAll('#view-pair figcaption > span')[3].textContent.includes('long')")
     page.select_option("#view-b", "0")
-    page.wait_for_function("document.querySelectorAll('#view-pair figure').length === 3")  # none with itself
+    until(page, "document.querySelectorAll('#view-pair figure').length === 3")  # none with itself
 
 
 def test_it_says_how_maps_are_stored(page):
@@ -143,7 +141,7 @@ def test_the_picture_can_be_saved(page, tmp_path):
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
 
 
-def test_a_view_has_an_address_and_back_closes_it(page, made):
+def test_a_view_has_an_address_and_back_closes_it(page, made, until):
     page.locator("#pair-body .strip").nth(1).click()
     shown, address = title(page), page.url
     page.reload()
@@ -151,9 +149,9 @@ def test_a_view_has_an_address_and_back_closes_it(page, made):
     assert title(page) == shown
     assert page.url == address
     page.go_back()
-    page.wait_for_function("!document.querySelector('#view').open")
+    until(page, "!document.querySelector('#view').open")
     page.go_forward()
-    page.wait_for_function("document.querySelector('#view').open")
+    until(page, "document.querySelector('#view').open")
 
 
 def test_screen_readers_get_a_named_dialog(page):

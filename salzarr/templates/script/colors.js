@@ -16,7 +16,11 @@ const paint = (node, v, scale) => {
 };
 const GONE = "#a9afb9";
 
-// 256 colors of the maps, for maps without and with negative values.
-const [PLAIN, SIGNED] = page.map_colors.map((at) => Array.from({ length: 256 }, (_, k) => colorAt(stops[at], k / 255)));
+// 256 colors of the maps, for maps without and with negative values: as pixels of a canvas, and for a legend.
+const asPixel = (rgb) => new Uint32Array(new Uint8ClampedArray([...rgb, 255]).buffer)[0];
+const HOLE = asPixel([174, 180, 190]);
+const ramps = page.map_colors.map((at) => Array.from({ length: 256 }, (_, k) => colorAt(stops[at], k / 255)));
+const [PLAIN, SIGNED] = ramps.map((list) => Uint32Array.from(list, asPixel));
+const rampOf = (pixels) => ramps[pixels === SIGNED ? 1 : 0];
 const ramp = (colors) => `linear-gradient(90deg, ${colors.map((rgb) => `rgb(${rgb})`).join(",")})`;
 const steps = (list) => Array.from({ length: 17 }, (_, k) => list[Math.round(k * 255 / 16)]);

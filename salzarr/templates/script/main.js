@@ -16,7 +16,12 @@ function syncControls() {
   if ($("group")) $("group").value = state.group;
   drawChoice();
 }
+// How wide things may be, read before anything changes: reading it later would lay out the page in between.
+const room = { pair: 0, map: 0 };
+const measure = () => Object.assign(room, { pair: $("pair-body").clientWidth, map: $("model-map").clientWidth });
+
 function draw() {
+  measure();
   hideTip();
   drawMatrix();
   $("pair").hidden = !state.picked;

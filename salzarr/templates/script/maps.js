@@ -36,10 +36,10 @@ const pixelAt = (map, k) => map.low + shareAt(map, k) * (map.high - map.low); //
 function shadePixels(canvas, { width, height }, colors, shade) {
   Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d"), picture = context.createImageData(width, height);
-  for (let k = 0; k < width * height; k++) {
+  const pixels = new Uint32Array(picture.data.buffer);
+  for (let k = 0; k < pixels.length; k++) {
     const f = shade(k);
-    const [r, g, b] = f === null ? [174, 180, 190] : colors[Math.max(0, Math.min(255, Math.round(f * 255)))];
-    picture.data.set([r, g, b, 255], 4 * k);
+    pixels[k] = f === null ? HOLE : colors[Math.max(0, Math.min(255, Math.round(f * 255)))];
   }
   context.putImageData(picture, 0, 0);
 }

@@ -13,25 +13,50 @@ function drawMatrix() {
   matrix.style.setProperty("--cell", `${cell}px`);
   put($("matrix-title"), ...breakable(m.spec));
   $("matrix-note").textContent = noteOf(m);
-  const values = newRows.map((a) => newColumns.map((b) => nowAt(a, b)));
+  layCells(newRows, newColumns);
+  const values = rows.map((a) => columns.map((b) => nowAt(a, b)));
   const decimals = statistic === "n" ? 0 : decimalsFor(values.flat());
-  if (String(newRows) !== String(rows) || String(newColumns) !== String(columns)) layCells(newRows, newColumns);
   matrix.tHead.rows[0].cells[0].textContent = m.directed ? "a ↓   b →" : "";
   const most = (tableOf(state.metric, state.group).n || []).reduce((x, y) => Math.max(x, y || 0), 0);
+  const fewer = (a, b, v) => a !== b && statistic !== "n" && known(v) && valueAt(state.metric, "n", state.group, a, b) < most;
+  if (dense) paintDense(values, cell, scale, fewer);
+  else paintCells(values, decimals, scale, fewer);
+  drawTree(cell);
+  drawLegend(scale, decimals, values.some((line, i) => line.some((v, j) => !known(v) && rows[i] !== columns[j])));
+  markPicked();
+  markFound();
+  focusable();
+}
+
+function paintCells(values, decimals, scale, fewer) {
   rows.forEach((a, i) => columns.forEach((b, j) => {
     const v = values[i][j], td = cells[i][j];
     td.textContent = known(v) ? fixed(v, decimals) : a === b ? "" : "–";
     td.className = known(v) || a === b ? "" : "gone";
-    const fewer = a === b || statistic === "n" || !known(v) ? most : valueAt(state.metric, "n", state.group, a, b);
-    if (fewer < most) td.dataset.n = fewer.toLocaleString("en");
+    if (fewer(a, b, v)) td.dataset.n = valueAt(state.metric, "n", state.group, a, b).toLocaleString("en");
     else delete td.dataset.n;
     paint(td, v, scale);
   }));
-  drawTree(cell);
-  drawLegend(scale, decimals);
-  markPicked();
-  markFound();
-  focusable();
+}
+
+const colorsOfDense = el("canvas", { "aria-hidden": "true" });
+
+// Of many models the colors lie on one canvas behind the cells: thousands of styles would take a second.
+function paintDense(values, cell, scale, fewer) {
+  const canvas = colorsOfDense, sharp = Math.min(2, devicePixelRatio || 1), size = cell * sharp;
+  Object.assign(canvas, { width: columns.length * size, height: rows.length * size });
+  Object.assign(canvas.style, { width: `${columns.length * cell}px`, height: `${rows.length * cell}px` });
+  if (!canvas.isConnected) cells[0][0].append(canvas); // from there it lies behind all of them
+  const context = canvas.getContext("2d");
+  rows.forEach((a, i) => columns.forEach((b, j) => {
+    const v = values[i][j], rgb = known(v) ? color(v, scale) : null;
+    if (!rgb && a === b) return;
+    context.fillStyle = rgb ? `rgb(${rgb})` : GONE;
+    context.fillRect(j * size, i * size, size, size);
+    if (!fewer(a, b, v)) return;
+    context.fillStyle = inkOn(rgb);
+    context.fillRect((j + 0.4) * size, (i + 0.4) * size, size * 0.2, size * 0.2);
+  }));
 }
 
 const cellSize = (size) => {
@@ -39,19 +64,23 @@ const cellSize = (size) => {
   return size > 15 ? Math.max(9, Math.min(26, Math.floor(room / size))) : size > 8 ? 50 : size > 4 ? 64 : 84;
 };
 
-// Make the cells anew, where there are other models than before or in another order.
+// Name the rows and columns, and make the cells anew where there are more or fewer.
 function layCells(newRows, newColumns) {
+  const same = newRows.length === rows.length && newColumns.length === columns.length && cells.length > 0;
   [rows, columns] = [newRows, newColumns];
-  const head = el("tr", null, el("th", { scope: "col" }),
-    ...columns.map((b) => el("th", { scope: "col", title: page.models[b] }, el("div", { text: page.short[b] }))));
-  cells = rows.map((_, i) => columns.map((__, j) => {
-    const td = el("td", { role: "gridcell", tabindex: -1 });
-    td.at = [i, j];
-    return td;
-  }));
-  const lines = rows.map((a, i) => el("tr", null,
-    el("th", { scope: "row", title: page.models[a], text: page.short[a] }), ...cells[i]));
-  put(matrix, el("thead", null, head), el("tbody", null, ...lines));
+  if (!same) {
+    const empty = el("td", { role: "gridcell", tabindex: -1 });
+    cells = rows.map((_, i) => columns.map((__, j) => Object.assign(empty.cloneNode(), { at: [i, j] })));
+    put(matrix, el("thead", null, el("tr", null, el("th", { scope: "col" }), ...columns.map(() => el("th", { scope: "col" }, el("div"))))),
+      el("tbody", null, ...rows.map((_, i) => el("tr", null, el("th", { scope: "row" }), ...cells[i]))));
+  }
+  const name = (th, text, k) => {
+    if (th.title === page.models[k]) return;
+    th.title = page.models[k];
+    text.textContent = page.short[k];
+  };
+  columns.forEach((k, j) => { const th = matrix.tHead.rows[0].cells[j + 1]; name(th, th.firstChild, k); });
+  rows.forEach((k, i) => { const th = matrix.tBodies[0].rows[i].cells[0]; name(th, th, k); });
 }
 
 function noteOf(m) {
@@ -84,14 +113,13 @@ function drawTree(cell) {
   }));
 }
 
-function drawLegend(scale, decimals) {
+function drawLegend(scale, decimals, gone) {
   const { flip: away, spread } = look(state.metric, state.statistic);
   const part = (f) => between(scale.low, scale.high, away ? 1 - f : f);
   const bar = el("div", { class: "ramp" });
   bar.style.background = ramp(Array.from({ length: 25 }, (_, k) => color(part(k / 24), scale)));
   const places = Math.max(decimals, 0);
   const ends = [0, 0.25, 0.5, 0.75, 1].map((f) => el("span", { text: fixed(part(f), places) }));
-  const gone = matrix.querySelector(".gone") !== null;
   const hidden = [...state.hidden].length;
   put($("legend"), el("div", { class: "bar" }, bar, el("div", { class: "ends" }, ...ends),
     spread ? null
@@ -169,6 +197,7 @@ function showTip(td) {
   const a = rows[td.at[0]], b = columns[td.at[1]], v = nowAt(a, b);
   const images = a === b ? null : valueAt(state.metric, "n", state.group, a, b);
   light(td.at);
+  if (!td.textContent) td.setAttribute("aria-label", known(v) ? brief(v) : a === b ? "itself" : "no score");
   const over = known(images) ? ` over ${count(images, "image")}` : "";
   put(tip, el("b", null, known(v) ? datum(v) : el("span", { text: a === b ? "itself" : "no score" })),
     el("div", { words: a === b ? page.models[a] : named(a, b) }),

@@ -45,7 +45,7 @@ function drawModelMap() {
   $("model-map-note").textContent = mapNote(map);
   const numbered = placed.length > NUMBERED, keys = new Map(placed.map((p) => p.k).sort((i, j) => i - j).map((k, i) => [k, i + 1]));
   const text = ({ k }) => (numbered ? String(keys.get(k)) : page.short[k]);
-  const picture = mapPicture(placed, text, Math.min(736, Math.max(280, host.clientWidth || 640)));
+  const picture = mapPicture(placed, text, Math.min(736, Math.max(280, room.map || 640)));
   const key = [...keys].map(([k, i]) => el("li", { class: lit(k) ? "lit" : null, value: i, words: page.models[k] }));
   put(host, picture, numbered ? el("ol", { class: "key" }, ...key) : null,
     savers(`models_${meta().slug}`, { picture: () => picture, table: () => [["model", "x", "y"],

@@ -41,7 +41,7 @@ const onAxis = (statistic) => /^(mean|median|min|max|q25|q75|baseline)(_low|_hig
 function histogram({ histogram: h }, row, table) {
   const counts = h ? h.counts[row] : [], most = Math.max(0, ...counts);
   if (!most || !known(h.edges[0])) return null;
-  const width = Math.max(240, $("pair-body").clientWidth), height = 132, base = 108, top = 18, [low, high] = h.edges;
+  const width = Math.max(240, room.pair), height = 132, base = 108, top = 18, [low, high] = h.edges;
   const x = (v) => 6 + (Math.min(high, Math.max(low, v)) - low) / (high - low) * (width - 12);
   const bar = (width - 12) / counts.length;
   const bars = counts.map((c, k) => `M${6 + k * bar} ${base}v${-(c / most) * (base - top - 14)}h${bar - 0.6}V${base}z`).join("");

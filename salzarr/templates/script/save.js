@@ -53,10 +53,11 @@ function matrixPicture() {
   const width = left + columns.length * size + 20, height = top + rows.length * size + 20;
   const words = (x, y, text, more) => svg("text", { x, y, fill: ink, "font-size": font, ...more }, text);
   const squares = cells.flatMap((line, i) => line.flatMap((td, j) => {
-    const [x, y] = [left + j * size, top + i * size], fill = td.style.backgroundColor || GONE;
+    const v = nowAt(rows[i], columns[j]), rgb = known(v) ? color(v, scaleOf(state.metric, state.statistic, state.stretch)) : null;
+    const [x, y] = [left + j * size, top + i * size], fill = rgb ? `rgb(${rgb})` : rows[i] === columns[j] ? "#fff" : GONE;
     const box = svg("rect", { x, y, width: size - 1, height: size - 1, fill });
     return size < 20 ? [box] : [box, words(x + size / 2, y + size / 2 + 4, td.textContent,
-      { fill: td.style.color || ink, "text-anchor": "middle" })];
+      { fill: rgb ? inkOn(rgb) : ink, "text-anchor": "middle" })];
   }));
   return svg("svg", { viewBox: `0 0 ${width} ${height}` }, svg("rect", { width, height, fill: "#fff" }),
     words(8, 22, `${meta().spec}: ${label(state.statistic)}`, { "font-size": 15, "font-weight": 600 }),

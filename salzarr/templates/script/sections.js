@@ -59,11 +59,11 @@ const rankingNow = () => {
   const { ranking } = metricData(state.metric), half = Math.max(1, Math.floor(page.image_count / 2));
   return ranking ? { least: ranking.least.slice(0, half), most: ranking.most.slice(0, half) } : { least: [], most: [] };
 };
-// Whose maps a gallery shows: all models, or of many those found, the pair at hand and some spread over the others.
+// Whose maps a gallery shows: all models, or of many those found and some spread over the others.
 function galleryModels() {
   const order = orderNow();
   if (order.length <= 14) return order;
-  const chosen = new Set([...order.filter(found), ...(state.picked || []).filter(shownModel),
+  const chosen = new Set([...order.filter(found),
     ...page.representatives.filter(shownModel), ...order].slice(0, 14));
   return order.filter((k) => chosen.has(k));
 }

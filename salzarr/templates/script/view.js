@@ -127,7 +127,7 @@ function viewFigure(picture, name, note, photo) {
 function drawViewLegend(scale) {
   const bar = (colors, low, high, text) => {
     const strip = el("div", { class: "ramp" });
-    strip.style.background = ramp(steps(colors));
+    strip.style.background = ramp(steps(rampOf(colors)));
     return el("div", { class: "bar" }, strip, el("div", { class: "ends" }, el("span", { text: low }),
       el("span", { text }), el("span", { text: high })));
   };
