@@ -81,6 +81,8 @@ def test_every_cell_shows_its_number(page, frame, metric):
 
 def test_hovering_tells_the_pair_and_its_score(page, frame):
     a, b = (shown_order(page)[k] for k in (2, 1))
+    cell(page, 2, 1).scroll_into_view_if_needed()
+    page.wait_for_timeout(100)  # scrolling hides the tip
     cell(page, 2, 1).hover()
     tip = page.locator("#tip")
     assert tip.is_visible()

@@ -10,8 +10,8 @@ import xarray as xr
 from PIL import Image
 
 import salzarr
-from salzarr.report import Contents, render
-from salzarr.report.contents import Page
+from salzarr.report import Page, render
+from salzarr.statistics.analysis import Settings, analyze
 from salzarr.statistics.summary import summarize
 
 pytestmark = pytest.mark.browser
@@ -31,8 +31,8 @@ def large(tmp_path_factory):
     coords = {"model": list(values), "image": scores.image.values}
     maps = xr.DataArray(np.stack(list(values.values())), coords, ("model", "image", "y", "x"))
     path = tmp_path_factory.mktemp("large") / "report.html"
-    about = Page("Thirty models", "First line.\n<b>Second</b> line.", ["A sentence.", "Another."])
-    path.write_text(render(Contents(summarize(scores), scores, maps=maps, page=about)), "utf-8")
+    about = Page("Thirty models", "First line.\n<b>Second</b> line.", ["A sentence.", "Another."], maps=maps)
+    path.write_text(render(analyze(scores, settings=Settings(0, 9)), scores, about), "utf-8")
     return path
 
 
@@ -169,7 +169,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_quoted(tmp_path, open_page):
     rng = np.random.default_rng(0)
     scores = salzarr.compare({name: rng.random((4, 8, 8)) for name in ("=1+1", 'a,"b"')}, "mse").compute()
     path = tmp_path / "report.html"
-    path.write_text(render(Contents(summarize(scores))), "utf-8")
+    path.write_text(render(analyze(scores, settings=Settings(0, 9)), scores), "utf-8")
     _, text = saved(open_page(path), "Save matrix_mse_mean as CSV")
     assert next(csv.reader(io.StringIO(text.decode()))) == ["mse mean", "'=1+1", 'a,"b"']
 
