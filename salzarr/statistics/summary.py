@@ -11,10 +11,9 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from salzarr.bootstrap import INTERVALS, Method, intervals, warn_if_few
 from salzarr.descriptive import STATISTICS, Floats, describe
-from salzarr.errors import InputError, UsageError
+from salzarr.errors import UsageError
 from salzarr.metrics.metric import Metric
 from salzarr.schema import (
     ATTR_KIND,
@@ -296,18 +295,16 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
 
 # -- The table as a file ------------------------------------------------------------------------------------
 
-TEXT = ("metric", GROUP, MODEL_A, MODEL_B)
 CONFIDENCE = "confidence"
-COUNTS = ("n", *(reason.label for reason in UNSCORED))
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
-"""What a cell of text may not begin with, or a spreadsheet runs it; the last one so that it can be undone."""
+"""Beginnings of a cell that a spreadsheet would run; the last one so that the prefix can be undone."""
 
 
 def write_csv(summary: xr.Dataset, path: str | PathLike[str]) -> None:
     """Write the table of :func:`to_frame` as a CSV file that is safe to open in a spreadsheet.
 
     Numbers are written in full, NaN as an empty cell. A name that a spreadsheet would run as a formula (it
-    begins with ``= + - @``, a tab or the end of a line) gets a leading ``'``, which :func:`read_csv` removes.
+    begins with ``= + - @``, a tab or the end of a line) gets a leading ``'``.
 
     Parameters
     ----------
@@ -336,31 +333,3 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str]) -> None:
         writer = csv.writer(lines)
         writer.writerow(map(text, table.columns))
         writer.writerows(zip(*columns, strict=True))
-
-
-def read_csv(path: str | PathLike[str]) -> pd.DataFrame:
-    """Read what :func:`write_csv` wrote: the table of :func:`to_frame`, with the same numbers and names.
-
-    Raises
-    ------
-    InputError
-        If the file is not such a table.
-    """
-    try:
-        with Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            header, *rows = csv.reader(file)
-        if any(len(row) != len(header) for row in rows):
-            raise ValueError("its rows differ in length")  # noqa: TRY301
-        columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
-        return pd.DataFrame({name: _parse(name, column) for name, column in columns.items()})
-    except (OSError, ValueError, csv.Error) as error:
-        where = fspath(path)
-        raise InputError(f"{where} is not a summary of salzarr's ({error}); summarize again") from error
-
-
-def _parse(name: str, column: list[str]) -> Any:
-    if name in TEXT:
-        return [cell.removeprefix("'") for cell in column]
-    if name in COUNTS:
-        return np.array([int(cell) for cell in column], np.int64)
-    return np.array([float(cell or "nan") for cell in column], np.float64)

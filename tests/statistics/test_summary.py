@@ -9,7 +9,7 @@ from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.errors import BudgetError, InputError, UsageError
 from salzarr.schema import Reason
 from salzarr.statistics.rows import ScoreReader
-from salzarr.statistics.summary import read_csv, summarize, to_frame, to_matrix, write_csv
+from salzarr.statistics.summary import summarize, to_frame, to_matrix, write_csv
 
 HOSTILE = ["=1+1", "+cmd", "-x", "@sum", "\ttab", "\rcr", "'quoted", "'=both"]
 AWKWARD = ["a,b", 'q"q', "new\nline", "NA", "", "1"]
@@ -120,7 +120,7 @@ def test_smallest_scores(make_scores, models, images, tmp_path):
     summary = summarize(make_scores(models, images))
     assert to_matrix(summary, "kl").shape == (models, models)
     write_csv(summary, tmp_path / "summary.csv")
-    pd.testing.assert_frame_equal(read_csv(tmp_path / "summary.csv"), to_frame(summary), check_dtype=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "summary.csv"), to_frame(summary), check_dtype=False)
 
 
 @pytest.mark.filterwarnings("ignore::salzarr.bootstrap.SmallSampleWarning")
@@ -214,10 +214,12 @@ def test_csv_survives_hostile_names(make_scores, tmp_path):
     summary = summarize(make_scores(names=HOSTILE + AWKWARD))
     path = tmp_path / "summary.csv"
     write_csv(summary, path)
-    frame = read_csv(path)
-    pd.testing.assert_frame_equal(frame, to_frame(summary), check_exact=True)
-    with path.open(newline="") as file:
+    with path.open(newline="", errors="surrogateescape") as file:
         header, *rows = csv.reader(file)
+    frame = to_frame(summary)
+    for name in ("model_a", "model_b"):
+        cells = [row[header.index(name)].removeprefix("'") for row in rows]
+        assert cells == frame[name].tolist()
     for name in ("metric", "model_a", "model_b"):
         cells = [row[header.index(name)] for row in rows]
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
@@ -232,13 +234,6 @@ def test_csv_numbers_are_full(tmp_path, scores):
         row = next(csv.DictReader(file))
     assert row["n"] == "29"
     assert row["mean"] == "-0.3333333333333333"
-
-
-@pytest.mark.parametrize("text", ["", "metric,n\nmse\n", "metric,n\nmse,x\n"])
-def test_what_is_no_summary_is_refused(tmp_path, text):
-    (tmp_path / "s.csv").write_text(text)
-    with pytest.raises(InputError, match="not a summary"):
-        read_csv(tmp_path / "s.csv")
 
 
 def test_unknown_names_are_answered_with_the_known(scores):
