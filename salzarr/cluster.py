@@ -230,7 +230,12 @@ def _ask(client: Client, question: Callable[[], Any]) -> dict[str, Any]:
     left = ASKED
     while True:
         await_workers(client)
-        answers = client.run(question, on_error="return")
+        # As a task, too: an adaptive cluster retires workers that have none, while they still import us.
+        task = client.submit(question, pure=False)
+        try:
+            answers = client.run(question, on_error="return")
+        finally:
+            task.cancel()
         # Connections that break or are never made; whatever else is raised was raised on the worker.
         lost = {worker: answer for worker, answer in answers.items() if isinstance(answer, OSError)}
         heard = {worker: answer for worker, answer in answers.items() if worker not in lost}
