@@ -44,7 +44,7 @@ def memory_size(_: click.Context, __: click.Parameter, value: str | None) -> int
 
 
 def report_size(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Take the size of a report, refused at once if it is none; as typed, for the report to repeat it."""
+    """Check the size of a report, and return it as typed."""
     from salzarr.plan import parse_size
 
     parse_size(value, "report size")
@@ -144,7 +144,7 @@ memory = click.option(
     "many images.",
 )
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 photos = click.option(
     "--photos",
@@ -162,7 +162,7 @@ groups = click.option(
 
 
 def analysis(command: Command) -> Command:
-    """Add what decides the numbers of the statistics; what is left out is as it was in RESULTS before."""
+    """Add the settings of the statistics; those left out are as in RESULTS before."""
     for option in (
         click.option(
             "--seed",
@@ -182,18 +182,16 @@ def analysis(command: Command) -> Command:
 
 
 def report_options(command: Command) -> Command:
-    """Add what stands around the numbers of a report, and what it may weigh."""
+    """Add the title, the comment and the size limit of a report."""
     for option in (
         click.option(
             "--report-size",
             metavar="SIZE",
             callback=report_size,
-            help="What the report may weigh, such as 20MB (the default): as many maps are carried as fit.",
+            help="Size limit of the report (default: 20MB): it carries as many maps as fit.",
         ),
-        click.option(
-            "--comment", metavar="TEXT", default="", help="What you have to say, shown below the title."
-        ),
-        click.option("--title", metavar="TEXT", help="Of the report; it names RESULTS if left out."),
+        click.option("--comment", metavar="TEXT", default="", help="Comment below the title of the report."),
+        click.option("--title", metavar="TEXT", help="Title of the report (default: the name of RESULTS)."),
     ):
         command = option(command)
     return command
@@ -202,7 +200,7 @@ def report_options(command: Command) -> Command:
 baseline = click.option(
     "--baseline",
     is_flag=True,
-    help="Read the maps again for the chance baseline (mismatched images) and the consensus.",
+    help="Read the maps again for the chance baseline (mismatched images) and the consensus of the models.",
 )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 MOST_MODELS = 12
-"""Up to how many models a terminal is shown the matrices."""
+"""Models up to which the terminal shows the matrices."""
 
 
 @click.command(short_help="Score every pair of models; matrices and a report.")
@@ -29,16 +29,16 @@ MOST_MODELS = 12
     default="mse,cosine,pearson,ssim,emd",
     show_default=True,
     metavar="SPEC,…",
-    help="Which metrics, with their parameters, such as ssim:window=11,emd:normalize=abs; 'salzarr metrics' "
-    "lists them. module:function is a function of your own, f(a, b) in module.py of this folder.",
+    help="Metrics and their parameters, e.g. ssim:window=11,emd:normalize=abs; 'salzarr metrics' lists them. "
+    "module:function is your own f(a, b) in module.py of this folder.",
 )
 @options.models
 @click.option(
     "--images",
     multiple=True,
     metavar="WHICH",
-    help="Only these images: a number (the first so many; 0003, with its zeros, is a name), names between "
-    "commas, or a file with one name a line.",
+    help="Only these images: a number N for the first N (a number with leading zeros is a name), names "
+    "between commas, or a file with one name per line.",
 )
 @click.option("--reference", metavar="MODEL", help="Compare every model with this one only.")
 @click.option(
@@ -46,12 +46,10 @@ MOST_MODELS = 12
     default="none",
     show_default=True,
     metavar="CHAIN",
-    help="What to do to each map first: none, minmax, max, sum, zscore, abs, positive, or a chain such as "
+    help="Normalization of each map: none, minmax, max, sum, zscore, abs, positive, or a chain such as "
     "abs+sum.",
 )
-@click.option(
-    "--data-range", type=float, help="The range of the values, for SSIM; found by itself if left out."
-)
+@click.option("--data-range", type=float, help="Range of the values, for SSIM (default: that of the maps).")
 @click.option(
     "--labels",
     type=click.Path(exists=True, dir_okay=False),
@@ -73,20 +71,20 @@ MOST_MODELS = 12
 @click.option(
     "--scores",
     metavar="URL",
-    help="Keep the scores at this path or URL in place of RESULTS/scores.zarr.",
+    help="Path or URL of the scores (default: RESULTS/scores.zarr).",
 )
 @options.memory
 @click.option(
-    "--dry-run", is_flag=True, help="Print what it would read, compute, write and need; run nothing."
+    "--dry-run", is_flag=True, help="Print what would be read, computed, written and needed; run nothing."
 )
-@click.option("--overwrite", is_flag=True, help="Forget the scores in RESULTS, and begin anew.")
-@click.option("--allow-incomplete", is_flag=True, help="Compare a store that was not converted to its end.")
+@click.option("--overwrite", is_flag=True, help="Delete the scores in RESULTS and start over.")
+@click.option("--allow-incomplete", is_flag=True, help="Compare a store whose conversion did not finish.")
 @options.analysis
 @options.groups
 @options.baseline
 @options.photos
 @options.report_options
-@click.option("--no-report", is_flag=True, help="Only the scores and the tables: no pictures, no report.")
+@click.option("--no-report", is_flag=True, help="Write only scores and tables: no pictures, no report.")
 @options.cluster
 @options.as_json
 @click.pass_context
@@ -113,10 +111,9 @@ def compare(
 ) -> None:
     """Score every pair of models of STORE, image by image, into the folder RESULTS.
 
-    STORE is what 'salzarr convert' wrote. RESULTS is a new folder, or that of an earlier compare. Writes
-    scores.zarr block by block, then summary.csv, one matrix picture per metric and report.html. A run that
-    was interrupted goes on with the same command; models, images or metrics added since cost only what is
-    new.
+    STORE was written by 'salzarr convert'. RESULTS is a new folder, or that of an earlier compare. Writes
+    scores.zarr block by block, then the tables, one matrix picture per metric and report.html. The same
+    command resumes an interrupted run; added models, images or metrics cost only what is new.
     """
     import salzarr
     from salzarr import cluster
@@ -154,7 +151,7 @@ def compare(
 
 
 def _images(given: tuple[str, ...]) -> int | list[str] | None:
-    """Read --images: a number, a file of names, or names."""
+    """Parse --images: a number, a file of names, or names."""
     if not given:
         return None
     if len(given) == 1 and given[0].isdigit() and not given[0].startswith("0"):
@@ -172,11 +169,11 @@ def _listed(part: str) -> list[str]:
     try:
         return Path(part).read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise InputError(f"{part} cannot be read as names: {error}; save it as UTF-8 text") from None
+        raise InputError(f"{part} is no list of names ({error}); save it as UTF-8 text") from None
 
 
 def _show(published: Published, as_json: bool) -> None:
-    """Print what was found: a matrix per metric, the findings, and where the report is."""
+    """Print a matrix per metric, the findings, and the path of the report."""
     if as_json:
         records = published.frame.to_dict("records")
         show_json({"summary": records, "findings": published.findings, "files": published.files})
@@ -188,7 +185,7 @@ def _show(published: Published, as_json: bool) -> None:
 
 
 def _show_matrices(summary: xr.Dataset) -> None:
-    """Print the means of each metric as a matrix, if there are not too many models."""
+    """Print the means of each metric as a matrix, up to 12 models."""
     from salzarr.plot.style import numbers, short
     from salzarr.statistics.rows import metric_names, model_names
     from salzarr.statistics.structure import reference_model
@@ -209,7 +206,7 @@ def _show_matrices(summary: xr.Dataset) -> None:
         show_matrix([names[k] for k in rows], [names[k] for k in columns], texts, title)
 
 
-@click.command(short_help="Write tables, pictures and report anew.")
+@click.command(short_help="Write tables, pictures and report again.")
 @options.path("results")
 @options.analysis
 @options.groups
@@ -220,9 +217,10 @@ def _show_matrices(summary: xr.Dataset) -> None:
 @options.as_json
 @click.pass_context
 def report(context: click.Context, /, results: str, *, as_json: bool, **given: Any) -> None:
-    """Write the tables, the pictures and report.html of RESULTS anew, from the scores that are there.
+    """Write the tables, the pictures and report.html of RESULTS again, from its scores.
 
-    RESULTS is the folder that 'salzarr compare' wrote.
+    RESULTS was written by 'salzarr compare'. Settings that are left out are those of the last time, so that
+    the numbers stay the same.
     """
     import salzarr
 
@@ -234,39 +232,39 @@ def report(context: click.Context, /, results: str, *, as_json: bool, **given: A
 @click.command(short_help="Draw one kind of picture.")
 @click.argument("target", type=click.Path(), metavar="RESULTS|STORE")
 @click.argument("kind", metavar="KIND")
-@click.option("--metric", metavar="SPEC", help="Of which metric; a picture of each if left out.")
+@click.option("--metric", metavar="SPEC", help="Metric to draw (default: each).")
 @click.option(
     "--output",
     "-o",
     type=click.Path(),
     metavar="FILE",
-    help="Where to; its ending is the format: png, svg or pdf. If left out, KIND_METRIC.png in RESULTS, or "
-    "maps.png beside STORE.",
+    help="File to write; its suffix is the format: png, svg or pdf (default: KIND_METRIC.png in RESULTS, or "
+    "maps.png beside STORE).",
 )
 @options.groups
 @options.photos
 @click.option(
     "--order",
     type=click.Choice(["given", "name", "cluster"]),
-    help="Of the models in a matrix; cluster puts models side by side that are alike.  [default: given]",
+    help="Order of the models in a matrix; cluster puts similar models side by side.  [default: given]",
 )
 @click.option(
     "--statistic",
     metavar="NAME",
-    help="What of the scores: mean, median, std, min, max, q25, q75.  [default: mean]",
+    help="Statistic of the scores: mean, median, std, min, max, q25, q75.  [default: mean]",
 )
 @click.option(
     "--triangle",
     type=click.Choice(["full", "lower"]),
-    help="Whether a matrix shows each pair twice or once.  [default: full]",
+    help="Show each pair twice (full) or once (lower).  [default: full]",
 )
 def plot(target: str, kind: str, **given: Any) -> None:
-    """Draw one KIND of picture of RESULTS, the folder that 'salzarr compare' wrote, and print where it is.
+    """Draw one KIND of picture of RESULTS, which 'salzarr compare' wrote, and print its path.
 
     \b
     matrix         how alike each pair of models is
     distributions  the scores of each pair over the images
-    models         a map of the models, alike ones side by side
+    models         a map of the models: the closer, the more alike
     metrics        how far the metrics agree with each other
     gallery        the images on which models differ most, with their maps
     groups         how alike the models are per label (needs --groups)
@@ -281,7 +279,7 @@ def plot(target: str, kind: str, **given: Any) -> None:
 @click.command(short_help="List the metrics and their parameters.")
 @options.as_json
 def metrics(as_json: bool) -> None:
-    """List the metrics, with their definitions, what more of each means, and their costs."""
+    """List the metrics: what more means, cost, definition and parameters."""
     from salzarr.metrics import describe
 
     found = describe()
