@@ -295,10 +295,17 @@ def _local_executor(kind: str) -> tuple[Executor, int]:
         return ThreadPoolExecutor(has.threads), QUEUED * has.threads
     from dask.multiprocessing import get_context, initialize_worker_process
 
-    start = partial(
-        initialize_worker_process, user_initializer=dask.config.get("multiprocessing.initializer", None)
-    )
-    return ProcessPoolExecutor(has.workers, get_context(), start), QUEUED * has.workers
+    given = dask.config.get("multiprocessing.initializer", None)
+    start = partial(initialize_worker_process, user_initializer=given)
+    pool = ProcessPoolExecutor(has.workers, get_context(), start)
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool:
+        raise RunError(
+            "processes die as they start; a script that uses them needs the line if __name__ == '__main__': "
+            "before its commands, or choose threads"
+        ) from None
+    return pool, QUEUED * has.workers
 
 
 @contextmanager
