@@ -193,7 +193,7 @@ def check_maps(dataset: xr.Dataset, where: str) -> None:
     for variable in MAPS_STORE:
         if variable.name not in dataset or dataset[variable.name].dims != variable.dims:
             raise StoreError(
-                f"{where} has no array {variable.name}{variable.dims}; make it anew with salzarr convert"
+                f"{where} has no array {variable.name}{variable.dims}; create it again with salzarr convert"
             )
 
 

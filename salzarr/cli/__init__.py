@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; a user's mistake gives one sentence on stderr, never a traceback."""
+    """Run one command; a mistake of the user is one sentence on stderr, never a traceback."""
     type_command(arguments)
     try:
         cli.main(arguments, prog_name="salzarr", standalone_mode=False)
@@ -49,23 +49,21 @@ def run(arguments: list[str]) -> int:
     except click.UsageError as error:
         error.show()
         return UsageError.exit_code
-    except (click.Abort, KeyboardInterrupt) as error:
-        # Click makes the one of the other; a run that does not go on where it stopped says so itself.
-        told = str(error.__cause__ or "")
-        notice(f"Interrupted; {told or 'the same command goes on where it stopped'}.")
+    except (click.Abort, KeyboardInterrupt):
+        notice("Interrupted; the same command resumes.")
         return INTERRUPTED
     except SalzarrError as error:
         notice(f"Error: {error}")
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of the pipe has left: there is nobody to say it to
+        sys.stderr.close()  # the reader of the pipe has left
         return 1
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        notice(f"Error:{where}: {error.strerror or error}; mend that and give the same command again")
+        notice(f"Error:{where}: {error.strerror or error}; fix that and give the same command again")
         return 1
     except Exception as error:
-        found = unreachable(error)  # scores are read where they are asked for, and there an endpoint may fail
+        found = unreachable(error)  # scores are read late, and their endpoint may fail then
         if found is None:
             raise
         notice(f"Error: {found}")
@@ -75,7 +73,7 @@ def run(arguments: list[str]) -> int:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="salzarr")
-@click.option("-v", "--verbose", count=True, help="Say every detail.")
+@click.option("-v", "--verbose", count=True, help="Show every detail.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes; only warnings.")
 @click.pass_context
 def cli(context: click.Context, verbose: int, quiet: bool) -> None:
