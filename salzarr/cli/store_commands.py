@@ -95,7 +95,7 @@ def _lose(lost: Sequence[str]) -> None:
     if lost:
         names = "1 model was" if len(lost) == 1 else f"{len(lost)} models were"
         raise InputError(
-            f"{names} left out, since none of their maps could be read (see above); fix that and convert again "
+            f"{names} left out, since no map could be read (see above); fix that and convert again "
             "with --append, or choose other models with --models"
         )
 
