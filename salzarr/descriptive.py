@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 STATISTICS = ("n", "mean", "std", "se", "min", "q25", "median", "q75", "max")
-"""What :func:`describe` returns, in this order."""
+"""The statistics of :func:`describe`, in this order."""
 
 DESCRIBE_BYTES = 48
 """Memory that :func:`describe` needs per value, the value included."""
 
 
 def quantile(ordered: Floats, n: NDArray[np.integer[Any]], q: Floats | float) -> Floats:
-    """Quantile of each row by linear interpolation, NumPy's and pandas' default.
+    """Return a quantile of each row by linear interpolation, NumPy's and pandas' default.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def quantile(ordered: Floats, n: NDArray[np.integer[Any]], q: Floats | float) ->
 
 
 def mean(values: Floats) -> Floats:
-    """Mean of each row over what is not NaN; NaN for a row of nothing else."""
+    """Return the mean of each row without its NaNs; NaN for a row of nothing else."""
     n = np.count_nonzero(~np.isnan(values), axis=1)
     with np.errstate(invalid="ignore"):
         rough = np.nansum(values, axis=1) / n

@@ -1,4 +1,4 @@
-"""What an analysis found, in a few plain sentences."""
+"""The findings of an analysis in a few plain sentences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from salzarr.statistics.structure import distances, reference_model
 from salzarr.statistics.summary import to_matrix
 
 APART = 1.25
-"""A model stands apart if it is so many times as far from the others as these are from each other."""
+"""Ratio of a model's distance from the others to theirs from each other, above which it stands apart."""
 AGREE, DISAGREE = 0.7, 0.3
 """Rank correlations of metrics above which they agree, and below which they disagree."""
 RELIABLE, UNRELIABLE = 0.9, 0.7
@@ -37,12 +37,12 @@ class _Matrix(NamedTuple):
 
 
 def findings(analysis: Analysis) -> list[str]:
-    """Say in sentences what was found: who is alike, who stands apart, and how far to trust it.
+    """Return the findings as sentences: which models are alike, which stands apart, how reliable that is.
 
     Parameters
     ----------
     analysis : Analysis
-        Of :func:`salzarr.analyze`.
+        From :func:`salzarr.analyze`.
 
     Returns
     -------
@@ -98,13 +98,13 @@ def _number(value: float) -> str:
 
 
 def _votes(winners: Sequence[object], specs: Sequence[str]) -> tuple[object, list[str]]:
-    """Find what most metrics say, and which these are."""
+    """Return what most metrics say, and which metrics these are."""
     winner, _ = Counter(winners).most_common(1)[0]
     return winner, [spec for said, spec in zip(winners, specs, strict=True) if said == winner]
 
 
 def _by(votes: Sequence[str], count: int) -> str:
-    """Say by how many of all metrics, or by which if there are few."""
+    """Return by how many of all metrics, or by which if there are few."""
     if count == 1:
         return f"By {votes[0]}"
     if len(votes) == count:
@@ -122,7 +122,7 @@ def _only_pair(matrices: Sequence[_Matrix], models: Sequence[str]) -> str:
 
 
 def _scored(one: _Matrix, pair: tuple[int, int]) -> str:
-    """Write the score of a pair, with its interval if there is one."""
+    """Return the score of a pair, with its interval if there is one, as text."""
     text = _number(one.score[pair])
     if np.isfinite(one.low[pair]) and np.isfinite(one.high[pair]):
         text += f", interval {_number(one.low[pair])} to {_number(one.high[pair])}"
@@ -168,7 +168,7 @@ def _from_reference(matrices: Sequence[_Matrix], models: Sequence[str], referenc
 
 
 def _standing_apart(matrices: Sequence[_Matrix], models: Sequence[str]) -> list[str]:
-    """Say whether a model is much farther from all others than these are from each other."""
+    """Return whether a model is much farther from all others than these are from each other."""
     if len(models) < 4:
         return []
     ratios = [_ratios(one.apart) for one in matrices]
@@ -202,7 +202,7 @@ def _ratios(apart: Floats) -> Floats:
 
 
 def _agreement(agreement: xr.Dataset, specs: dict[str, str]) -> list[str]:
-    """Say whether the metrics put the pairs in the same order."""
+    """Return whether the metrics order the pairs alike."""
     values = agreement["spearman"].values
     names = [specs[str(slug)] for slug in agreement["metric"].values]
     cells = [(float(values[i, j]), names[i], names[j]) for i in range(len(names)) for j in range(i)]
@@ -219,7 +219,7 @@ def _agreement(agreement: xr.Dataset, specs: dict[str, str]) -> list[str]:
 
 
 def _reliability(reliability: xr.Dataset, count: int) -> list[str]:
-    """Say whether other images would give the same matrices."""
+    """Return whether other images would give the same matrices."""
     values = reliability["reliability"].values
     values = values[np.isfinite(values)]
     if not values.size:
@@ -234,7 +234,7 @@ def _reliability(reliability: xr.Dataset, count: int) -> list[str]:
 
 
 def _above_chance(corrected: xr.Dataset | None) -> str:
-    """Say how far pairs are above what two different images give."""
+    """Return how far pairs are above what two different images give."""
     if corrected is None:
         return "How far above chance the scores are was not measured; --baseline does that."
     told = []

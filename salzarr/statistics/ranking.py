@@ -1,4 +1,4 @@
-"""Which images the models agree and disagree on, overall and pair by pair."""
+"""The images on which models agree and disagree, overall and pair by pair."""
 
 from __future__ import annotations
 
@@ -33,17 +33,16 @@ def rank_images(scores: xr.Dataset | ScoreReader) -> xr.Dataset:
     Parameters
     ----------
     scores : Dataset or ScoreReader
-        Of :func:`salzarr.compare`.
+        From :func:`salzarr.compare`.
 
     Returns
     -------
     Dataset
-        Per metric ``<slug>`` (image), the mean score over pairs; ``<slug>_n`` (image), how many pairs have
-        one; and ``<slug>_rank`` (image), 1 where the models disagree most (ties share the mean of their
-        ranks). ``rank`` (image) is the mean of the
-        metrics' ranks. Where pairs have no score on an image, its mean is that of the other pairs' departures
-        from their own means, so that an outlying model's missing map does not make an image look agreed upon.
-        NaN for an image without scores.
+        Per metric ``<slug>`` (image), the mean score over pairs; ``<slug>_n`` (image), the number of pairs
+        with a score; and ``<slug>_rank`` (image), 1 where the models disagree most (ties share the mean of
+        their ranks). ``rank`` (image) is the mean of the metrics' ranks. Where some pairs have no score on an
+        image, its mean is that of the other pairs' departures from their own means, so that an outlying
+        model's missing map does not make an image look agreed upon. NaN for an image without scores.
     """
     reader = ScoreReader.of(scores)
     scores = reader.scores
@@ -71,12 +70,12 @@ def rank_images(scores: xr.Dataset | ScoreReader) -> xr.Dataset:
 
 
 def extremes(scores: xr.Dataset | ScoreReader, k: int = 10) -> xr.Dataset:
-    """Find the images on which each pair of models is least and most alike.
+    """Return the images on which each pair of models is least and most alike.
 
     Parameters
     ----------
     scores : Dataset or ScoreReader
-        Of :func:`salzarr.compare`.
+        From :func:`salzarr.compare`.
     k : int
         How many at each end.
 
@@ -113,7 +112,7 @@ def histograms(scores: xr.Dataset | ScoreReader, bins: int = 40) -> xr.Dataset:
     Parameters
     ----------
     scores : Dataset or ScoreReader
-        Of :func:`salzarr.compare`.
+        From :func:`salzarr.compare`.
     bins : int
 
     Returns
@@ -139,7 +138,7 @@ def histograms(scores: xr.Dataset | ScoreReader, bins: int = 40) -> xr.Dataset:
 
 
 def _counts(values: Floats, edges: Floats) -> NDArray[np.intp]:
-    """How many values of each row lie in each bin: (row, bin)."""
+    """Count the values of each row in each bin: (row, bin)."""
     bins = len(edges) - 1
     # The bin of a score counts the inner edges at or below it; a NaN comes behind the last bin.
     bin_of = np.searchsorted(edges[1:-1], values, side="right")
@@ -150,6 +149,6 @@ def _counts(values: Floats, edges: Floats) -> NDArray[np.intp]:
 
 
 def _labelled(scores: xr.Dataset, found: Variables) -> xr.Dataset:
-    """Put the pairs' labels on what was found."""
+    """Return variables as a dataset with the pairs' models."""
     coords = {MODEL_A: (PAIR, scores[MODEL_A].values), MODEL_B: (PAIR, scores[MODEL_B].values)}
     return xr.Dataset(found, coords, {"models": model_names(scores)})

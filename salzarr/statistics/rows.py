@@ -18,7 +18,7 @@ from salzarr.schema import ATTR_SLUG, ATTR_WAY, IMAGE, MODEL_A, MODEL_B, PAIR, S
 
 
 def variable_names(dataset: xr.Dataset) -> list[str]:
-    """Variables that hold scores or statistics of pairs: those with a ``<variable>_reason`` beside them.
+    """Return the variables of pairs, those with a ``<variable>_reason`` beside them.
 
     Raises
     ------
@@ -27,12 +27,12 @@ def variable_names(dataset: xr.Dataset) -> list[str]:
     """
     names = [str(name) for name in dataset.data_vars if reason_name(str(name)) in dataset]
     if not names:
-        raise UsageError("no metric in this dataset: a metric is a variable with <name>_reason beside it")
+        raise UsageError("no metric in this dataset: a metric is a variable with a <name>_reason beside it")
     return names
 
 
 def metric_names(dataset: xr.Dataset) -> list[str]:
-    """Slugs of the metrics, each once: ``kl`` for the variables ``kl_a_to_b`` and ``kl_b_to_a``."""
+    """Return the slugs of the metrics: ``kl`` for the variables ``kl_a_to_b`` and ``kl_b_to_a``."""
     return list(dict.fromkeys(_slug(dataset, name) for name in variable_names(dataset)))
 
 
@@ -41,15 +41,15 @@ def _slug(dataset: xr.Dataset, variable: str) -> str:
 
 
 def variables_of(dataset: xr.Dataset, slug: str) -> list[str]:
-    """Variables of a metric; the name of a variable stands for that one alone."""
+    """Return the variables of a metric; the name of a variable stands for that one alone."""
     names = variable_names(dataset)
     return [slug] if slug in names else [name for name in names if _slug(dataset, name) == slug]
 
 
 def metric_rows(dataset: xr.Dataset, slug: str) -> xr.DataArray:
-    """Values of a metric along ``pair``: at each stands f(model_a, model_b).
+    """Return the values f(model_a, model_b) of a metric along ``pair``.
 
-    A directed metric has every pair twice, the other way round the second time.
+    A directed metric has every pair twice, the second time with its models swapped.
     """
     names = variables_of(dataset, slug)
     if names == [slug]:
@@ -70,7 +70,7 @@ def metric_rows(dataset: xr.Dataset, slug: str) -> xr.DataArray:
 
 
 def require_summary(dataset: xr.Dataset) -> None:
-    """Refuse scores where their summary is needed.
+    """Refuse a dataset that is no summary.
 
     Raises
     ------
@@ -78,13 +78,11 @@ def require_summary(dataset: xr.Dataset) -> None:
         If the dataset has no statistics.
     """
     if STATISTIC not in dataset.coords:
-        raise UsageError(
-            "these are no statistics; give the summary that salzarr.summarize makes of the scores"
-        )
+        raise UsageError("expected a summary from salzarr.summarize(scores), not scores")
 
 
 def metric_slug(dataset: xr.Dataset, metric: str | Metric | None) -> str:
-    """Find a metric that is given by its slug, its spec (``ssim:window=11``), itself, or as the only one.
+    """Return the slug of a metric, given by slug, spec (``ssim:window=11``), itself, or as the only one.
 
     Raises
     ------
@@ -100,11 +98,11 @@ def metric_slug(dataset: xr.Dataset, metric: str | Metric | None) -> str:
     for name in variable_names(dataset):
         if wanted in (name, _slug(dataset, name), dataset[name].attrs.get("spec")):
             return _slug(dataset, name)
-    raise UsageError(f"no metric {wanted!r} here; there are {', '.join(names)}")
+    raise UsageError(f"no metric {wanted!r}; there are {', '.join(names)}")
 
 
 def model_names(dataset: xr.Dataset) -> list[str]:
-    """Models of scores or of a summary, in the order they were given."""
+    """Return the models of scores or of a summary, in the order they were given."""
     if "models" in dataset.attrs:
         names = dataset.attrs["models"]
         return [names] if isinstance(names, str) else [str(name) for name in names]  # NetCDF unpacks one
@@ -113,7 +111,7 @@ def model_names(dataset: xr.Dataset) -> list[str]:
 
 
 def cells(dataset: xr.Dataset, slug: str) -> NDArray[np.intp]:
-    """Which of :func:`metric_rows` is which cell of the metric's matrix.
+    """Return which of :func:`metric_rows` is which cell of the metric's matrix.
 
     Returns
     -------
@@ -130,7 +128,7 @@ def cells(dataset: xr.Dataset, slug: str) -> NDArray[np.intp]:
 
 
 def negated(dataset: xr.Dataset, slug: str) -> NDArray[np.bool_]:
-    """Which cells of an antisymmetric metric hold -f(b, a): (model, model)."""
+    """Return which cells of an antisymmetric metric hold -f(b, a): (model, model)."""
     rows, models = metric_rows(dataset, slug), model_names(dataset)
     a, b = _ends(rows, models)
     turned = np.zeros((len(models),) * 2, bool)
@@ -144,7 +142,7 @@ def _ends(rows: xr.DataArray, models: list[str]) -> list[NDArray[np.intp]]:
 
 
 def matrix_of(dataset: xr.Dataset, slug: str, values: NDArray[np.float64]) -> Floats:
-    """Put one number for each of :func:`metric_rows` into its (model, model) cells."""
+    """Return the (model, model) matrix of one number for each of :func:`metric_rows`."""
     row = cells(dataset, slug)
     matrix = np.full(row.shape, np.nan)
     matrix[row >= 0] = values[row[row >= 0]]
@@ -218,5 +216,5 @@ class ScoreReader:
 
 
 def name_order(scores: xr.Dataset) -> NDArray[np.intp]:
-    """Positions of the images in the order of their names."""
+    """Return the positions of the images in the order of their names."""
     return np.argsort(scores[IMAGE].values.astype(str), kind="stable")
