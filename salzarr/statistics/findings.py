@@ -54,6 +54,7 @@ def findings(analysis: Analysis) -> list[str]:
     Examples
     --------
     >>> import salzarr
+    >>> from salzarr.statistics.analysis import Settings
     >>> rng = np.random.default_rng(0)
     >>> a, c = rng.random((2, 30, 8, 8))
     >>> scores = salzarr.compare({"a": a, "b": a + 0.1 * c, "c": c}, "pearson")
