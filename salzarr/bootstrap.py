@@ -24,8 +24,8 @@ Method = Literal["bca", "percentile"]
 INTERVALS = ("mean_low", "mean_high", "median_se", "median_low", "median_high")
 """What :func:`intervals` returns, in this order."""
 
-SMALL_SAMPLE = 20
-"""Below so many images a bootstrap interval is too narrow to be believed."""
+SMALL_SAMPLE = 12
+"""Below so many images or units the coverage of intervals was not simulated."""
 
 _BATCH_BYTES = 2**23
 
@@ -38,7 +38,7 @@ def warn_if_few(n: Floats, what: str = "images") -> None:
     """Warn the caller's caller if the fewest images of a pair (that has any) are too few for an interval."""
     fewest = np.min(n, where=n > 0, initial=SMALL_SAMPLE)
     if fewest < SMALL_SAMPLE:
-        text = f"an interval over {fewest:.0f} {what} is too narrow; do not rely on one below {SMALL_SAMPLE}"
+        text = f"an interval over {fewest:.0f} {what} is of too few; do not rely on one below {SMALL_SAMPLE}"
         if (held := _held_back.get()) is None:
             warnings.warn(text, SmallSampleWarning, stacklevel=3)
         else:

@@ -22,7 +22,7 @@ from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, 
 from salzarr.sources.memory import Arrays, to_numpy
 from salzarr.sources.names import clean
 from salzarr.sources.reading import Findings, Reading
-from salzarr.sources.source import Source, numbered, runs
+from salzarr.sources.source import Source, numbered
 from salzarr.store.gathering import gather
 from salzarr.store.joining import join
 
@@ -157,8 +157,16 @@ class StoreMaps(Maps):
 
     def read(self) -> Array:
         """Read the maps from the store: (model, image, y, x)."""
-        parts = [store.read_block(self.url, self.rows, run) for run in runs(self.columns)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        if isinstance(self.columns, range) and self.columns.step == 1:
+            return store.read_block(self.url, self.rows, slice(self.columns.start, self.columns.stop))
+        # Each stored chunk is read once, whatever the order of the images: what lies between them goes.
+        columns = np.asarray(self.columns, np.intp)
+        maps = np.empty((*self.shape,), self.dtype)
+        for span in spans(columns, self.chunk):
+            found = store.read_block(self.url, self.rows, span)
+            here = np.flatnonzero((columns >= span.start) & (columns < span.stop))
+            maps[:, here] = found[:, columns[here] - span.start]
+        return maps
 
     def has_stored_names(self) -> bool:
         """Whether the models and images are called as they are in the store."""
@@ -377,6 +385,18 @@ def distinct(what: str, names: Iterable[object]) -> tuple[str, ...]:
         twice = next(name for name in found if found.count(name) > 1)
         raise UsageError(f"{what} {twice!r} stands twice; give every {what} its own name")
     return found
+
+
+def spans(positions: NDArray[np.intp], chunk: int) -> list[slice]:
+    """Return ranges that hold all positions, cut only where a chunk ends and the next position is not next.
+
+    >>> spans(np.array([7, 1, 3, 2, 20, 8]), 5)
+    [slice(1, 4, None), slice(7, 9, None), slice(20, 21, None)]
+    """
+    ordered = np.unique(positions)
+    cuts = np.flatnonzero((np.diff(ordered) > 1) & (np.diff(ordered // chunk) > 0)) + 1
+    edges = [0, *cuts.tolist(), len(ordered)]
+    return [slice(int(ordered[a]), int(ordered[b - 1]) + 1) for a, b in pairwise(edges) if b > a]
 
 
 def compact(positions: range | Sequence[int]) -> Positions:

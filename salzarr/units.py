@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from salzarr.descriptive import Floats
+from salzarr.descriptive import Floats, mean
 from salzarr.errors import UsageError
 
 
@@ -137,9 +137,8 @@ class Units:
         return np.divide(sums, sizes, out=np.full_like(sums, np.nan), where=sizes > 0)
 
     def mean(self, values: Floats) -> Floats:
-        """Average each row over images, or over units if these weigh the same: (row,)."""
-        sums, sizes = self.totals(values)
-        return ratio(sums.sum(axis=1), sizes.sum(axis=1))
+        """Average each row over images, or over units if these weigh the same: (row,), NaN if empty."""
+        return mean(self.means(values) if self.equal else values)
 
 
 def ratio(sums: Floats, sizes: Floats) -> Floats:

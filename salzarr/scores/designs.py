@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzarr import plan
-from salzarr.errors import MetricError, UsageError
+from salzarr.errors import MetricError
 from salzarr.maps import Maps
 from salzarr.metrics import Block
 from salzarr.schema import Reason
@@ -196,56 +196,6 @@ def _walk(pairs: Pairs, side: int, models: int) -> list[tuple[NDArray[np.intp], 
     if side < models:
         return plan.tiles(pairs, side)
     return [(np.unique(pairs), np.arange(len(pairs)))]
-
-
-def partners(images: int, block: int = 1, seed: int = 0) -> NDArray[np.intp]:
-    """Match the images two by two: each is the other's partner.
-
-    Blocks of images are shuffled and then matched two by two, image by image: a stored chunk is read once
-    more and not once for each of its images, and like images, which a sorted set has side by side, are far
-    apart. A block that is left over is matched within itself, half a block away; a last single image joins
-    two others in a ring of three.
-
-    Parameters
-    ----------
-    images : int
-    block : int
-        Images that stay together.
-    seed : int
-
-    Returns
-    -------
-    (image,) int
-        Position of each image's partner.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than two images.
-
-    Examples
-    --------
-    >>> partners(6, block=2)
-    array([4, 5, 3, 2, 0, 1])
-    """
-    if images < 2:
-        raise UsageError(f"a chance baseline takes two images or more, not {images}")
-    starts = np.random.default_rng(seed).permutation(np.arange(0, images, block))
-    blocks = [np.arange(start, min(start + block, images)) for start in starts]
-    half = len(blocks) // 2
-    partner = np.empty(images, np.intp)
-    left = blocks[2 * half :]
-    for one, other in zip(blocks[:half], blocks[half : 2 * half], strict=True):
-        size = min(len(one), len(other))
-        partner[one[:size]], partner[other[:size]] = other[:size], one[:size]
-        left += [one[size:], other[size:]]
-    rest = np.concatenate([*left, np.empty(0, np.intp)])
-    half = len(rest) // 2
-    partner[rest[:half]], partner[rest[half : 2 * half]] = rest[half : 2 * half], rest[:half]
-    if len(rest) % 2:
-        single, joined = rest[-1], int(rest[-1] == 0)
-        partner[single], partner[joined] = partner[joined], single
-    return partner
 
 
 def normalized(maps: Array, chain: str) -> Block:

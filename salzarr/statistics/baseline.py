@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from salzarr.bootstrap import Method, interval, resampled_means, resamples, skew, warn_if_few
-from salzarr.descriptive import Floats, mean
+from salzarr.bootstrap import warn_if_few
+from salzarr.descriptive import Floats
 from salzarr.errors import UsageError
-from salzarr.schema import (
-    IMAGE,
-    PAIR,
-    STATISTIC,
-    reason_name,
-)
-from salzarr.scores.mismatched import PARTNER
+from salzarr.schema import IMAGE, PAIR, STATISTIC, reason_name
+from salzarr.scores.mismatched import DRAW, PARTNER
+from salzarr.statistics import mismatches
 from salzarr.statistics.rows import ScoreReader, variable_names
 from salzarr.statistics.summary import summarize
+from salzarr.units import Units
 
-STATISTICS = ("n", "score", "baseline", "corrected", "corrected_low", "corrected_high")
+STATISTICS = ("n", "units", "score", "baseline", "corrected", "corrected_low", "corrected_high", "constant")
 
 
 def corrected(
     scores: xr.Dataset | ScoreReader,
     chance: xr.Dataset,
     *,
+    units: Units | None = None,
     repeats: int = 2000,
     confidence: float = 0.95,
-    method: Method = "bca",
     seed: int = 0,
 ) -> xr.Dataset:
     """Take the chance baseline out of the scores: (score - baseline) / (self - baseline).
@@ -43,21 +41,25 @@ def corrected(
     Parameters
     ----------
     scores, chance : Dataset
-        Of :func:`salzarr.compare` and of :func:`chance`, on the same pairs and images.
+        Of :func:`salzarr.compare` and of :func:`salzarr.scores.chance`, on the same pairs and images.
+    units : Units, optional
+        Of the images, the ones that ``chance`` was given; each image alone by default.
     repeats : int
-        Number of bootstrap resamples. What is drawn are the pairs of partners, each with the scores and the
-        baselines of both images: those four depend on each other, and on nothing else.
-    confidence, method, seed
-        Of the interval, see :func:`salzarr.bootstrap.interval`.
+        Number of bootstrap resamples of the units. What a unit moves is the sum over both of its roles, as
+        images and as partners; see :func:`salzarr.statistics.mismatches.corrected`.
+    confidence, seed
+        Of the interval.
 
     Returns
     -------
     Dataset
-        As a summary, but with the statistics ``n`` (images with a score), ``score`` and ``baseline`` (means
-        over images), ``corrected``, ``corrected_low`` and ``corrected_high``. The last three are NaN where
-        the baseline is as good as the score of a map with itself, or a metric does not say what that is. Of
-        every metric the corrected score is a similarity, 1 for a model with itself, and its attributes say
-        so. :func:`salzarr.to_matrix` and :func:`salzarr.statistics.summary.to_frame` take it as any summary.
+        As a summary, but with the statistics ``n`` (images with a score) and ``units`` of them, ``score`` and
+        ``baseline`` (means over images), ``corrected``, ``corrected_low`` and ``corrected_high``, and
+        ``constant``. The corrected ones are NaN where the baseline is as good as the score of a map with
+        itself, or a metric does not say what that is. Where one model of a pair has the same map on all
+        images, ``constant`` is 1: ``corrected`` is 0 by construction, and has no interval. Of every metric
+        the corrected score is a similarity, 1 for a model with itself, and its attributes say so.
+        :func:`salzarr.to_matrix` and :func:`salzarr.statistics.summary.to_frame` take it as any summary.
 
     Examples
     --------
@@ -67,82 +69,72 @@ def corrected(
     >>> middle[:, 3:5, 3:5] = 3
     >>> maps = {name: middle + rng.random(middle.shape) for name in ("a", "b")}
     >>> scores = salzarr.compare(maps, "pearson")  # two models that have only the middle in common
-    >>> found = corrected(scores, chance(scores, maps))
+    >>> found = corrected(scores, salzarr.scores.chance(scores, maps))
     >>> found.pearson.sel(statistic=["score", "corrected"]).values.ravel().round(2).tolist()
-    [0.87, 0.02]
+    [0.87, -0.0]
     """
     reader = ScoreReader.of(scores)
     reader = replace(reader, memory=reader.memory // 2)  # for the scores, and as much for the baseline
     scores = reader.scores
-    if scores[IMAGE].values.tolist() != chance[IMAGE].values.tolist():
-        raise UsageError("the scores and the baseline have different images; compute the baseline again")
-    place = {str(name): i for i, name in enumerate(chance[IMAGE].values)}
-    partner = np.array([place[str(name)] for name in chance[PARTNER].values], np.intp)
-    ring = np.stack([np.arange(len(partner)), partner, partner[partner]])
-    _, unit = np.unique(ring.min(axis=0), return_inverse=True)
+    units = Units.by(scores[IMAGE].values.astype(str).tolist()) if units is None else units
     variables, few = {}, []
-    for slug in variable_names(chance):
-        own = float(scores[slug].attrs.get("self_value", np.nan))
+    for name in variable_names(chance):
+        own = float(scores[name].attrs.get("self_value", np.nan))
         parts = []
-        readers = (reader, replace(reader, scores=chance))
-        walk = (one.blocks(slug, row_bytes=64.0 * repeats) for one in readers)
-        for matched, mismatched in zip(*walk, strict=True):
-            found = _corrected(matched, mismatched, own, repeats, confidence, method, seed, unit)
-            few.append(found[0])
-            parts.append(found)
-        attrs = {**scores[slug].attrs, "kind": "similarity", "self_value": 1.0, "unit": ""} | {
-            "score_range": ["-inf", "1.0"],
+        for matched, mismatched, partners in walk_both(reader, chance, name, 64.0 * repeats):
+            found = mismatches.corrected(
+                matched,
+                mismatched,
+                partners,
+                units,
+                own,
+                repeats=repeats,
+                confidence=confidence,
+                seed=seed,
+            )
+            n = np.count_nonzero(~np.isnan(matched), axis=1)
+            few.append(found.units.astype(np.float64))
+            interval = [found.low, found.high]
+            rows = [n, found.units, found.score, found.baseline, found.value, *interval, found.constant]
+            parts.append(np.stack([row.astype(np.float64) for row in rows]))
+        attrs = {**scores[name].attrs, "kind": "similarity", "self_value": 1.0, "unit": ""} | {
+            "bounds": ["-inf", "1.0"],
             "definition": "(score - baseline) / (self - baseline), the baseline on mismatched images",
         }
-        variables[slug] = xr.DataArray(np.concatenate(parts, axis=1), dims=[STATISTIC, PAIR], attrs=attrs)
+        variables[name] = xr.DataArray(np.concatenate(parts, axis=1), dims=[STATISTIC, PAIR], attrs=attrs)
     if repeats:
-        warn_if_few(np.concatenate(few) // 2, "pairs of images")
-    reasons = [reason_name(slug) for slug in variables]
-    counted = summarize(replace(reader, scores=scores[[*variables, *reasons]]))
+        warn_if_few(np.concatenate(few), "images" if units.alone else "units of images")
+    reasons = [reason_name(name) for name in variables]
+    counted = summarize(scores[[*variables, *reasons]])
     counts = counted[reasons].drop_vars(STATISTIC, errors="ignore")
-    settings = {"repeats": repeats, "confidence": confidence, "method": method, "seed": seed}
-    attrs = {**counted.attrs, "bootstrap": json.dumps(settings)}
+    settings = {"repeats": repeats, "confidence": confidence, "seed": seed}
+    attrs = {**counted.attrs, "bootstrap": json.dumps(settings), "draws": chance.sizes[DRAW]}
     return xr.Dataset(variables, {STATISTIC: list(STATISTICS)}, attrs).merge(counts)
 
 
-def _corrected(
-    matched: Floats,
-    mismatched: Floats,
-    own: float,
-    repeats: int,
-    confidence: float,
-    method: Method,
-    seed: int,
-    unit: NDArray[np.intp],
-) -> Floats:
-    """Statistics of each row: (statistic, row)."""
-    n = np.count_nonzero(~np.isnan(matched), axis=1).astype(np.float64)
-    score, baseline = mean(matched), mean(mismatched)
-    units = int(unit.max(initial=-1)) + 1
-    batches = [
-        _ratio(resampled_means(matched, weights), resampled_means(mismatched, weights), own)
-        for weights in (drawn[:, unit] for drawn in resamples(units, repeats, seed))
-    ]
-    estimate = _ratio(score, baseline, own)
-    acceleration = None
-    if method == "bca":
-        # How the ratio moves when an image's weight does, by way of either mean.
-        room = np.where(np.isnan(estimate), np.nan, own - baseline)[:, None]
-        by_score = (matched - score[:, None]) / np.maximum(n, 1)[:, None] / room
-        known = np.maximum(np.count_nonzero(~np.isnan(mismatched), axis=1), 1)[:, None]
-        by_baseline = (mismatched - baseline[:, None]) / known * (score[:, None] - own) / room**2
-        influence = np.nan_to_num(by_score) + np.nan_to_num(by_baseline)
-        of_unit = np.zeros((len(matched), units))
-        np.add.at(of_unit.T, unit, influence.T)
-        acceleration = skew(of_unit)
-    low, high = interval(
-        np.concatenate([np.empty((0, len(matched))), *batches]), confidence, estimate, acceleration
-    )
-    some = np.where((n > 1) & (units > 1) & ~np.isnan(estimate), 1.0, np.nan)
-    return np.stack([n, score, baseline, estimate, low * some, high * some])
+def walk_both(
+    reader: ScoreReader, chance: xr.Dataset, name: str, row_bytes: float
+) -> Iterator[tuple[Floats, Floats, NDArray[np.intp]]]:
+    """Walk the scores of a variable and their baseline, some rows at a time.
 
+    Yields
+    ------
+    matched : (row, image) float64
+    mismatched : (draw, row, image) float64
+    partners : (draw, image) int
 
-def _ratio(score: Floats, baseline: Floats, own: float) -> Floats:
-    room = own - baseline
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(np.abs(room) > 1e-12 * max(abs(own), 1e-300), (score - baseline) / room, np.nan)
+    Raises
+    ------
+    UsageError
+        If they are of other images.
+    """
+    if reader.scores[IMAGE].values.tolist() != chance[IMAGE].values.tolist():
+        raise UsageError("the scores and the baseline have different images; compute the baseline again")
+    place = {str(image): i for i, image in enumerate(chance[IMAGE].values)}
+    names = chance[PARTNER].transpose(DRAW, IMAGE).values
+    partners = np.array([[place[str(other)] for other in of_draw] for of_draw in names], np.intp)
+    # As many rows of each draw as of the scores: the memory is for one draw, and the others are there anyway.
+    draws = [replace(reader, scores=chance.isel({DRAW: draw})) for draw in range(chance.sizes[DRAW])]
+    blocks = [one.blocks(name, row_bytes=row_bytes) for one in (reader, *draws)]
+    for matched, *mismatched in zip(*blocks, strict=True):
+        yield matched, np.stack(mismatched), partners

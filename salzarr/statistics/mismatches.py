@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from salzarr.descriptive import Floats
+from salzarr.descriptive import Floats, mean
 from salzarr.statistics.intervals import of_means
 from salzarr.units import Units, ratio
 
@@ -37,11 +37,10 @@ class Mean:
 
 def of_matched(values: Floats, units: Units) -> Mean:
     """Average (row, image) scores over images, or over units if these weigh the same."""
-    sums, sizes = units.totals(values)
-    whole = sizes.sum(axis=1)
-    value = ratio(sums.sum(axis=1), whole)
-    left = sums - np.where(np.isnan(value), 0.0, value)[:, None] * sizes
-    influence = np.divide(left, whole[:, None], out=np.zeros_like(left), where=whole[:, None] > 0)
+    value = units.mean(values)
+    left, sizes = units.totals(values - value[:, None])
+    whole = sizes.sum(axis=1, keepdims=True)
+    influence = np.divide(left, whole, out=np.zeros_like(left), where=whole > 0)
     return Mean(value, influence, np.empty((len(values), 0)))
 
 
@@ -55,9 +54,10 @@ def of_mismatched(values: Floats, partners: NDArray[np.intp], units: Units) -> M
     partners : (draw, image) int
     units : Units
     """
-    each = [units.totals(of_draw) for of_draw in values]
-    whole = sum(sizes.sum(axis=1) for _, sizes in each)
-    value = ratio(np.asarray(sum(sums.sum(axis=1) for sums, _ in each)), np.asarray(whole))
+    rough = mean(np.concatenate(values, axis=1))  # a constant row must give that constant
+    each = [units.totals(of_draw - rough[:, None]) for of_draw in values]
+    whole = np.sum([sizes.sum(axis=1) for _, sizes in each], axis=0)
+    value = rough + ratio(np.sum([sums.sum(axis=1) for sums, _ in each], axis=0), whole)
     influence = np.zeros((values.shape[1], units.count))
     first, second = np.broadcast_to(units.of, partners.shape), units.of[partners]
     code = np.minimum(first, second) * units.count + np.maximum(first, second)
@@ -65,7 +65,7 @@ def of_mismatched(values: Floats, partners: NDArray[np.intp], units: Units) -> M
     shared = np.zeros((values.shape[1], len(dyads)))
     for of_draw, own, other, both in zip(values, first, second, dyad.reshape(partners.shape), strict=True):
         known = ~np.isnan(of_draw)
-        weight = known / np.maximum(np.asarray(whole), 1)[:, None]
+        weight = known / np.maximum(whole, 1)[:, None]
         if units.equal:
             weight /= np.maximum(units.gather(known.astype(np.float64)), 1)[:, units.of]
         moved = np.where(known, of_draw - value[:, None], 0.0) * weight

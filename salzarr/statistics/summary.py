@@ -103,7 +103,7 @@ def summarize(
     Warns
     -----
     SmallSampleWarning
-        If intervals were asked for and a pair has fewer than 20 images.
+        If intervals were asked for and a pair has fewer than 12 images.
 
     Examples
     --------

@@ -3,8 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
 from scores.faults import store_of
 
 import salzarr
@@ -12,12 +10,16 @@ from salzarr.descriptive import DESCRIBE_BYTES
 from salzarr.errors import BudgetError, ChangedError, UsageError
 from salzarr.metrics import score_block
 from salzarr.scores.budget import fit_in_memory
-from salzarr.scores.designs import Mismatched, partners
+from salzarr.scores.derangements import derangements
+from salzarr.scores.designs import Mismatched
+from salzarr.scores.labels import units_of
 from salzarr.scores.mismatched import chance
 from salzarr.scores.request import metrics_of, repeat
-from salzarr.statistics.baseline import _corrected, corrected
+from salzarr.statistics import mismatches
+from salzarr.statistics.baseline import corrected
 from salzarr.statistics.rows import ScoreReader, variables_of
 from salzarr.statistics.summary import summarize, to_frame, to_matrix
+from salzarr.units import Units
 
 METRICS = "mse,pearson,ssim,kl,similarity:normalize=minmax"
 ROWS, COLUMNS = np.mgrid[:16, :16]
@@ -49,33 +51,19 @@ def scores(maps):
 # -- Partners -----------------------------------------------------------------------------------------------
 
 
-@given(st.integers(2, 200), st.integers(1, 60), st.integers(0, 2**31))
-def test_partners_are_each_others_but_for_one_ring_of_three(images, block, seed):
-    partner = partners(images, block, seed)
-    itself = np.arange(images)
-    assert sorted(partner.tolist()) == list(range(images))
-    assert (partner != itself).all()
-    assert np.count_nonzero(partner[partner] != itself) == (3 if images % 2 else 0)
-
-
-def test_partners_of_blocks_are_read_in_runs():
-    partner = partners(10_007, 20, seed=1)
-    assert np.count_nonzero(np.diff(partner) != 1) <= 520
-    assert np.median(np.abs(partner - np.arange(10_007))) > 1000
-    assert (partner != partners(10_007, 20, seed=2)).mean() > 0.9
-
-
 def test_one_image_has_no_partner(maps):
     one = {name: of[:1] for name, of in maps.items()}
-    with pytest.raises(UsageError, match="two images or more"):
+    with pytest.raises(UsageError, match="at least two images, and there is 1"):
         chance(salzarr.compare(one, "mse"), one)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("draws", [1, 4])
 @pytest.mark.parametrize("common", [0.0, 0.3, 0.6])
-def test_corrected_intervals_reach_nominal_coverage(common):
+def test_corrected_intervals_reach_nominal_coverage(common, draws):
     """At 200 images, of two models whose agreement varies with the image."""
+    units = Units.by([f"{i:03d}" for i in range(200)])
     rng = np.random.default_rng(0)
     bias = rng.normal(size=40)
 
@@ -93,30 +81,44 @@ def test_corrected_intervals_reach_nominal_coverage(common):
     truth = (pearson(a, b).mean() - by_chance) / (1 - by_chance)
     hits = []
     for seed in range(2000):
-        (a, b), partner = draw(200), partners(200, 1, seed)
-        scored = pearson(a, b)[None], pearson(a, b[partner])[None]
-        _, unit = np.unique(np.minimum(np.arange(200), partner), return_inverse=True)
-        found = _corrected(*scored, 1.0, 1000, 0.95, "bca", seed, unit)
-        hits.append(found[4, 0] <= truth <= found[5, 0])
-    print(common, np.mean(hits))
-    assert np.mean(hits) == pytest.approx(0.95, abs=0.02)  # what is resampled are 100 pairs of partners
+        (a, b), partners = draw(200), derangements(units, draws, seed=seed)
+        scored = pearson(a, b)[None], np.stack([pearson(a, b[partner])[None] for partner in partners])
+        found = mismatches.corrected(*scored, partners, units, 1.0, repeats=1000, seed=seed)
+        hits.append(found.low[0] <= truth <= found.high[0])
+    print(f"common {common}, {draws} draws: {np.mean(hits):.3f}")
+    assert 0.93 <= np.mean(hits) <= 0.965
 
 
 # -- Scores of mismatched images ----------------------------------------------------------------------------
 
 
 def test_mismatched_scores_are_those_of_the_partners(maps, scores):
-    found = chance(scores, maps, seed=5)
+    found = chance(scores, maps, seed=5, draws=2)
     place = {str(image): i for i, image in enumerate(scores.image.values)}
-    partner = [place[name] for name in found.partner.values]
-    np.testing.assert_array_equal(partner, partners(50, 1, 5))
+    partners = np.array([[place[name] for name in of_draw] for of_draw in found.partner.values])
+    np.testing.assert_array_equal(partners, derangements(units_of(scores), 2, seed=5))
     metrics = metrics_of(scores)
-    for pair, (a, b) in enumerate(zip(scores.model_a.values, scores.model_b.values, strict=True)):
-        expected = score_block(np.stack([maps[a], maps[b][partner]]), [(0, 1)], metrics)
-        for slug, scored in expected.items():
-            for name, values in zip(variables_of(found, slug), scored.values.reshape(-1, 50), strict=True):
-                np.testing.assert_allclose(found[name][pair], values, rtol=1e-6, atol=1e-9, err_msg=name)
-                np.testing.assert_array_equal(found[f"{name}_reason"][pair], scored.reason[0])
+    for draw, partner in enumerate(partners):
+        for pair, (a, b) in enumerate(zip(scores.model_a.values, scores.model_b.values, strict=True)):
+            expected = score_block(np.stack([maps[a], maps[b][partner]]), [(0, 1)], metrics)
+            for slug, scored in expected.items():
+                for name, values in zip(
+                    variables_of(found, slug), scored.values.reshape(-1, 50), strict=True
+                ):
+                    where = draw, pair
+                    np.testing.assert_allclose(found[name][where], values, rtol=1e-6, atol=1e-9)
+                    np.testing.assert_array_equal(found[f"{name}_reason"][where], scored.reason[0])
+
+
+def test_partners_are_of_other_units_and_few_images_get_several(maps, scores):
+    assert chance(scores[["mse", "mse_reason"]], maps).sizes["draw"] == 4
+    labelled = scores[["mse", "mse_reason"]].assign_coords(photo=("image", np.arange(50) % 13))
+    found = chance(labelled, maps, units="photo", draws=3)
+    place = {str(image): i for i, image in enumerate(scores.image.values)}
+    partners = np.array([[place[name] for name in of_draw] for of_draw in found.partner.values])
+    assert (partners % 13 != np.arange(50) % 13).all()
+    beyond = corrected(labelled, found, units=units_of(labelled, "photo"), repeats=100)
+    assert (beyond.mse.sel(statistic="units") == 13).all()
 
 
 def test_store_arrays_lazy_maps_tiles_and_memory_agree(maps, scores, tmp_path):
@@ -184,11 +186,11 @@ def test_a_function_of_the_users_has_to_be_given_again(maps):
 def test_corrected_is_a_ratio_of_means(maps, scores):
     mismatched = chance(scores, maps)
     found = corrected(scores, mismatched, repeats=300)
-    s, b = scores.pearson.mean("image"), mismatched.pearson.mean("image")
+    s, b = scores.pearson.mean("image"), mismatched.pearson.mean(["draw", "image"])
     np.testing.assert_allclose(found.pearson.sel(statistic="corrected"), (s - b) / (1 - b))
     np.testing.assert_allclose(found.pearson.sel(statistic="score"), s)
     for name in ("kl_a_to_b", "kl_b_to_a"):
-        s, b = scores[name].mean("image"), mismatched[name].mean("image")
+        s, b = scores[name].mean("image"), mismatched[name].mean(["draw", "image"])
         np.testing.assert_allclose(found[name].sel(statistic="corrected"), 1 - s / b)
     low, mid, high = (found.mse.sel(statistic=f"corrected{end}") for end in ("_low", "", "_high"))
     assert ((low < mid) & (mid < high)).all()
@@ -233,7 +235,7 @@ def test_pairs_without_scores_stay_empty(maps, scores):
     for slug in ("pearson", "mse"):
         scores[slug][0] = np.nan
     found = corrected(scores, chance(scores, maps), repeats=50)
-    assert np.isnan(found.pearson[1:, 0].drop_sel(statistic="baseline")).all()
+    assert np.isnan(found.pearson[1:, 0].drop_sel(statistic=["baseline", "units", "constant"])).all()
     assert np.isfinite(found.pearson.sel(statistic="corrected")[1:]).all()
 
 
@@ -251,7 +253,7 @@ def test_centre_bias_is_not_mistaken_for_agreement():
         assert scores.pearson.mean() > 0.5
         found = corrected(scores, chance(scores, maps, seed=seed), repeats=300)
         for slug in ("pearson", "similarity", "mse"):
-            _, _, _, ratio, low, high = found[slug].values[:, 0]
+            *_, ratio, low, high, _ = found[slug].values[:, 0]
             assert abs(ratio) < 0.05
             beyond.append(low > 0 or high < 0)
         maps = centred(2, 80, seed=seed, common=0.3)

@@ -115,9 +115,9 @@ def test_gaps_are_left_out_and_constants_are_points():
 
 
 def test_few_images_are_warned_of(make_scores):
-    with pytest.warns(SmallSampleWarning, match="over 19 images"):
-        summarize(make_scores(images=19), bootstrap=10)
-    summarize(make_scores(images=20), bootstrap=10)
+    with pytest.warns(SmallSampleWarning, match="over 11 images"):
+        summarize(make_scores(images=11), bootstrap=10)
+    summarize(make_scores(images=12), bootstrap=10)
 
 
 def test_seed_decides(scores):
