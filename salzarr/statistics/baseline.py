@@ -79,25 +79,29 @@ def corrected(
     units = Units.by(scores[IMAGE].values.astype(str).tolist()) if units is None else units
     variables, few = {}, []
     for name in variable_names(chance):
-        own = float(scores[name].attrs.get("self_value", np.nan))
-        parts = []
+        attrs, itself = scores[name].attrs, f"{name}_self"
+        known = float(attrs.get("self_value", np.nan))
+        # Where a map's score with itself depends on the map, it is stored beside the scores.
+        own = np.asarray(scores[itself].values, np.float64) if itself in scores else None
+        parts, row = [], 0
         for matched, mismatched, partners in walk_both(reader, chance, name, 64.0 * repeats):
             found = mismatches.corrected(
                 matched,
                 mismatched,
                 partners,
                 units,
-                own,
+                known if own is None else own[row : row + len(matched)],
                 repeats=repeats,
                 confidence=confidence,
                 seed=seed,
             )
+            row += len(matched)
             n = np.count_nonzero(~np.isnan(matched), axis=1)
             few.append(found.units.astype(np.float64))
             interval = [found.low, found.high]
             rows = [n, found.units, found.score, found.baseline, found.value, *interval, found.constant]
             parts.append(np.stack([row.astype(np.float64) for row in rows]))
-        attrs = {**scores[name].attrs, "kind": "similarity", "self_value": 1.0, "unit": ""} | {
+        attrs = {**attrs, "kind": "similarity", "self_value": 1.0, "unit": ""} | {
             "bounds": ["-inf", "1.0"],
             "definition": "(score - baseline) / (self - baseline), the baseline on mismatched images",
         }

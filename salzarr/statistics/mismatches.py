@@ -123,8 +123,8 @@ def corrected(
         See :func:`of_mismatched`.
     partners : (draw, image) int
     units : Units
-    own : (row,) float64 or float
-        Score of a map with itself.
+    own : (row, image) float64 or float
+        Score of a map with itself; of the maps of each image where it depends on the map.
     repeats : int
         Number of resamples of the units.
     confidence : float
@@ -140,12 +140,13 @@ def corrected(
     Hájek: Asymptotic normality of simple linear rank statistics under alternatives, 1968 (projection).
     Aronow, Samii, Assenova: Cluster-robust variance estimation for dyadic data, Political Analysis, 2015.
     """
-    own = np.broadcast_to(np.asarray(own, np.float64), len(matched))
+    itself = of_matched(np.broadcast_to(np.asarray(own, np.float64), matched.shape), units)
     score, chance = of_matched(matched, units), of_mismatched(mismatched, partners, units)
-    value = beyond(score.value, chance.value, own)
-    room = np.where(np.isnan(value), np.nan, own - chance.value)[:, None]
-    by_chance = (score.value - own)[:, None] / room**2
-    influence = score.influence / room + chance.influence * by_chance
+    value = beyond(score.value, chance.value, itself.value)
+    room = np.where(np.isnan(value), np.nan, itself.value - chance.value)[:, None]
+    by_chance = (score.value - itself.value)[:, None] / room**2
+    by_self = (chance.value - score.value)[:, None] / room**2
+    influence = score.influence / room + chance.influence * by_chance + itself.influence * by_self
     pseudo = pseudo_values(value, influence, chance.shared * by_chance)
     each = Units(np.arange(units.count), units.labels)
     found = of_means(pseudo, each, repeats=repeats, confidence=confidence, seed=seed)

@@ -63,7 +63,22 @@ def test_the_corrected_score_is_a_ratio_of_means():
     np.testing.assert_allclose(found.value, expected)
     assert ((found.low < expected) & (expected < found.high)).all()
     assert not found.constant.any()
-    assert np.isnan(corrected(matched, mismatched, partners, units, found.baseline).value).all()
+    own = np.repeat(found.baseline[:, None], 30, axis=1)
+    assert np.isnan(corrected(matched, mismatched, partners, units, own).value).all()
+
+
+def test_maps_own_self_scores_take_the_place_of_one():
+    rng = np.random.default_rng(2)
+    table = 0.2 + 0.1 * rng.normal(size=(1, 30, 30))
+    table[:, np.arange(30), np.arange(30)] += 0.4
+    units = named(30)
+    partners = derangements(units, 4)
+    matched, mismatched = scored(table, partners)
+    own = 0.8 + 0.1 * rng.random((1, 30))
+    found = corrected(matched, mismatched, partners, units, own)
+    chance = mismatched.mean()
+    assert found.value[0] == pytest.approx((matched.mean() - chance) / (own.mean() - chance))
+    assert found.low[0] < found.value[0] < found.high[0]
 
 
 @pytest.mark.parametrize("axis", [1, 2], ids=["second model", "first model"])

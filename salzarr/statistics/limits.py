@@ -1,0 +1,127 @@
+"""What bounds scores: how well images predict each other, and whether a metric tells them apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from salzarr.descriptive import mean
+from salzarr.schema import IMAGE
+from salzarr.statistics.baseline import walk_both
+from salzarr.statistics.ceilings import ceiling
+from salzarr.statistics.discriminability import discriminability
+from salzarr.statistics.intervals import of_means
+from salzarr.statistics.rows import ScoreReader, metric_names, variable_names
+from salzarr.units import Units
+
+
+def matrix_ceilings(
+    scores: xr.Dataset | ScoreReader,
+    *,
+    units: Units | None = None,
+    repeats: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Correlate each unit's matrix with the mean matrix of the others and of all: a noise ceiling.
+
+    Parameters
+    ----------
+    scores : Dataset
+        Of :func:`salzarr.compare`.
+    units : Units, optional
+        Of the images; each image alone by default.
+    repeats, confidence, seed
+        Of the intervals over units.
+
+    Returns
+    -------
+    DataFrame
+        One row per metric: ``metric``; ``units`` and ``pairs``, how many; ``lower``, Pearson's correlation
+        over pairs of a unit's scores with the mean of all other units, averaged over units, and ``lower_low,
+        lower_high``, its interval; ``upper``, the same with the mean of all units, this one included. A model
+        of these matrices can be expected to reach between the two. NaN below three pairs or two units.
+
+    References
+    ----------
+    Nili et al.: A toolbox for representational similarity analysis, PLOS Computational Biology, 2014.
+    """
+    reader = ScoreReader.of(scores)
+    units = Units.by(reader.scores[IMAGE].values.astype(str).tolist()) if units is None else units
+    each = Units(np.arange(units.count), units.labels)
+    rows = []
+    for name in metric_names(reader.scores):
+        blocks = list(reader.blocks(name))
+        values = np.concatenate(blocks)
+        found = ceiling(values, units)
+        lower = of_means(found.lower[None], each, repeats=repeats, confidence=confidence, seed=seed)
+        rows.append(
+            {
+                "metric": name,
+                "units": int(np.count_nonzero(~np.isnan(found.lower))),
+                "pairs": int(np.count_nonzero(~np.isnan(values).all(axis=1))),
+                "lower": mean(found.lower[None])[0],
+                "lower_low": lower.low[0],
+                "lower_high": lower.high[0],
+                "upper": mean(found.upper[None])[0],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tell_images_apart(
+    scores: xr.Dataset | ScoreReader,
+    chance: xr.Dataset,
+    *,
+    units: Units | None = None,
+    repeats: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Say of each metric how often an image's own partner beats another image's.
+
+    Parameters
+    ----------
+    scores, chance : Dataset
+        Of :func:`salzarr.compare` and of :func:`salzarr.scores.chance`.
+    units : Units, optional
+        Of the images, the ones that ``chance`` was given.
+    repeats, confidence, seed
+        Of the intervals over units.
+
+    Returns
+    -------
+    DataFrame
+        One row per variable of the scores: ``metric, normalize``; ``units``, how many have a score;
+        ``discriminability``, the share of mismatched partners that the own one beats, a tie one half,
+        averaged over images and then over pairs: 0.5 by chance, 1 if always; ``low, high``, its interval. It is no
+        ground for choosing the metric that is reported on these same maps.
+    """
+    reader = ScoreReader.of(scores)
+    units = Units.by(reader.scores[IMAGE].values.astype(str).tolist()) if units is None else units
+    rows = []
+    for name in variable_names(chance):
+        attrs = reader.scores[name].attrs
+        matched, mismatched, partners = zip(*walk_both(reader, chance, name, 0.0), strict=True)
+        found = discriminability(
+            np.concatenate(matched),
+            np.concatenate(mismatched, axis=1),
+            partners[0],
+            units,
+            similarity=attrs["kind"] == "similarity",
+            repeats=repeats,
+            confidence=confidence,
+            seed=seed,
+        )
+        rows.append(
+            {
+                "metric": name,
+                "normalize": attrs.get("normalize", "none"),
+                "units": found.units,
+                "discriminability": found.value,
+                "low": found.low,
+                "high": found.high,
+            }
+        )
+    return pd.DataFrame(rows)
