@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from salzarr.metrics.normalize import may_be_negative, steps
 from salzarr.plan import MEMORY
 from salzarr.run import Progress
 from salzarr.schema import IMAGE, MODEL, PAIR, X, Y
@@ -119,6 +120,44 @@ def agreement(
         request = replace(request, metrics=tuple(chosen))
     dataset = assemble(request, collect(request, memory, progress))
     return dataset.assign_attrs({**scores.attrs, **dataset.attrs, "consensus_normalize": normalize})
+
+
+def consensus_chain(scores: xr.Dataset, maps: Any) -> str | None:
+    """Choose what to do to the maps of scores before they are averaged to a consensus.
+
+    Parameters
+    ----------
+    scores : Dataset
+    maps
+        As :func:`agreement` takes them.
+
+    Returns
+    -------
+    str or None
+        ``sum`` for maps without negative values. For signed maps the one normalization of the comparison,
+        where it puts all maps on one scale; else None: such maps have no common scale, and their mean would
+        be that of the model with the largest values.
+
+    Examples
+    --------
+    >>> import salzarr
+    >>> rng = np.random.default_rng(0)
+    >>> maps = {name: rng.normal(size=(2, 8, 8)) for name in ("a", "b")}
+    >>> chains = ("none", "abs", "zscore")
+    >>> [consensus_chain(salzarr.compare(maps, "pearson", normalize=chain), maps) for chain in chains]
+    [None, 'abs+sum', 'zscore']
+    """
+    facts = repeat(scores, maps, "mse").maps.facts()
+    if facts is None or not np.nanmin(facts.low, initial=np.inf) < 0:
+        return SUM
+    names = [name for name in scores.data_vars if "normalize" in scores[name].attrs]
+    chains = {str(scores[name].attrs["normalize"]) for name in names}
+    if len(chains) > 1:
+        return None
+    (chain,) = chains
+    if not may_be_negative(chain):
+        return chain if steps(chain)[-1:] == (SUM,) else f"{chain}+{SUM}"
+    return chain if steps(chain)[-1:] == ("zscore",) else None
 
 
 def made_from(agreement: xr.Dataset) -> dict[str, tuple[str, NDArray[np.int64]]]:

@@ -98,6 +98,20 @@ def chance(
     return _joined(request, found, partners).assign_attrs({**scores.attrs, "baseline_seed": seed})
 
 
+def matched(scores: xr.Dataset, maps: Any, metrics: Any, memory: int = MEMORY) -> xr.Dataset:
+    """Score the pairs and images of scores once more, by other metrics, into memory.
+
+    Raises
+    ------
+    BudgetError
+        If the maps of two models on one image do not fit the memory.
+    """
+    request = repeat(scores, maps, metrics)
+    return assemble(request, collect(request, memory)).assign_coords(
+        {name: scores[name] for name in scores.coords if scores[name].dims == (IMAGE,)}
+    )
+
+
 def draw_partners(
     scores: xr.Dataset, units: str | Units | None, draws: int | None, seed: int, chunk: int
 ) -> np.ndarray[Any, np.dtype[np.intp]]:
