@@ -10,19 +10,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from salzarr.compiled import jit
-from salzarr.descriptive import Floats, mean, quantile
-
-Method = Literal["bca", "percentile"]
-
-INTERVALS = ("mean_low", "mean_high", "median_se", "median_low", "median_high")
-"""What :func:`intervals` returns, in this order."""
+from salzarr.descriptive import Floats, mean
 
 SMALL_SAMPLE = 12
 """Below so many images or units the coverage of intervals was not simulated."""
@@ -191,120 +185,3 @@ def skew(influence: Floats) -> Floats:
     cube, square = np.nansum(unit**3, axis=1), np.nansum(unit**2, axis=1)
     found: Floats = np.divide(cube, 6 * square**1.5, out=np.zeros(len(unit)), where=square > 0)
     return found
-
-
-def _median_skew(ordered: Floats, n: NDArray[np.intp]) -> Floats:
-    """BCa acceleration of each row's median: leaving out one value gives one of three medians."""
-    middle = n // 2
-    rows = np.arange(len(ordered))
-    last = np.maximum(n - 1, 0)
-    below, at, above = (ordered[rows, np.clip(middle + d, 0, last)] for d in (-1, 0, 1))
-    # Left out: one below the middle, the middle itself, one above. With an even n there is no skew.
-    medians = np.stack([(at + above) / 2, (below + above) / 2, (below + at) / 2])
-    times = np.stack([middle, np.ones_like(middle), middle])
-    with np.errstate(invalid="ignore"):
-        left = (medians * times).sum(axis=0) / times.sum(axis=0) - medians
-        square = (times * left**2).sum(axis=0)
-        cube = (times * left**3).sum(axis=0)
-    odd = (n % 2 == 1) & (square > 0)
-    found: Floats = np.divide(cube, 6 * square**1.5, out=np.zeros(len(ordered)), where=odd)
-    return found
-
-
-def interval(
-    distribution: Floats,
-    confidence: float = 0.95,
-    estimate: Floats | None = None,
-    acceleration: Floats | None = None,
-) -> tuple[Floats, Floats]:
-    """Confidence interval of each row from its bootstrap distribution.
-
-    Parameters
-    ----------
-    distribution : (repeat, row) float64
-        The statistic in each resample; NaN where a resample has none.
-    confidence : float
-        Between 0 and 1.
-    estimate, acceleration : (row,) float64, optional
-        The statistic itself and the skew of its influences: with both the interval is BCa, bias-corrected
-        and accelerated; without it is the percentile interval.
-
-    Returns
-    -------
-    low, high : (row,) float64
-        NaN where the distribution holds nothing.
-
-    References
-    ----------
-    Efron, Tibshirani: An Introduction to the Bootstrap, 1993, equations 14.9 to 14.15.
-
-    See Also
-    --------
-    scipy.stats.bootstrap
-    """
-    ordered = np.sort(distribution.T, axis=1)
-    n = np.count_nonzero(~np.isnan(ordered), axis=1)
-    tails = (1 - confidence) / 2, (1 + confidence) / 2
-    levels: tuple[Floats, ...] = tuple(np.full(len(ordered), tail) for tail in tails)
-    if estimate is not None and acceleration is not None:
-        at = np.where(np.isnan(estimate), 0.0, estimate)[:, None]
-        below = np.count_nonzero(ordered < at, axis=1) + np.count_nonzero(ordered <= at, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            bias = ndtri(below / (2 * n))
-            shifted = [bias + ndtri(tail) for tail in tails]
-            levels = tuple(ndtr(bias + z / (1 - acceleration * z)) for z in shifted)
-    return quantile(ordered, n, levels[0]), quantile(ordered, n, levels[1])
-
-
-def intervals(
-    values: Floats,
-    *,
-    repeats: int = 2000,
-    confidence: float = 0.95,
-    method: Method = "bca",
-    median_method: Method = "percentile",
-    seed: int = 0,
-    order: NDArray[np.intp] | None = None,
-) -> Floats:
-    """Confidence intervals of the mean and the median of each row, over images.
-
-    The same resamples serve all rows, so that differences between rows can be read from them.
-
-    Parameters
-    ----------
-    values : (row, image) float64
-        NaN where a row has no value: it is left out of that row.
-    repeats : int
-        Number of resamples.
-    confidence : float
-        Between 0 and 1.
-    method, median_method : {"bca", "percentile"}
-        Kind of interval of the mean, and of the median, whose BCa is no better than its percentile interval.
-    seed : int
-    order : (image,) int, optional
-        What sorts the images by name: then the intervals do not depend on the images' order.
-
-    Returns
-    -------
-    (statistic, row) float64
-        In the order of :data:`INTERVALS`; NaN below two values.
-
-    See Also
-    --------
-    scipy.stats.bootstrap : one sample at a time, without gaps.
-    """
-    medians = Medians(values)
-    found = [
-        (resampled_means(values, weights), medians.resampled(weights))
-        for weights in resamples(values.shape[1], repeats, seed, order)
-    ]
-    of_means, of_medians = (np.concatenate(batches) for batches in zip(*found, strict=True))
-    centre, middle = mean(values), quantile(medians.ordered, medians.n, 0.5)
-    mean_skew = skew(values - centre[:, None]) if method == "bca" else None
-    median_skew = _median_skew(medians.ordered, medians.n) if median_method == "bca" else None
-    of_mean = interval(of_means, confidence, centre, mean_skew)
-    of_median = interval(of_medians, confidence, middle, median_skew)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a row of nothing
-        median_se = np.nanstd(of_medians, axis=0, ddof=1)
-    return np.where(medians.n > 1, np.stack([*of_mean, median_se, *of_median]), np.nan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from html import escape
 from os import PathLike, fspath
@@ -17,7 +17,14 @@ import pandas as pd
 import xarray as xr
 
 from salzarr import plan, plot
-from salzarr.errors import CorruptError, InputNotFoundError, SalzarrError, StoreNotFoundError, UsageError
+from salzarr.errors import (
+    CorruptError,
+    InputNotFoundError,
+    SalzarrError,
+    StoreNotFoundError,
+    UsageError,
+    listed,
+)
 from salzarr.invocation import RECORD, add_to_record, call_of, read_record
 from salzarr.plot.kinds import KINDS
 from salzarr.plot.style import numbers, own_figures
@@ -25,14 +32,18 @@ from salzarr.report import Page, write_report
 from salzarr.report.page_inputs import REPORT_SIZE
 from salzarr.schema import ATTR_PROVENANCE, MAP_STATUS, MAPS
 from salzarr.scores import agreement, chance
+from salzarr.scores.comparison import outline
+from salzarr.scores.labels import groups_of, units_of
+from salzarr.scores.leave_one_out import consensus_chain
+from salzarr.scores.mismatched import zscored
 from salzarr.scores.results_folder import maps_url, open_scores
 from salzarr.statistics.analysis import Analysis, Settings, analyze
 from salzarr.statistics.findings import findings
-from salzarr.statistics.groups import read_groups
+from salzarr.statistics.metric_pairs import metric_agreement
 from salzarr.statistics.rows import ScoreReader, metric_names, metric_slug, model_names
 from salzarr.statistics.summary import summarize, to_frame, to_matrix
 from salzarr.store import facts, open_dataset
-from salzarr.watching import html_link, html_table, watched
+from salzarr.watching import html_link, html_table
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +102,11 @@ def publish(
     *,
     bootstrap: int | None = None,
     seed: int | None = None,
-    groups: str | PathLike[str] | None = None,
+    units: str | None = None,
+    unit_mean: bool | None = None,
+    group_by: str | None = None,
+    test_models: Sequence[str] | None = None,
+    margins: Mapping[str, float] | None = None,
     baseline: bool = False,
     maps: str | PathLike[str] | None = None,
     photos: str | PathLike[str] | None = None,
@@ -115,11 +130,23 @@ def publish(
         Resamples of the images, for the intervals; 0 for none. By default as many as before, or 2000.
     seed : int, optional
         Of everything that is drawn at random; by default that of before, or 0.
-    groups : path, optional
-        A CSV file of image and label: ``groups.csv`` then has every statistic per label.
+    units : str, optional
+        Column of the labels of the images: those of one unit belong together, and are drawn, flipped, split
+        and matched together. Labels are given to :func:`salzarr.compare`.
+    unit_mean : bool, optional
+        Weigh units and not images equally.
+    group_by : str, optional
+        Column of the labels: ``groups.csv`` then has every statistic per label, and of two labels
+        ``group_differences.csv`` what differs between them.
+    test_models : sequence of str, optional
+        Test which of two models is closer to these; to all of them, if there are not too many, by default.
+    margins : mapping of str to float, optional
+        Of metrics, in their units: whether a difference lies within the margin is tested.
     baseline : bool, default False
         Read the maps again for what takes more than the scores: the chance baseline of mismatched images
-        (``corrected.csv``) and the agreement with the consensus of the other models (``consensus.csv``).
+        (``corrected.csv``), how well each metric tells images apart (``discriminability.csv``), and the
+        agreement with the consensus of the other models (``consensus.csv``). One that fails is noted and
+        leaves the others alone.
     maps : path or URL, optional
         The maps store that was compared, if it is no longer where it was. Without it the report has no maps.
     photos : path, optional
@@ -151,6 +178,8 @@ def publish(
         If there are no scores, or not all of them; or no maps where ``maps`` says.
     CorruptError
         If ``run.json`` is damaged.
+    UsageError
+        If there is no such column of labels or model, or fewer than two units.
     BudgetError
         If the scores of one pair do not fit the memory.
     """
@@ -158,17 +187,21 @@ def publish(
     folder = Path(results)
     _check_photos(photos)
     size = plan.parse_size(report_size, "report size") or REPORT_SIZE
-    labels = None if groups is None else read_groups(groups)
-    settings = _settings(folder, {"bootstrap": bootstrap, "seed": seed})
+    given = {
+        "bootstrap": bootstrap,
+        "seed": seed,
+        "units": units,
+        "unit_mean": unit_mean,
+        "group_by": group_by,
+    }
+    settings = _settings(folder, given | {"test_models": test_models, "margins": margins})
     reader = ScoreReader.of(ScoreReader(open_scores(folder), _beside_the_process(memory)))
-    again: dict[str, xr.Dataset] = {}
+    _check(reader.scores, settings, baseline=baseline)
+    again = _Again({}, {})
     if baseline:
         where = _maps_of(reader.scores, folder) if maps is None else fspath(maps)
-        scores, share = reader.scores, reader.memory
-        with watched(progress, "Reading maps") as shown:
-            again["consensus"] = agreement(scores, where, memory=share, progress=shown)
-            again["chance"] = chance(scores, where, seed=settings.seed, memory=share, progress=shown)
-    analysis = analyze(reader, groups=labels, settings=settings, **again)
+        again = _read_again(reader, where, settings, progress)
+    analysis = analyze(reader, settings=settings, notes=again.notes, **again.found)
     files = analysis.write(folder)
     sentences = findings(analysis)
     add_to_record(folder, report=called, settings=asdict(settings))
@@ -189,14 +222,96 @@ def publish(
     return Published(analysis, sentences, files)
 
 
-def _settings(results: Path, given: Mapping[str, int | None]) -> Settings:
+@dataclass(frozen=True)
+class _Again:
+    """What further readings of the maps gave, as :func:`analyze` takes it, and why others gave nothing."""
+
+    found: dict[str, Any]
+    notes: dict[str, str]
+
+
+def check_extras(
+    maps: str, results: str, compared: Mapping[str, Any], chosen: Mapping[str, Any], *, baseline: bool
+) -> None:
+    """Refuse what the analysis of a comparison could not do, before anything is scored.
+
+    Parameters
+    ----------
+    maps, results : path
+    compared : mapping
+        Options of :func:`salzarr.compare`.
+    chosen : mapping
+        Settings of the analysis, None for those of before.
+    baseline : bool
+        Whether mismatched images are to be scored.
+
+    Raises
+    ------
+    UsageError, InputError
+        If there is no such column of labels or model, or fewer than two units or, for the baseline, images.
+    """
+    asked = {name: value for name, value in compared.items() if name not in ("memory", "overwrite", "scores")}
+    _check(outline(maps, out=results, **asked), _settings(Path(results), chosen), baseline=baseline)
+
+
+def _check(scores: xr.Dataset, settings: Settings, *, baseline: bool) -> None:
+    """Refuse settings that do not fit the names and labels of scores."""
+    if settings.unit_mean and settings.units is None:
+        raise UsageError("units that weigh the same need a column of labels; give units= (--units)")
+    units = units_of(scores, settings.units, equal=settings.unit_mean)
+    if settings.group_by is not None:
+        groups_of(scores, settings.group_by)
+    known = model_names(scores)
+    if unknown := [name for name in settings.test_models if name not in known]:
+        raise UsageError(f"no model {unknown[0]!r} to test; the scores have {listed(known)}")
+    if baseline and units.count < 2:
+        raise UsageError("a baseline of chance needs at least two images; leave out --baseline")
+
+
+def _read_again(reader: ScoreReader, maps: str, settings: Settings, progress: Progress | None) -> _Again:
+    """Read the maps for what takes more than the scores; what fails is noted."""
+    scores, share = reader.scores, reader.memory
+    options: dict[str, Any] = {"memory": share, "progress": progress}
+    drawn: dict[str, Any] = {"units": settings.units, "seed": settings.seed}
+    again = _Again({}, {})
+
+    def attempt(table: str, argument: str, compute: Callable[[], Any]) -> None:
+        try:
+            again.found[argument] = compute()
+        except SalzarrError as error:
+            again.notes[table] = str(error)
+            log.warning("no table %s: %s", table, error)
+
+    def consensus() -> xr.Dataset:
+        if (chain := consensus_chain(scores, maps)) is None:
+            raise UsageError(
+                "maps with negative values have no consensus as they are; compare with --normalize abs, "
+                "minmax or zscore"
+            )
+        return agreement(scores, maps, normalize=chain, **options)
+
+    def apart() -> tuple[xr.Dataset, xr.Dataset] | None:
+        again = zscored(scores, maps, **options)
+        return None if again is None else (again, chance(again, maps, **drawn, **options))
+
+    attempt("consensus", "consensus", consensus)
+    attempt("corrected", "chance", lambda: chance(scores, maps, **drawn, **options))
+    attempt("discriminability", "zscored", apart)
+    return again
+
+
+def _settings(results: Path, given: Mapping[str, Any]) -> Settings:
     """Return the settings given, and for the others those of the last analysis of these results."""
-    known = {field.name for field in fields(Settings)}
+    known = {field.name: getattr(Settings(), field.name) for field in fields(Settings)}
     before = read_record(results).get("settings", {})
     settings = {name: value for name, value in before.items() if name in known}
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in settings.values()):
-        raise CorruptError(f"{results / RECORD} is damaged (settings are numbers); delete it")
-    return Settings(**settings | {name: value for name, value in given.items() if value is not None})
+    for name, value in settings.items():
+        kinds = {"units": str, "group_by": str, "test_models": list, "margins": dict, "unit_mean": bool}
+        right = isinstance(value, kinds.get(name, int | float)) or (value is None and known[name] is None)
+        if not right or (name not in kinds and isinstance(value, bool)):
+            raise CorruptError(f"{results / RECORD} is damaged (its setting {name} is {value!r}); delete it")
+    settings |= {name: value for name, value in given.items() if value is not None}
+    return Settings(**settings | {"test_models": tuple(settings.get("test_models", ()))})
 
 
 def _beside_the_process(memory: str | int | None) -> int:
@@ -253,7 +368,7 @@ def draw(
     *,
     metric: str | None = None,
     output: str | PathLike[str] | None = None,
-    groups: str | PathLike[str] | None = None,
+    group_by: str | None = None,
     photos: str | PathLike[str] | None = None,
     **options: Any,
 ) -> list[Path]:
@@ -270,8 +385,8 @@ def draw(
     output : path, optional
         Its suffix is the format; by default ``<kind>.png`` in the results folder or beside the store. With
         several metrics their names are put before the suffix.
-    groups : path, optional
-        A csv file of image and label, for the kind ``groups``.
+    group_by : str, optional
+        Column of the labels of the images, for the kind ``groups``.
     photos : path, optional
         Folder of the photographs, for the kinds that show maps.
     **options
@@ -299,7 +414,7 @@ def draw(
     if what.photos:
         options["photos"] = photos
     scores = None if what.needs == ("maps",) else open_scores(target)
-    needed = [_material(name, Path(target), scores, groups) for name in what.needs]
+    needed = [_material(name, Path(target), scores, group_by) for name in what.needs]
     chosen: list[str | None] = [None]
     if what.per_metric and scores is not None:
         chosen = [metric_slug(scores, metric)] if metric else [*metric_names(scores)]
@@ -317,7 +432,7 @@ def draw(
 
 
 def _material(
-    name: str, target: Path, scores: xr.Dataset | None, groups: str | PathLike[str] | None
+    name: str, target: Path, scores: xr.Dataset | None, group_by: str | None
 ) -> xr.Dataset | xr.DataArray:
     """Give a picture's function what it needs, by the name that :class:`salzarr.plot.kinds.Kind` calls it."""
     if scores is None:
@@ -326,8 +441,8 @@ def _material(
         return scores
     if name == "maps":
         return _with_status(_maps_of(scores, target))
-    if name == "groups":
-        if groups is None:
-            raise UsageError("give the csv file of image and label by --groups")
-        return summarize(scores, groups=read_groups(groups))
-    return summarize(scores)
+    if name == "agreement":
+        return metric_agreement(scores, summarize(scores), bootstrap=0)
+    if name == "groups" and group_by is None:
+        raise UsageError("name the column of labels by --group-by; labels are given to salzarr compare")
+    return summarize(scores, group_by=group_by if name == "groups" else None)

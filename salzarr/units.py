@@ -96,6 +96,10 @@ class Units:
         over = self.count > 1 and 2 * self.sizes[largest] > len(self.of)
         return self.labels[largest] if over else None
 
+    def singles(self) -> Units:
+        """Return units of one value each, as the means of these are."""
+        return Units(np.arange(self.count), self.labels)
+
     def choose(self, images: NDArray[np.intp]) -> Units:
         """Keep some images, by position; units without any of them go."""
         kept, of = np.unique(self.of[images], return_inverse=True)

@@ -36,6 +36,20 @@ def named(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict
     return {name: path for name, _equals, path in pairs} or None
 
 
+def margins(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, float] | None:
+    """Take SPEC=VALUE, repeated; a spec may hold '=' itself."""
+    found = {}
+    for part in value:
+        spec, _equals, number = part.rpartition("=")
+        try:
+            found[spec] = float(number)
+        except ValueError:
+            spec = ""
+        if not spec:
+            raise click.BadParameter(f"give SPEC=VALUE, such as ssim=0.05, not {part!r}")
+    return found or None
+
+
 def memory_size(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
     """Read a size such as 512MiB; refuse it before anything is opened."""
     from salzarr.plan import parse_size
@@ -153,17 +167,48 @@ photos = click.option(
     help="A folder with the photographs, named like the images, to show beside the maps.",
 )
 
-groups = click.option(
-    "--groups",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="CSV",
-    help="A csv file with the columns image and label: every statistic per label, too.",
+group_by = click.option(
+    "--group-by",
+    metavar="COLUMN",
+    help="A column of the labels: every statistic per label, too, and of two labels what differs.",
 )
+
+
+SETTINGS = ("bootstrap", "seed", "units", "unit_mean", "group_by", "test_models", "margins")
+"""What :func:`analysis` adds."""
 
 
 def analysis(command: Command) -> Command:
     """Add the settings of the statistics; those left out are as in RESULTS before."""
     for option in (
+        click.option(
+            "--margin",
+            "margins",
+            multiple=True,
+            callback=margins,
+            metavar="SPEC=VALUE",
+            help="Test whether models are equally close by this metric, to within VALUE in its unit; "
+            "repeat it.",
+        ),
+        click.option(
+            "--test-models",
+            multiple=True,
+            callback=split,
+            metavar="NAME,…",
+            help="Test which of two models is closer to these; to all, up to 22, if left out.",
+        ),
+        group_by,
+        click.option(
+            "--unit-mean/--image-mean",
+            default=None,
+            help="Weigh units, or images (the default), equally.",
+        ),
+        click.option(
+            "--units",
+            metavar="COLUMN",
+            help="A column of the labels: images of one unit (crops, frames, a patient's) belong together, "
+            "and are drawn, flipped, split and matched together.",
+        ),
         click.option(
             "--seed",
             type=click.IntRange(0),
@@ -174,7 +219,7 @@ def analysis(command: Command) -> Command:
             "--bootstrap",
             type=click.IntRange(0),
             metavar="N",
-            help="Resamples of the images for the intervals; 0 for none (default: as in RESULTS, or 2000).",
+            help="Resamples for the intervals; 0 for none (default: as in RESULTS, or 2000).",
         ),
     ):
         command = option(command)

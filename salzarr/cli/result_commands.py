@@ -80,7 +80,6 @@ MOST_MODELS = 12
 @click.option("--overwrite", is_flag=True, help="Delete the scores in RESULTS and start over.")
 @click.option("--allow-incomplete", is_flag=True, help="Compare a store whose conversion did not finish.")
 @options.analysis
-@options.groups
 @options.baseline
 @options.photos
 @options.report_options
@@ -96,9 +95,6 @@ def compare(
     *,
     images: tuple[str, ...],
     dry_run: bool,
-    bootstrap: int | None,
-    seed: int | None,
-    groups: str | None,
     baseline: bool,
     photos: str | None,
     title: str | None,
@@ -117,11 +113,11 @@ def compare(
     """
     import salzarr
     from salzarr import cluster
-    from salzarr.statistics.groups import read_groups
+    from salzarr.publishing import check_extras
 
     given["images"] = _images(images)
-    if groups is not None:
-        read_groups(groups)  # a table that cannot be read is said before everything is scored
+    chosen = {name: given.pop(name) for name in options.SETTINGS}
+    check_extras(store, results, given, chosen, baseline=baseline)  # before hours of scoring
     with cluster.connect(**run_on, memory=given["memory"]):
         if dry_run:
             plan = salzarr.plan_comparison(store, out=results, **given)
@@ -135,9 +131,7 @@ def compare(
         with progress("Reading maps again", context.obj or not baseline) as bar:
             published = salzarr.publish(
                 results,
-                bootstrap=bootstrap,
-                seed=seed,
-                groups=groups,
+                **chosen,
                 baseline=baseline,
                 photos=photos,
                 title=title,
@@ -209,7 +203,6 @@ def _show_matrices(summary: xr.Dataset) -> None:
 @click.command(short_help="Write tables, pictures and report again.")
 @options.path("results")
 @options.analysis
-@options.groups
 @options.baseline
 @options.photos
 @options.report_options
@@ -241,7 +234,7 @@ def report(context: click.Context, /, results: str, *, as_json: bool, **given: A
     help="File to write; its suffix is the format: png, svg or pdf (default: KIND_METRIC.png in RESULTS, or "
     "maps.png beside STORE).",
 )
-@options.groups
+@options.group_by
 @options.photos
 @click.option(
     "--order",
@@ -267,7 +260,7 @@ def plot(target: str, kind: str, **given: Any) -> None:
     models         a map of the models: the closer, the more alike
     metrics        how far the metrics agree with each other
     gallery        the images on which models differ most, with their maps
-    groups         how alike the models are per label (needs --groups)
+    groups         how alike the models are per label (needs --group-by)
     maps           the maps themselves: salzarr plot STORE maps
     """  # noqa: D301 - click takes the character itself
     from salzarr.publishing import draw

@@ -42,7 +42,7 @@ KINDS: dict[str, Kind] = {
     "matrix": Kind(similarity_matrix, ("summary",)),
     "distributions": Kind(score_distributions, ("scores",)),
     "models": Kind(model_map, ("summary",)),
-    "metrics": Kind(metric_agreement, ("summary",), per_metric=False),
+    "metrics": Kind(metric_agreement, ("agreement",), per_metric=False),
     "gallery": Kind(divergent_images, ("scores", "maps"), photos=True),
     "groups": Kind(group_panels, ("groups",)),
     "maps": Kind(maps_sheet, ("maps",), per_metric=False, photos=True),

@@ -8,36 +8,30 @@ from matplotlib.axes import Axes
 
 from salzarr.plot.matrix import Cells
 from salzarr.plot.style import any_script, color_scale, ensure_axes, heading, name_ticks, numbers, short
-from salzarr.statistics import structure
-from salzarr.statistics.rows import metric_rows
 
 CORRELATION = {"score_range": ["-1", "1"], "self_value": 1.0, "kind": "similarity"}
 
 
 @any_script
-def metric_agreement(
-    summary: xr.Dataset, ax: Axes | None = None, *, repeats: int = 9999, seed: int = 0
-) -> Axes:
+def metric_agreement(agreement: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Draw how far the metrics agree on which models are alike.
 
     Parameters
     ----------
-    summary : Dataset
-        From :func:`salzarr.summarize`, with two metrics or more.
+    agreement : Dataset
+        From :func:`salzarr.analyze` or :func:`salzarr.statistics.metric_pairs.metric_agreement`, with two
+        metrics or more.
     ax : Axes, optional
-    repeats, seed : int
-        From :func:`salzarr.statistics.structure.metric_agreement`.
 
     Returns
     -------
     Axes
         Spearman correlations of the metrics' distances; a star marks p < 0.05 of a Mantel test.
     """
-    found = structure.metric_agreement(summary, repeats=repeats, seed=seed)
-    slugs = [str(slug) for slug in found["metric"].values]
-    values, p = found["spearman"].values, found["p"].values
+    slugs = [str(slug) for slug in agreement["metric"].values]
+    values, p = agreement["spearman"].values, agreement["p"].values
     own = np.eye(len(slugs), dtype=bool)
-    labels = short(metric_rows(summary, slug).attrs.get("spec", slug) for slug in slugs)
+    labels = short(str(spec) for spec in agreement["spec"].values)
     nothing = np.zeros_like(own)
     cells = Cells(values, color_scale(CORRELATION, values[~own]), nothing, nothing)
     inch = 0.55 if len(slugs) <= 15 else 0.36

@@ -25,7 +25,7 @@ from salzarr.plot.style import (
     short,
 )
 from salzarr.schema import STATISTIC
-from salzarr.statistics.groups import GROUP
+from salzarr.scores.labels import GROUP
 from salzarr.statistics.rows import metric_rows, model_names
 from salzarr.statistics.structure import cluster, distances
 from salzarr.statistics.summary import to_matrix

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from salzarr.plot.matrix import arrange, tree_lines
 from salzarr.plot.style import Scale, color_scale
 from salzarr.schema import MODEL, REASON, STATISTIC, reason_name
+from salzarr.scores.labels import GROUP
 from salzarr.statistics.analysis import Analysis
-from salzarr.statistics.groups import GROUP
 from salzarr.statistics.rows import metric_rows, model_names, variables_of
 from salzarr.statistics.summary import NO_SELF
 

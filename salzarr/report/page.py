@@ -52,8 +52,8 @@ from salzarr.schema import (
     Y,
     reason_name,
 )
+from salzarr.scores.labels import GROUP
 from salzarr.statistics.analysis import Analysis
-from salzarr.statistics.groups import GROUP
 from salzarr.statistics.rows import metric_names, metric_rows, model_names, variables_of
 from salzarr.statistics.structure import reference_model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -10,17 +11,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from salzarr.errors import UsageError
+from salzarr.errors import SalzarrError, UsageError
 from salzarr.invocation import add_to_record, call_of
 from salzarr.location import local_path, locate
 from salzarr.locks import lock
 from salzarr.maps import Maps, StoreMaps
 from salzarr.plan import Plan, parse_size
+from salzarr.schema import IMAGE
 from salzarr.scores.budget import fit
 from salzarr.scores.calibration import calibrate
 from salzarr.scores.durable import bring_up
 from salzarr.scores.growth import reconcile
 from salzarr.scores.jobs import extremes
+from salzarr.scores.labels import label_names
 from salzarr.scores.lazy import lazy_scores
 from salzarr.scores.replacement import growing, remove, replaced
 from salzarr.scores.request import Request, resolve
@@ -207,11 +210,7 @@ def plan_comparison(
     UsageError, MetricError, BudgetError
         As :func:`compare`.
     """
-
-    def anything(_maps: Maps, _chain: str | None) -> tuple[Any, Any]:
-        return np.zeros(1), np.ones(1)  # scores do not take longer for another range of the data
-
-    request = resolve(maps, metrics, scan=anything, **options)
+    request = resolve(maps, metrics, scan=_anything, **options)
     _check_stored(request)
     kept = {}
     if out is not None and not overwrite:
@@ -221,6 +220,46 @@ def plan_comparison(
             kept = {key: begun[ATTR_PLAN][key] for key in ("block", "tile")}
     found = fit(request, parse_size(memory), **kept)
     return calibrate(request, found) if calibrated else found
+
+
+def outline(
+    maps: Any, metrics: Any = FIVE, *, out: str | os.PathLike[str] | None = None, **options: Any
+) -> xr.Dataset:
+    """Return what scores would have beside their numbers: models, images and labels.
+
+    Parameters
+    ----------
+    maps, metrics, out, **options
+        As for :func:`plan_comparison`.
+
+    Returns
+    -------
+    Dataset
+        Without variables: coordinates ``image`` and labels along it, also those that are stored in
+        ``out``; and an attribute ``models``.
+
+    Raises
+    ------
+    UsageError, MetricError, InputError
+        As :func:`compare`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the comparison itself will warn
+        request = resolve(maps, metrics, scan=_anything, **options)
+    labels = {name: values for name, values in request.maps.labels.items() if values[0] == IMAGE}
+    if out is not None:
+        try:
+            stored = open_scores(out, allow_incomplete=True)
+        except SalzarrError:  # nothing yet
+            stored = xr.Dataset(coords={IMAGE: []})
+        known = stored.reindex({IMAGE: [*request.images]}, fill_value="") if label_names(stored) else stored
+        labels = {name: (IMAGE, known[name].values) for name in label_names(stored)} | labels
+    return xr.Dataset(coords={IMAGE: [*request.images], **labels}, attrs={"models": [*request.models]})
+
+
+def _anything(_maps: Maps, _chain: str | None) -> tuple[Any, Any]:
+    """Stand for the range of the data where no score hangs on it."""
+    return np.zeros(1), np.ones(1)
 
 
 def _check_stored(request: Request) -> None:

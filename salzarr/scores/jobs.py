@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,10 +73,18 @@ def collect(request: Request, memory: int, progress: Progress | None = None) -> 
     return scores
 
 
-def ranges(request: Request, chains: Iterable[str | None], memory: int) -> Extremes:
-    """Find the smallest and largest value of each map that a request scores, after each normalization."""
+def with_ranges(request: Request, memory: int) -> Request:
+    """Give the metrics that need the range of the data that of the maps that the request scores."""
+    ranged = [metric for metric in request.metrics if "data_range" in dict(metric.params)]
+    if not ranged:
+        return request
     block, tile = fit_in_memory(request, memory)
-    return _ranges(request.maps, request.design, blocks(len(request.images), block), chains, tile)
+    cuts = blocks(len(request.images), block)
+    chains = [metric.normalize for metric in ranged]
+    found = _ranges(request.maps, request.design, cuts, chains, tile)
+    spans = {c: float(np.fmax.reduce(high) - np.fmin.reduce(low)) for c, (low, high) in found.items()}
+    chosen = (m.with_data_range(spans[m.normalize]) if m in ranged else m for m in request.metrics)
+    return replace(request, metrics=tuple(chosen))
 
 
 def extremes(maps: Maps, chain: str | None) -> tuple[Floats, Floats]:

@@ -15,7 +15,7 @@ from salzarr.run import Progress
 from salzarr.schema import IMAGE, MODEL, PAIR, X, Y
 from salzarr.scores.assembly import assemble
 from salzarr.scores.designs import OTHERS, LeaveOneOut, mean_of_others, normalized, sum_of_usable
-from salzarr.scores.jobs import collect, ranges
+from salzarr.scores.jobs import collect, with_ranges
 from salzarr.scores.request import repeat
 
 Floats = NDArray[np.float64]
@@ -39,12 +39,12 @@ def consensus(maps: xr.DataArray, normalize: str = SUM) -> xr.DataArray:
     -------
     DataArray (model, image, y, x) float64
         At a model stands the mean of the others. A map that is missing, not finite or without a
-        normalization does not count; NaN where no other model has a map.
+        normalisation does not count; NaN where no other model has a map.
 
     Raises
     ------
     MetricError
-        If a map has negative values that the normalization cannot take (when it is computed).
+        If a map has negative values that the normalisation cannot take (when it is computed).
     """
     if maps.chunks is not None:
         maps = maps.chunk({MODEL: -1, Y: -1, X: -1})
@@ -78,8 +78,8 @@ def agreement(
 ) -> xr.Dataset:
     """Compare each model with the consensus of the others, image by image.
 
-    Both are on the scale of the normalization, so that the scores are not those of the raw maps. A metric
-    that needs the range of the data is given that of the normalized maps, which takes one more read.
+    Both are on the scale of the normalisation, so that the scores are not those of the raw maps. A metric
+    that needs the range of the data is given that of the normalised maps, which takes one more read.
 
     Parameters
     ----------
@@ -106,18 +106,13 @@ def agreement(
     Raises
     ------
     MetricError
-        If maps have negative values that the normalization cannot take.
+        If maps have negative values that the normalisation cannot take.
     BudgetError
         If two models' maps of one image do not fit the memory.
     """
     request = repeat(scores, maps, metrics)
     request = replace(request, design=LeaveOneOut(len(request.models), normalize))
-    ranged = [metric for metric in request.metrics if "data_range" in dict(metric.params)]
-    if ranged:
-        found = ranges(request, [metric.normalize for metric in ranged], memory)
-        spans = {c: float(np.fmax.reduce(high) - np.fmin.reduce(low)) for c, (low, high) in found.items()}
-        chosen = (m.with_data_range(spans[m.normalize]) if m in ranged else m for m in request.metrics)
-        request = replace(request, metrics=tuple(chosen))
+    request = with_ranges(request, memory)
     dataset = assemble(request, collect(request, memory, progress))
     return dataset.assign_attrs({**scores.attrs, **dataset.attrs, "consensus_normalize": normalize})
 
@@ -161,7 +156,13 @@ def consensus_chain(scores: xr.Dataset, maps: Any) -> str | None:
 
 
 def made_from(agreement: xr.Dataset) -> dict[str, tuple[str, NDArray[np.int64]]]:
-    """Return the fewest and the most maps that each model's consensus is the mean of, as coordinates."""
+    """Say of how many maps each model's consensus is the mean, at least and at most over images.
+
+    Returns
+    -------
+    dict
+        Coordinates ``others_min`` and ``others_max`` (pair) for the summary of :func:`agreement`.
+    """
     others = agreement[OTHERS].values
     used = others > 0
     most = others.max(axis=1, initial=0)

@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from salzarr.metrics.normalize import steps
 from salzarr.plan import MEMORY
 from salzarr.run import Progress
-from salzarr.schema import IMAGE
+from salzarr.schema import IMAGE, Reason
 from salzarr.scores.assembly import assemble
 from salzarr.scores.derangements import derangements
 from salzarr.scores.designs import Mismatched
-from salzarr.scores.jobs import collect
+from salzarr.scores.jobs import collect, with_ranges
 from salzarr.scores.labels import units_of
-from salzarr.scores.request import Request, repeat
+from salzarr.scores.request import Request, metrics_of, repeat
 from salzarr.units import Units
 
+ZSCORE = "zscore"
 DRAW = "draw"
 PARTNER = "partner"
 """Coordinate of the chance baseline: the other image, (draw, image)."""
@@ -98,18 +100,30 @@ def chance(
     return _joined(request, found, partners).assign_attrs({**scores.attrs, "baseline_seed": seed})
 
 
-def matched(scores: xr.Dataset, maps: Any, metrics: Any, memory: int = MEMORY) -> xr.Dataset:
-    """Score the pairs and images of scores once more, by other metrics, into memory.
+def zscored(
+    scores: xr.Dataset, maps: Any, *, memory: int = MEMORY, progress: Progress | None = None
+) -> xr.Dataset | None:
+    """Score the pairs and images of scores once more, of maps normalized by ``zscore``, into memory.
+
+    Metrics that need mass or a sign, and those whose maps are so normalized already, are left out; None
+    if none is left.
 
     Raises
     ------
     BudgetError
         If the maps of two models on one image do not fit the memory.
     """
-    request = repeat(scores, maps, metrics)
-    return assemble(request, collect(request, memory)).assign_coords(
-        {name: scores[name] for name in scores.coords if scores[name].dims == (IMAGE,)}
-    )
+    taken = {Reason.NEGATIVE, Reason.ZERO_MASS, Reason.UNSIGNED}
+    metrics = [
+        replace(metric, normalize=ZSCORE)
+        for metric in metrics_of(scores)
+        if not metric.undefined & taken and steps(metric.normalize)[-1:] != (ZSCORE,)
+    ]
+    if not metrics:
+        return None
+    request = with_ranges(repeat(scores, maps, metrics), memory)
+    labels = {name: scores[name] for name in scores.coords if scores[name].dims == (IMAGE,)}
+    return assemble(request, collect(request, memory, progress)).assign_coords(labels)
 
 
 def draw_partners(

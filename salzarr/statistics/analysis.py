@@ -6,9 +6,9 @@
 ``images``          :func:`salzarr.statistics.ranking.rank_images`
 ``extremes``        :func:`salzarr.statistics.ranking.extremes`
 ``histograms``      :func:`salzarr.statistics.ranking.histograms`
-``reliability``     :func:`salzarr.statistics.inference.split_half`
-``tests``           :func:`salzarr.statistics.inference.closer`
-``agreement``       :func:`salzarr.statistics.structure.metric_agreement`
+``reliability``     :func:`salzarr.statistics.reliability.split_half`
+``tests``           :func:`salzarr.statistics.closeness.closer`
+``agreement``       :func:`salzarr.statistics.metric_pairs.metric_agreement`
 ``trees``           :func:`salzarr.statistics.structure.cluster`, by metric
 ``places``          :func:`salzarr.statistics.structure.embed`, by metric
 ``consensus``       :func:`salzarr.scores.agreement`, summarized
@@ -19,35 +19,43 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
 
 from salzarr.bootstrap import warning_once
-from salzarr.errors import UsageError
+from salzarr.errors import SalzarrError, UsageError, listed
+from salzarr.scores.labels import units_of
 from salzarr.scores.leave_one_out import made_from
 from salzarr.statistics.baseline import corrected
-from salzarr.statistics.groups import Groups
-from salzarr.statistics.inference import closer, split_half
+from salzarr.statistics.closeness import closer, comparisons
+from salzarr.statistics.group_differences import compare_groups
+from salzarr.statistics.limits import matrix_ceilings, tell_images_apart
+from salzarr.statistics.metric_pairs import changed_conclusions, metric_agreement
 from salzarr.statistics.ranking import extremes, histograms, rank_images
+from salzarr.statistics.reliability import split_half
 from salzarr.statistics.rows import ScoreReader, metric_names, model_names
 from salzarr.statistics.structure import (
     Clustering,
     cluster,
     distances,
     embed,
-    metric_agreement,
     reference_model,
 )
 from salzarr.statistics.summary import summarize, to_frame, write_table
+from salzarr.units import Units
 
 log = logging.getLogger(__name__)
 
-OPTIONAL = ("groups", "consensus", "corrected", "tests")
+OPTIONAL = (
+    "groups", "group_differences", "consensus", "corrected", "discriminability", "conclusions", "tests",
+)  # fmt: skip
 """Tables that exist only if they were asked for, or are not too large."""
 
 MOST_TESTS = 5_000
@@ -64,19 +72,34 @@ class Settings:
     Attributes
     ----------
     bootstrap : int
-        Resamples of the images for intervals; 0 for none.
+        Resamples of the units of images for intervals; 0 for none.
     permutations : int
-        Sign flips of images, and permutations of models.
+        Sign flips of units, and permutations of models and of labels.
     confidence : float
         Of all intervals.
     seed : int
         Of everything that is drawn at random.
+    units : str or None
+        Column of the labels: images of one unit belong together, and are drawn, flipped and split together.
+    unit_mean : bool
+        Whether units weigh the same, and not images.
+    group_by : str or None
+        Column of the labels: every statistic per group of images, too.
+    test_models : tuple of str
+        Models to which others are tested to be closer or not; all, if there are not too many, where empty.
+    margins : mapping of str to float
+        Of metrics: differences within the margin count as none, and are tested for it.
     """
 
     bootstrap: int = 2000
     permutations: int = 9999
     confidence: float = 0.95
     seed: int = 0
+    units: str | None = None
+    unit_mean: bool = False
+    group_by: str | None = None
+    test_models: tuple[str, ...] = ()
+    margins: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,8 +113,15 @@ class Analysis:
     groups, consensus, corrected : Dataset or None
         None if there are no groups, or no scores of that kind were given.
     tests : DataFrame or None
-        None if there would be more than 5,000 per metric: call :func:`~salzarr.statistics.inference.closer`
-        with the models that the question is about.
+        None if there would be more than 5,000 per metric and no models were named for them.
+    ceilings : DataFrame
+        Of :func:`~salzarr.statistics.limits.matrix_ceilings`.
+    group_differences, discriminability, conclusions : DataFrame or None
+        Of :func:`~salzarr.statistics.group_differences.compare_groups`, if there are two groups;
+        :func:`~salzarr.statistics.limits.tell_images_apart`, if mismatched images were scored; and
+        :func:`~salzarr.statistics.metric_pairs.changed_conclusions`, of two metrics or more.
+    notes : dict of str to str
+        Why a table is missing, in a sentence, by its name.
     trees : dict of slug to Clustering
     places : dict of slug to DataArray (model, axis)
         Metrics of which too few pairs have a score are in neither, nor is any below three models or where all
@@ -109,6 +139,11 @@ class Analysis:
     consensus: xr.Dataset | None
     corrected: xr.Dataset | None
     tests: pd.DataFrame | None
+    ceilings: pd.DataFrame
+    group_differences: pd.DataFrame | None
+    discriminability: pd.DataFrame | None
+    conclusions: pd.DataFrame | None
+    notes: dict[str, str]
     trees: dict[str, Clustering]
     places: dict[str, xr.DataArray]
 
@@ -119,11 +154,12 @@ class Analysis:
             "images": self.images.to_dataframe().reset_index(),
             "reliability": self.reliability.to_dataframe().reset_index(),
             "agreement": self.agreement.to_dataframe().reset_index(),
+            "ceilings": self.ceilings,
         }
         for name in OPTIONAL:
             part = getattr(self, name)
             if part is not None:
-                tables[name] = part if name == "tests" else to_frame(part)
+                tables[name] = part if isinstance(part, pd.DataFrame) else to_frame(part)
         return tables
 
     def write(self, folder: str | PathLike[str]) -> list[Path]:
@@ -158,7 +194,8 @@ def analyze(
     *,
     chance: xr.Dataset | None = None,
     consensus: xr.Dataset | None = None,
-    groups: Groups | None = None,
+    zscored: tuple[xr.Dataset, xr.Dataset] | None = None,
+    notes: Mapping[str, str] | None = None,
     settings: Settings | None = None,
 ) -> Analysis:
     """Compute everything that is said of scores.
@@ -171,10 +208,13 @@ def analyze(
         Scores of mismatched images, of :func:`salzarr.scores.chance`: for what remains beyond chance.
     consensus : Dataset, optional
         Scores of each model and the consensus of the others, of :func:`salzarr.scores.agreement`.
-    groups : mapping of image to label, or path of a CSV file, optional
-        See :func:`salzarr.summarize`.
+    zscored : (Dataset, Dataset), optional
+        The scores and their chance baseline once more, of maps that were normalized by ``zscore``: whether
+        metrics tell images apart by more than scale.
+    notes : mapping of str to str, optional
+        Why one of these was not computed, by the table's name.
     settings : Settings, optional
-        Resamples, permutations, confidence and seed.
+        What else decides the numbers.
 
     Returns
     -------
@@ -184,7 +224,7 @@ def analyze(
     Warns
     -----
     SmallSampleWarning
-        If a pair, or a group of it, has fewer than 20 images: once, for the fewest.
+        If a pair, or a group of it, has fewer than 12 images or units: once, for the fewest.
 
     Examples
     --------
@@ -193,16 +233,21 @@ def analyze(
     >>> maps = {name: rng.random((30, 8, 8)) for name in ("a", "b", "c")}
     >>> found = analyze(salzarr.compare(maps, "mse, pearson"))
     >>> sorted(found.tables())
-    ['agreement', 'images', 'reliability', 'summary', 'tests']
+    ['agreement', 'ceilings', 'conclusions', 'images', 'reliability', 'summary', 'tests']
     """
     use = settings or Settings()
     reader = ScoreReader.of(scores)
-    reduce = partial(summarize, bootstrap=use.bootstrap, confidence=use.confidence, seed=use.seed)
+    units = units_of(reader.scores, use.units, equal=use.unit_mean)
+    known = model_names(reader.scores)
+    if unknown := [name for name in use.test_models if name not in known]:
+        raise UsageError(f"no model {unknown[0]!r} to test; the scores have {listed(known)}")
+    drawn: dict[str, Any] = {"repeats": use.bootstrap, "confidence": use.confidence, "seed": use.seed}
+    reduce = partial(
+        summarize, units=units, bootstrap=use.bootstrap, confidence=use.confidence, seed=use.seed
+    )
     summary = reduce(reader)
-    count = len(model_names(summary))
-    tested = count * (count - 1) * (count - 2) // 2 <= MOST_TESTS
-    if not tested:
-        log.info("%d models are too many to test all pairs against each other; name some to closer()", count)
+    said = dict(notes or {})
+    group_by = use.group_by
     trees, places = _arranged(summary, use.seed)
     return Analysis(
         settings=use,
@@ -210,16 +255,71 @@ def analyze(
         images=rank_images(reader),
         extremes=extremes(reader, EXTREMES),
         histograms=histograms(reader),
-        reliability=split_half(reader, seed=use.seed),
-        agreement=metric_agreement(summary, repeats=use.permutations, seed=use.seed),
-        groups=None if groups is None else reduce(reader, groups=groups),
+        reliability=split_half(reader, units=units, seed=use.seed),
+        agreement=metric_agreement(
+            reader,
+            summary,
+            units=units,
+            bootstrap=min(use.bootstrap, 1000),
+            repeats=use.permutations,
+            confidence=use.confidence,
+            seed=use.seed,
+        ),
+        groups=None if group_by is None else reduce(reader, group_by=group_by),
         consensus=None if consensus is None else reduce(consensus).assign_coords(made_from(consensus)),
-        corrected=None
+        corrected=None if chance is None else corrected(reader, chance, units=units, **drawn),
+        tests=_or_note(said, "tests", lambda: _tests(reader, units, use)),
+        ceilings=matrix_ceilings(reader, units=units, **drawn),
+        group_differences=None
+        if group_by is None
+        else _or_note(
+            said,
+            "group_differences",
+            lambda: compare_groups(reader, group_by, units=units, permutations=use.permutations, **drawn),
+        ),
+        discriminability=None
         if chance is None
-        else corrected(reader, chance, repeats=use.bootstrap, confidence=use.confidence, seed=use.seed),
-        tests=closer(reader, repeats=use.permutations, seed=use.seed) if tested else None,
+        else pd.concat(
+            [
+                tell_images_apart(own, other, units=units, **drawn)
+                for own, other in [(reader.scores, chance), *([] if zscored is None else [zscored])]
+            ],
+            ignore_index=True,
+        ),
+        conclusions=None
+        if len(metric_names(summary)) < 2
+        else changed_conclusions(reader, units=units, confidence=use.confidence),
+        notes=said,
         trees=trees,
         places=places,
+    )
+
+
+def _or_note(notes: dict[str, str], name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
+    """Compute a table, or note why it cannot be: it costs none of the others."""
+    try:
+        return compute()
+    except SalzarrError as error:
+        notes[name] = str(error)
+        log.info("no table %s: %s", name, error)
+        return None
+
+
+def _tests(reader: ScoreReader, units: Units, use: Settings) -> pd.DataFrame:
+    """Test which of two models is closer to a third, if there are not too many."""
+    count = len(model_names(reader.scores))
+    if not use.test_models and comparisons(count) > MOST_TESTS:
+        raise UsageError(
+            f"all tests of {count} models would be {comparisons(count):,} for each metric; name the models "
+            "that the question is about by test_models (--test-models)"
+        )
+    return closer(
+        reader,
+        models=use.test_models or None,
+        units=units,
+        margins=use.margins,
+        repeats=use.permutations,
+        seed=use.seed,
     )
 
 

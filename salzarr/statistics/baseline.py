@@ -109,7 +109,7 @@ def corrected(
     if repeats:
         warn_if_few(np.concatenate(few), "images" if units.alone else "units of images")
     reasons = [reason_name(name) for name in variables]
-    counted = summarize(scores[[*variables, *reasons]])
+    counted = summarize(replace(reader, scores=scores[[*variables, *reasons]]))
     counts = counted[reasons].drop_vars(STATISTIC, errors="ignore")
     settings = {"repeats": repeats, "confidence": confidence, "seed": seed}
     attrs = {**counted.attrs, "bootstrap": json.dumps(settings), "draws": chance.sizes[DRAW]}

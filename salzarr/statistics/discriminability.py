@@ -86,7 +86,7 @@ def discriminability(
     value = float(of_pairs.value[known].mean())
     influence, shared = (part[known].mean(axis=0)[None] for part in (of_pairs.influence, of_pairs.shared))
     pseudo = pseudo_values(np.array([value]), influence, shared)
-    each = Units(np.arange(units.count), units.labels)
+    each = units.singles()
     found = of_means(pseudo, each, repeats=repeats, confidence=confidence, seed=seed)
     n = int(np.count_nonzero(~np.isnan(mean(units.means(matched).T))))
     low, high = np.clip([found.low[0], found.high[0]], 0.0, 1.0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import ndtr, ndtri
 
-from salzarr.bootstrap import resamples, skew
+from salzarr.bootstrap import Medians, resamples, skew
 from salzarr.descriptive import Floats, mean, quantile
 from salzarr.units import Units, ratio
 
@@ -129,6 +129,84 @@ def of_means(
         low, high = np.where(chosen == "studentized", [below, above], [low, high])
     some = np.where(n > 1, 1.0, np.nan)
     return Interval((centre + low) * some, (centre + high) * some, n, chosen)
+
+
+def of_medians(
+    values: Floats, units: Units, *, repeats: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Find an interval of the median of each row, over images.
+
+    Where each image is a unit it is that of order statistics, which holds whatever the law of the values and
+    draws nothing; else the percentile interval of units that are drawn together, at the expanded level.
+
+    Parameters
+    ----------
+    values : (row, image) float64
+        NaN where a row has no value.
+    units, repeats, confidence, seed
+        As for :func:`of_means`.
+
+    Returns
+    -------
+    Interval
+        NaN where no interval of these values has the confidence, as of fewer than six images at 95 %.
+
+    References
+    ----------
+    Hettmansperger, Sheather: Confidence intervals based on interpolated order statistics, 1986.
+
+    Examples
+    --------
+    >>> found = of_medians(np.arange(10.0)[None], Units.by([str(i) for i in range(10)]))
+    >>> found.low.round(2), found.high.round(2)
+    (array([1.32]), array([7.68]))
+    """
+    medians = Medians(values)
+    if units.alone:
+        low, high = _order_statistics(medians.ordered, medians.n, confidence)
+        return Interval(low, high, medians.n, np.full(len(values), "order", "<U12"))
+    drawn = resamples(units.count, repeats, seed)
+    of_medians = np.concatenate([medians.resampled(weights[:, units.of]) for weights in drawn])
+    n = np.count_nonzero(units.totals(values)[1] > 0, axis=1)
+    rows = len(values)
+    low, high = percentile(
+        of_medians, np.zeros(rows), np.zeros(rows), np.zeros(rows, bool), expanded(n, confidence)
+    )
+    some = np.where(n > 1, 1.0, np.nan)
+    return Interval(low * some, high * some, n, np.full(rows, "percentile", "<U12"))
+
+
+def _order_statistics(ordered: Floats, n: NDArray[np.intp], confidence: float) -> tuple[Floats, Floats]:
+    """Interval of the median of each sorted row, its NaNs last."""
+    low, high = (np.full(len(ordered), np.nan) for _ in range(2))
+    for count in np.unique(n[n > 1]):
+        rows = np.flatnonzero(n == count)
+        k = np.arange(1, count // 2 + 1)
+        covered = 1 - 2 * stats.binom.cdf(k - 1, count, 0.5)  # by the k-th value from either end
+        inside = np.flatnonzero(covered >= confidence)
+        if not len(inside):
+            continue
+        last = int(inside[-1])
+        share, step = 0.0, k[last]
+        if last + 1 < len(k):
+            part = (covered[last] - confidence) / (covered[last] - covered[last + 1])
+            share = (count - step) * part / (step + (count - 2 * step) * part)
+        near = min(int(step), count - 1)
+        at = (step - 1, near, count - step, count - 1 - near)
+        first, second, last_but_one, end = (ordered[rows, place] for place in at)
+        low[rows] = np.where(first == second, first, (1 - share) * first + share * second)
+        high[rows] = np.where(end == last_but_one, end, (1 - share) * last_but_one + share * end)
+    return low, high
+
+
+def standard_error(values: Floats, units: Units) -> Floats:
+    """Return the standard error of the mean of each (row, image), from what units vary: (row,)."""
+    centre = units.mean(values)
+    left, sizes = units.totals(values - centre[:, None])
+    n = np.count_nonzero(sizes > 0, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = np.sqrt((left**2).sum(axis=1) * n / (n - 1)) / sizes.sum(axis=1)
+    return np.where(n > 1, found, np.nan)
 
 
 @dataclass(frozen=True)

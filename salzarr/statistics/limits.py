@@ -49,7 +49,7 @@ def matrix_ceilings(
     """
     reader = ScoreReader.of(scores)
     units = Units.by(reader.scores[IMAGE].values.astype(str).tolist()) if units is None else units
-    each = Units(np.arange(units.count), units.labels)
+    each = units.singles()
     rows = []
     for name in metric_names(reader.scores):
         blocks = list(reader.blocks(name))
@@ -95,8 +95,8 @@ def tell_images_apart(
     DataFrame
         One row per variable of the scores: ``metric, normalize``; ``units``, how many have a score;
         ``discriminability``, the share of mismatched partners that the own one beats, a tie one half,
-        averaged over images and then over pairs: 0.5 by chance, 1 if always; ``low, high``, its interval. It is
-        no ground for choosing the metric that is reported on these same maps.
+        averaged over images and then over pairs: 0.5 by chance, 1 if always; ``low, high``, its interval. It
+        is no ground for choosing the metric that is reported on these same maps.
     """
     reader = ScoreReader.of(scores)
     units = Units.by(reader.scores[IMAGE].values.astype(str).tolist()) if units is None else units

@@ -89,7 +89,11 @@ def metric_agreement(
     result["p_smallest"] = np.full((len(names),) * 2, smallest_p(len(matrices[0]), repeats))
     return xr.Dataset(
         {key: (("metric", "metric_2"), value) for key, value in result.items()},
-        coords={"metric": names, "metric_2": names},
+        coords={
+            "metric": names,
+            "metric_2": names,
+            "spec": ("metric", [metric_rows(summary, n).attrs.get("spec", n) for n in names]),
+        },
         attrs={"repeats": repeats, "bootstrap": bootstrap, "units": units.count, "seed": seed},
     )
 

@@ -148,7 +148,7 @@ def corrected(
     by_self = (chance.value - score.value)[:, None] / room**2
     influence = score.influence / room + chance.influence * by_chance + itself.influence * by_self
     pseudo = pseudo_values(value, influence, chance.shared * by_chance)
-    each = Units(np.arange(units.count), units.labels)
+    each = units.singles()
     found = of_means(pseudo, each, repeats=repeats, confidence=confidence, seed=seed)
     n = np.count_nonzero(units.totals(matched)[1] > 0, axis=1)
     constant = (n > 0) & _never_changes(matched, mismatched, partners)

@@ -6,20 +6,18 @@ Everything here starts from a summary, by way of :func:`distances`, and survives
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist, squareform
-from scipy.stats import rankdata
 
 from salzarr.descriptive import Floats
 from salzarr.errors import UsageError
 from salzarr.metrics.metric import Metric
 from salzarr.schema import MODEL, MODEL_A, MODEL_B, PAIR
-from salzarr.statistics.rows import metric_names, model_names
+from salzarr.statistics.rows import model_names
 from salzarr.statistics.summary import to_matrix
 
 
@@ -266,70 +264,3 @@ def _upright(placed: Floats) -> Floats:
     furthest = turned[np.argmax(np.abs(turned), axis=0), np.arange(turned.shape[1])]
     found: Floats = turned * np.where(furthest < 0, -1.0, 1.0)
     return found
-
-
-def metric_agreement(summary: xr.Dataset, *, repeats: int = 9999, seed: int = 0) -> xr.Dataset:
-    """Ask whether the metrics see the same models as alike.
-
-    Parameters
-    ----------
-    summary : Dataset
-        Of :func:`salzarr.summarize`, of one group.
-    repeats : int
-        Number of permutations of the models.
-    seed : int
-
-    Returns
-    -------
-    Dataset
-        ``spearman`` (metric, metric_2), the rank correlation of two metrics' distances over the pairs that
-        both have; ``p`` (metric, metric_2), two-sided, by a Mantel test, which permutes the models of one
-        matrix because its cells are not independent; and ``n``, the number of those pairs. NaN below three
-        pairs, or where all distances are the same; a metric and itself have no p. With four models or fewer
-        there are so few permutations that no p is small.
-
-    References
-    ----------
-    Mantel: The detection of disease clustering and a generalized regression approach, 1967.
-    """
-    names = metric_names(summary)
-    matrices = [distances(summary, name).values for name in names]
-    rng = np.random.default_rng(seed)
-    shuffles = [rng.permutation(len(matrices[0])) for _ in range(repeats)]
-    result = {"spearman": np.ones((len(names),) * 2), "p": np.full((len(names),) * 2, np.nan)}
-    result["n"] = np.zeros((len(names),) * 2, np.int64)
-    for i, a in enumerate(matrices):
-        for j, b in enumerate(matrices[: i + 1]):
-            tested = shuffles if i != j else []
-            for key, value in zip(("n", "spearman", "p"), _mantel(a, b, tested), strict=True):
-                result[key][i, j] = result[key][j, i] = value
-    return xr.Dataset(
-        {key: (("metric", "metric_2"), value) for key, value in result.items()},
-        coords={"metric": names, "metric_2": names},
-        attrs={"repeats": repeats, "seed": seed},
-    )
-
-
-def _mantel(a: Floats, b: Floats, shuffles: list[NDArray[Any]]) -> tuple[int, float, float]:
-    """Cells, Spearman's correlation and, given shuffles, Mantel's p of two distance matrices."""
-    cells = np.triu(np.isfinite(a) & np.isfinite(b), 1)
-    n = int(cells.sum())
-    first, second = (np.zeros_like(a) for _ in range(2))
-    for ranks, values in ((first, a), (second, b)):
-        if n:
-            rank = rankdata(values[cells])
-            ranks[cells] = rank - rank.mean()
-        ranks += ranks.T
-    both = cells | cells.T
-
-    def correlation(order: NDArray[Any] | slice) -> float:
-        moved, seen = (matrix[order][:, order] for matrix in (second, both))
-        scale = (first**2 * seen).sum() * (moved**2 * both).sum()
-        return float((first * moved).sum() / np.sqrt(scale)) if scale > 0 else np.nan
-
-    found = correlation(slice(None))
-    if n < 3 or np.isnan(found):
-        return n, np.nan, np.nan
-    extreme = sum(abs(correlation(order)) >= abs(found) - 1e-12 for order in shuffles)
-    p = (1 + extreme) / (1 + len(shuffles)) if shuffles else np.nan
-    return n, min(1.0, max(-1.0, found)), p

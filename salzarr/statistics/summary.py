@@ -11,6 +11,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from salzarr.bootstrap import INTERVALS, Method, intervals, warn_if_few
+from salzarr.bootstrap import warn_if_few
 from salzarr.descriptive import STATISTICS, Floats, describe
 from salzarr.errors import UsageError
 from salzarr.metrics.metric import Metric
@@ -35,22 +36,27 @@ from salzarr.schema import (
     Reason,
     reason_name,
 )
-from salzarr.statistics.groups import GROUP, Groups, group_images
+from salzarr.scores.labels import GROUP, groups_of, units_of
+from salzarr.statistics.intervals import of_means, of_medians, standard_error
 from salzarr.statistics.rows import (
     ScoreReader,
     matrix_of,
     metric_rows,
     metric_slug,
     model_names,
-    name_order,
     negated,
     require_summary,
     variable_names,
 )
+from salzarr.units import Units
 
 UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
-NO_SELF = {"n", "std", "se", "median_se", "score", "baseline"}
-"""Statistics for which a model against itself has no value; the last two are those of a chance baseline."""
+INTERVALS = ("units", "mean_low", "mean_high", "median_low", "median_high")
+"""Statistics that intervals add, in this order."""
+INTERVAL = "interval"
+"""Name of what says of which kind the interval of a mean is."""
+NO_SELF = {"n", "units", "std", "se", "score", "baseline", "constant"}
+"""Statistics for which a model against itself has no value; the last three are those of a chance baseline."""
 _ENDS = (("min", "max"), ("q25", "q75"), ("mean_low", "mean_high"), ("median_low", "median_high"))
 OPPOSITE = {one: other for ends in _ENDS for one, other in (ends, ends[::-1])}
 """The statistic of a score that is the negative of the statistic of the negated score."""
@@ -59,10 +65,10 @@ OPPOSITE = {one: other for ends in _ENDS for one, other in (ends, ends[::-1])}
 def summarize(
     scores: xr.Dataset | ScoreReader,
     *,
-    groups: Groups | None = None,
+    group_by: str | None = None,
+    units: Units | str | None = None,
     bootstrap: int = 0,
     confidence: float = 0.95,
-    method: Method = "bca",
     seed: int = 0,
 ) -> xr.Dataset:
     """Reduce scores over images.
@@ -73,14 +79,16 @@ def summarize(
         As :func:`salzarr.compare` makes them: per variable its scores (pair, image) and ``<variable>_reason``
         (pair, image). Dask-backed scores are computed a variable and a range of pairs at a time if they do
         not fit.
-    groups : mapping of image to label, or path of a CSV file with columns image and label, optional
-        Gives every statistic per group of images, along a further dimension ``group``.
+    group_by : str, optional
+        Column of the labels of the images: gives every statistic per group of images, along a further
+        dimension ``group``.
+    units : str or Units, optional
+        Column of the labels: images of one unit belong together, and are drawn together. Units that weigh the
+        same (``equal``) are reduced to their means, and all statistics are of these.
     bootstrap : int
-        Number of resamples of the images; with 0 there are no intervals.
+        Number of resamples of the units; with 0 there are no intervals.
     confidence : float
         Of the intervals, between 0 and 1.
-    method : {"bca", "percentile"}
-        Kind of the mean's interval; the median's is the percentile interval.
     seed : int
         Of the resamples: the same for every pair and metric, and independent of the images' order.
 
@@ -88,22 +96,24 @@ def summarize(
     -------
     Dataset
         Per variable of the scores (statistic, pair) float64, with the statistics
-        ``n, mean, std, se, min, q25, median, q75, max`` (std with divisor n - 1, se = std / √n) and with
-        ``bootstrap`` also ``mean_low, mean_high, median_se, median_low, median_high``; and
-        ``<variable>_reason`` (reason, pair) int64, the number of images without a score, by reason. A pair
-        without any score has n = 0 and NaN elsewhere.
+        ``n, mean, std, se, min, q25, median, q75, max`` (std with divisor n - 1; se, the standard error of
+        the mean, from what units vary). With ``bootstrap`` also ``units``, how many have a score, ``mean_low,
+        mean_high, median_low, median_high``, the ends of intervals over units, and a variable
+        ``<variable>_interval`` (pair), the kind of the mean's interval: studentized, bca or percentile; see
+        :mod:`salzarr.statistics.intervals`. And ``<variable>_reason`` (reason, pair) int64, the number of
+        images without a score, by reason. A pair without any score has n = 0 and NaN elsewhere.
 
     Raises
     ------
     BudgetError
         If a single pair does not fit the memory.
-    InputError
-        If the groups cannot be read or hold none of the images.
+    UsageError, InputError
+        If there is no such column of labels, or no image has a label in it.
 
     Warns
     -----
     SmallSampleWarning
-        If intervals were asked for and a pair has fewer than 12 images.
+        If intervals were asked for and a pair has fewer than 12 images or units.
 
     Examples
     --------
@@ -120,28 +130,23 @@ def summarize(
         )
     reader = ScoreReader.of(scores)
     scores = reader.scores
-    place = np.argsort(name_order(scores))  # of each image among the sorted names
-    members = {"": np.arange(len(place))} if groups is None else group_images(scores, groups)
+    every = units if isinstance(units, Units) else units_of(scores, units)
+    members = {"": np.arange(len(every.of))} if group_by is None else groups_of(scores, group_by)
     statistics = [*STATISTICS, *(INTERVALS if bootstrap else ())]
-
-    def reduce(values: Floats, chosen: NDArray[np.intp]) -> Floats:
-        values = values if groups is None else values[:, chosen]
-        if not bootstrap:
-            return describe(values)
-        order = np.argsort(place[chosen])
-        found = intervals(
-            values, repeats=bootstrap, confidence=confidence, method=method, seed=seed, order=order
-        )
-        return np.concatenate([describe(values), found])
+    reduce = partial(_reduce, repeats=bootstrap, confidence=confidence, seed=seed)
 
     variables: dict[str, xr.DataArray] = {}
     for name in variable_names(scores):
-        blocks = [
-            np.stack([reduce(values, chosen) for chosen in members.values()])
-            for values in reader.blocks(name, row_bytes=64.0 * bootstrap)
+        found = [
+            [reduce(values[:, chosen], every.choose(chosen)) for chosen in members.values()]
+            for values in reader.blocks(name, row_bytes=96.0 * bootstrap)
         ]
+        numbers = np.concatenate([np.stack([of for of, _ in block]) for block in found], axis=2)
         dims = [GROUP, STATISTIC, PAIR]
-        variables[name] = xr.DataArray(np.concatenate(blocks, axis=2), dims=dims, attrs=scores[name].attrs)
+        variables[name] = xr.DataArray(numbers, dims=dims, attrs=scores[name].attrs)
+        if bootstrap:
+            kinds = np.concatenate([np.stack([kind for _, kind in block]) for block in found], axis=1)
+            variables[f"{name}_{INTERVAL}"] = xr.DataArray(kinds, dims=[GROUP, PAIR])
         variables[reason_name(name)] = _count_reasons(scores[reason_name(name)], members, reader.memory)
         _warn_of_ties(scores, name)
     summary = xr.Dataset(
@@ -156,11 +161,29 @@ def summarize(
         attrs={**scores.attrs, ATTR_KIND: "summary", "models": model_names(scores)},
     )
     if bootstrap:
-        counts = summary[variable_names(summary)].sel({STATISTIC: "n"})
-        warn_if_few(np.concatenate([variable.values.ravel() for variable in counts.values()]))
-        settings = {"repeats": bootstrap, "confidence": confidence, "method": method, "seed": seed}
+        counts = summary[variable_names(summary)].sel({STATISTIC: "units"})
+        counted = np.concatenate([variable.values.ravel() for variable in counts.values()])
+        warn_if_few(counted, "images" if every.alone else "units of images")
+        settings = {"repeats": bootstrap, "confidence": confidence, "seed": seed}
         summary.attrs["bootstrap"] = json.dumps(settings)
-    return summary.isel({GROUP: 0}, drop=True) if groups is None else summary
+    return summary.isel({GROUP: 0}, drop=True) if group_by is None else summary
+
+
+def _reduce(
+    values: Floats, units: Units, *, repeats: int, confidence: float, seed: int
+) -> tuple[Floats, NDArray[np.str_]]:
+    """Statistics of (row, image) values: (statistic, row); and the kind of each row's interval: (row,)."""
+    if units.equal:
+        values, units = units.means(values), units.singles()
+    found = describe(values)
+    if not units.alone:
+        found[STATISTICS.index("se")] = standard_error(values, units)
+    if not repeats:
+        return found, np.full(len(values), "", "<U12")
+    mean = of_means(values, units, repeats=repeats, confidence=confidence, seed=seed)
+    median = of_medians(values, units, repeats=repeats, confidence=confidence, seed=seed)
+    ends = [mean.units.astype(np.float64), mean.low, mean.high, median.low, median.high]
+    return np.concatenate([found, np.stack(ends)]), mean.method
 
 
 MANY_TIES = 0.05
@@ -288,8 +311,11 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
             names = {"metric": name, GROUP: str(label), MODEL_A: first, MODEL_B: second}
             counts = {str(why): reasons.sel({REASON: why}).values for why in summary[REASON].values}
             statistics = {str(s): variable.sel({STATISTIC: s}).values for s in summary[STATISTIC].values}
-            n = statistics.pop("n").astype(np.int64)
-            frames.append(pd.DataFrame({**names, "n": n, **counts, **statistics, **beside}))
+            counted = [key for key in ("n", "units") if key in statistics]
+            whole: dict[str, Any] = {key: statistics.pop(key).astype(np.int64) for key in counted}
+            if f"{name}_{INTERVAL}" in summary:
+                statistics |= {INTERVAL: summary[f"{name}_{INTERVAL}"].sel({GROUP: label}).values}
+            frames.append(pd.DataFrame({**names, **whole, **counts, **statistics, **beside}))
     return pd.concat(frames, ignore_index=True)
 
 
