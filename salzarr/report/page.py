@@ -289,8 +289,8 @@ def _consensus(consensus: xr.Dataset | None) -> list[dict[str, Any]]:
 
 def _reliability(reliability: xr.Dataset) -> dict[str, str]:
     """Return by metric how far other images would give the same matrix."""
-    columns = (reliability[name].values.tolist() for name in ("metric", "reliability", "low", "high"))
-    return {slug: f"{r:.3f} ({low:.3f} to {high:.3f})" for slug, r, low, high in zip(*columns, strict=True)}
+    columns = (reliability[name].values.tolist() for name in ("metric", "reliability"))
+    return {slug: f"{r:.3f}" for slug, r in zip(*columns, strict=True)}
 
 
 def _degenerate(facts: xr.Dataset | None, scores: xr.Dataset) -> dict[str, Any] | None:

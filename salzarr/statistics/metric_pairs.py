@@ -80,7 +80,6 @@ def metric_agreement(
             for key, value in zip(("n", "spearman", "p"), mantel(a, b, tested), strict=True):
                 result[key][i, j] = result[key][j, i] = value
     np.fill_diagonal(result["p"], np.nan)
-    np.fill_diagonal(result["spearman"], 1.0)
     result |= {key: np.full((len(names),) * 2, np.nan) for key in ("low", "high")}
     if bootstrap and 8 * bootstrap * len(upper[0]) * len(names) <= reader.memory // 4:
         drawn = [_drawn(reader, name, units, bootstrap, seed) for name in names]

@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib import get_backend
 
 import salzarr
+from salzarr.statistics.metric_pairs import metric_agreement
 
 NAMES = ("VGG16", "$a_$", "</script><img onerror=alert(1)>", "[red]" + "long" * 20)
 IMAGES = tuple(f"n01/val_{k:03d}" for k in range(30))
@@ -80,8 +81,13 @@ def summary(scores):
 
 @pytest.fixture(scope="session")
 def groups(scores):
-    labels = {image: ("cats", "$d_$", "</script>")[k % 3] for k, image in enumerate(IMAGES)}
-    return salzarr.summarize(scores, groups=labels)
+    labels = [("cats", "$d_$", "</script>")[k % 3] for k in range(len(IMAGES))]
+    return salzarr.summarize(scores.assign_coords(label=("image", labels)), group_by="label")
+
+
+@pytest.fixture(scope="session")
+def agreement(scores, summary):
+    return metric_agreement(scores, summary, bootstrap=50)
 
 
 @pytest.fixture(autouse=True)

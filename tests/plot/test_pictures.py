@@ -36,8 +36,10 @@ def all_texts(ax):
 
 
 @pytest.fixture
-def material(scores, summary, groups, maps):
-    return {"scores": scores, "summary": summary, "groups": groups, "maps": maps}
+def material(scores, summary, groups, agreement, maps):
+    return {
+        "scores": scores, "summary": summary, "groups": groups, "agreement": agreement, "maps": maps
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -137,8 +139,8 @@ def test_names_on_the_map_do_not_cover_each_other(invent):
     assert (f"names left out for room: {left_out}" in ax.title.get_text()) == bool(left_out)
 
 
-def test_the_agreement_of_metrics_is_a_labelled_matrix(summary):
-    ax = metric_agreement(summary)
+def test_the_agreement_of_metrics_is_a_labelled_matrix(agreement):
+    ax = metric_agreement(agreement)
     assert labels(ax, "x") == labels(ax, "y") == ["pearson", "mse", "kl"]
     texts = {tuple(map(round, text.get_position())): text.get_text() for text in ax.texts}
     assert texts[(0, 0)] == "1.00"
@@ -158,8 +160,8 @@ def test_groups_share_order_and_colors(groups):
 
 def test_of_many_groups_the_largest_are_drawn(invent):
     scores = invent(3, images=99)
-    members = {image: f"g{k if k < 40 else 7:02d}" for k, image in enumerate(scores.image.values)}
-    ax = group_panels(salzarr.summarize(scores, groups=members), "emd")
+    labels = [f"g{k if k < 40 else 7:02d}" for k in range(99)]
+    ax = group_panels(salzarr.summarize(scores.assign_coords(g=("image", labels)), group_by="g"), "emd")
     titles = [panel.get_title(loc="left") for panel in ax.child_axes[:-1]]
     assert len(titles) == 24
     assert any(title.startswith("g07  n = 60") for title in titles)

@@ -6,6 +6,7 @@ import pytest
 from scores.faults import random_maps, store_of
 
 import salzarr
+from salzarr.errors import UsageError
 from salzarr.scores import agreement, chance
 from salzarr.statistics import analysis
 from salzarr.statistics.analysis import Settings, analyze
@@ -24,18 +25,20 @@ def maps():
 
 def test_everything_at_once(maps, tmp_path):
     url = store_of(maps, tmp_path / "maps.zarr")
-    scores = salzarr.compare(url, "mse,pearson")
-    groups = {f"{i:04d}": "even" if i % 4 == 0 else "odd" for i in range(40)}
+    labels = {"image": [f"{i:04d}" for i in range(40)], "kind": ["even", "odd", "odd", "odd"] * 10}
+    scores = salzarr.compare(url, "mse,pearson", labels=labels)
+    settings = Settings(100, 99, seed=3, group_by="kind")
     with pytest.warns(UserWarning, match="over 10 images") as said:
-        found = analyze(scores, groups=groups, settings=Settings(100, 99, seed=3), **both(scores, url, 3))
-    assert len(said) == 1  # though the groups, and the pairs of images of the baseline, are few as well
+        found = analyze(scores, settings=settings, **both(scores, url, 3))
+    assert len(said) == 1
     assert found.summary.identical(summarize(scores, bootstrap=100, seed=3))
     assert set(found.trees) == set(found.places) == {"mse", "pearson"}
     assert len(found.tests) == 2 * 4 * 3
     files = found.write(tmp_path / "results")
     assert {f.name for f in files} == {
         "summary.csv", "groups.csv", "images.csv", "reliability.csv", "agreement.csv", "tests.csv",
-        "consensus.csv", "corrected.csv",
+        "consensus.csv", "corrected.csv", "ceilings.csv", "group_differences.csv", "discriminability.csv",
+        "conclusions.csv",
     }  # fmt: skip
     assert pd.read_csv(tmp_path / "results" / "summary.csv").equals(to_frame(found.summary))
     for file in files:
@@ -50,6 +53,7 @@ def test_what_cannot_be_said_is_left_out(maps, monkeypatch, tmp_path):
     scores = salzarr.compare(maps, "mse").compute()
     found = analyze(scores, settings=Settings(10, 9))
     assert found.tests is None
+    assert "name the models" in found.notes["tests"]
     assert found.groups is found.consensus is found.corrected is None
     assert "tests.csv" not in {f.name for f in found.write(tmp_path)}
     scores.mse[:] = np.nan
@@ -111,9 +115,10 @@ def test_no_cell_of_any_table_is_a_formula_or_minus_zero(tmp_path):
 @pytest.mark.filterwarnings("ignore::salzarr.bootstrap.SmallSampleWarning")
 def test_a_model_called_as_a_formula_is_text_in_every_csv(tmp_path):
     maps = dict(zip(["=1+1", "+b", "-c", "@d"], random_maps(models=4, images=8).values(), strict=True))
-    labels = {f"{i:04d}": "=2+2" for i in range(8)}
-    scores = salzarr.compare(maps, "mse, kl")
-    found = analyze(scores, groups=labels, settings=Settings(9, 9), **both(scores, maps))
+    labels = {"image": [f"{i:04d}" for i in range(8)], "=kind": ["=2+2"] * 8}
+    scores = salzarr.compare(maps, "mse, kl", labels=labels)
+    found = analyze(scores, settings=Settings(9, 9, group_by="=kind"), **both(scores, maps))
+    assert "between two groups of images, and '=kind' has 1" in found.notes["group_differences"]
     files = found.write(tmp_path)
     for file in files:
         with file.open(newline="") as opened:
@@ -121,3 +126,51 @@ def test_a_model_called_as_a_formula_is_text_in_every_csv(tmp_path):
                 for cell in row:
                     if cell.startswith(("=", "+", "-", "@")):
                         float(cell)
+
+
+# -- Units --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::salzarr.bootstrap.SmallSampleWarning")
+def test_copies_of_images_say_nothing_new_in_any_table(maps):
+    """Six copies of each image, told by their photograph: every table is as of the images alone."""
+    alone = salzarr.compare(maps, "mse,pearson").compute()
+    copied = alone.isel(image=np.repeat(np.arange(40), 6)).assign_coords(
+        photo=("image", np.repeat(alone.image.values, 6)), image=[f"{i:04d}" for i in range(240)]
+    )
+    one = analyze(alone, settings=Settings(200, 199))
+    many = analyze(copied, settings=Settings(200, 199, units="photo"))
+    for name in ("mean", "se", "mean_low", "mean_high", "units"):
+        for metric in ("mse", "pearson"):
+            of_one, of_many = (of.summary[metric].sel(statistic=name) for of in (one, many))
+            np.testing.assert_allclose(of_many, of_one, rtol=1e-9, err_msg=name)
+    for name in ("p_permutation", "p_family", "p_all", "p_wilcoxon", "probability", "d_z"):
+        np.testing.assert_allclose(many.tests[name], one.tests[name], err_msg=name)
+    np.testing.assert_allclose(many.reliability.reliability, one.reliability.reliability)
+    for name in ("spearman", "low", "high", "p"):
+        np.testing.assert_allclose(many.agreement[name], one.agreement[name], err_msg=name)
+    columns = ["units", "lower", "lower_low", "lower_high", "upper"]
+    np.testing.assert_allclose(many.ceilings[columns], one.ceilings[columns])
+    assert (many.summary.mse.sel(statistic="n") == 240).all()
+    wrong = analyze(copied, settings=Settings(200, 199))
+    assert (wrong.summary.mse.sel(statistic="se") < 0.5 * one.summary.mse.sel(statistic="se")).all()
+
+
+@pytest.mark.filterwarnings("ignore::salzarr.bootstrap.SmallSampleWarning")
+def test_units_that_weigh_the_same_are_their_means(maps):
+    scores = salzarr.compare(maps, "mse").compute()
+    photo = np.minimum(np.arange(40), 19)  # one of 21 images
+    scores = scores.assign_coords(photo=("image", photo))
+    found = analyze(scores, settings=Settings(50, 49, units="photo", unit_mean=True))
+    each = scores.mse.groupby("photo").mean("image")
+    np.testing.assert_allclose(found.summary.mse.sel(statistic="mean"), each.mean("photo"))
+    assert (found.summary.mse.sel(statistic="n") == 20).all()
+
+
+def test_tests_of_named_models_and_margins(maps):
+    scores = salzarr.compare(maps, "mse,pearson").compute()
+    found = analyze(scores, settings=Settings(9, 99, test_models=("m1",), margins={"mse": 1.0}))
+    assert set(found.tests.model) == {"m1"}
+    assert (found.tests.query("metric == 'mse'").p_equivalent <= 0.01).all()
+    with pytest.raises(UsageError, match="no model 'm7' to test"):
+        analyze(scores, settings=Settings(9, 9, test_models=("m7",)))

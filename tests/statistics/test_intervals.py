@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from salzarr.bootstrap import resamples
-from salzarr.statistics.intervals import expanded, of_means
+from salzarr.statistics.intervals import expanded, of_means, of_medians
 from salzarr.units import Units
 
 
@@ -104,3 +104,29 @@ def test_intervals_do_not_depend_on_batches_or_on_the_order_of_images(monkeypatc
     np.testing.assert_allclose(moved.low, whole.low)
     monkeypatch.setattr("salzarr.bootstrap._BATCH_BYTES", 8 * 33 * 7)
     np.testing.assert_allclose(of_means(values, named(33), repeats=100).low, whole.low, rtol=1e-12)
+
+
+# -- Medians ------------------------------------------------------------------------------------------------
+
+
+def test_medians_have_intervals_of_order_statistics():
+    values = np.random.default_rng(0).normal(size=(2, 40)).round(1)
+    values[1, 12:] = np.nan
+    found = of_medians(values, named(40))
+    for row, n, k in ((0, 40, 14), (1, 12, 3)):
+        ordered = np.sort(values[row])[:n]
+        assert 1 - 2 * stats.binom.cdf(k - 1, n, 0.5) >= 0.95 > 1 - 2 * stats.binom.cdf(k, n, 0.5)
+        assert ordered[k - 1] <= found.low[row] <= ordered[k]
+        assert ordered[n - k - 1] <= found.high[row] <= ordered[n - k]
+    assert np.isnan(of_medians(values[:, :5], named(5)).low).all()  # 93.75 % is all that five give
+    assert of_medians(np.full((1, 9), 0.1), named(9)).high[0] == 0.1
+
+
+def test_medians_over_units_are_resampled():
+    each = np.random.default_rng(1).normal(size=(1, 30))
+    copied = of_medians(np.repeat(each, 5, axis=1), named(150, np.repeat(np.arange(30), 5)))
+    alone = of_medians(each, named(30))
+    assert copied.units[0] == 30
+    assert copied.high[0] - copied.low[0] == pytest.approx(alone.high[0] - alone.low[0], rel=0.5)
+    pooled = of_medians(np.repeat(each, 5, axis=1), named(150))
+    assert pooled.high[0] - pooled.low[0] < 0.7 * (alone.high[0] - alone.low[0])

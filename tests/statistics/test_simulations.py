@@ -6,7 +6,7 @@ from scipy import stats
 
 from salzarr.scores.derangements import derangements
 from salzarr.statistics.flips import Contrasts, Flips, equivalence_test, sign_flip_test
-from salzarr.statistics.intervals import of_means
+from salzarr.statistics.intervals import of_means, of_medians
 from salzarr.statistics.mismatches import corrected
 from salzarr.statistics.two_groups import difference
 from salzarr.units import Units
@@ -72,6 +72,20 @@ def test_intervals_of_corrected_scores_cover(law, n):
     found = share(covers)
     print(f"corrected, {law}, n = {n}: {found:.3f}")
     assert (0.92 if law == "exponential" else 0.93) <= found <= 0.965
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("n", [12, 20, 50, 200])
+def test_intervals_of_medians_cover(law, n):
+    truth = (LAWS[law].median() - LAWS[law].mean()) / LAWS[law].std()
+
+    def covers(rng, seed):
+        found = of_medians(standard(LAWS[law], rng, TOGETHER, n), named(n), seed=seed)
+        return (found.low <= truth) & (found.high >= truth)
+
+    found = share(covers)
+    print(f"median, {law}, n = {n}: {found:.3f}")
+    assert 0.93 <= found <= 0.97
 
 
 @pytest.mark.parametrize("icc", [0.2, 0.5, 0.8])
