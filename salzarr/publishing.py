@@ -132,7 +132,7 @@ def publish(
         Of everything that is drawn at random; by default that of before, or 0.
     units : str, optional
         Column of the labels of the images: those of one unit belong together, and are drawn, flipped, split
-        and matched together. Labels are given to :func:`salzarr.compare`.
+        and matched together. Labels are given to :func:`salzarr.compare`. An empty name for none.
     unit_mean : bool, optional
         Weigh units and not images equally.
     group_by : str, optional
@@ -304,13 +304,15 @@ def _settings(results: Path, given: Mapping[str, Any]) -> Settings:
     """Return the settings given, and for the others those of the last analysis of these results."""
     known = {field.name: getattr(Settings(), field.name) for field in fields(Settings)}
     before = read_record(results).get("settings", {})
-    settings = {name: value for name, value in before.items() if name in known}
+    # What is kept decides numbers that are there anyway; groups are a table more, as the baseline is.
+    settings = {name: value for name, value in before.items() if name in known and name != "group_by"}
     for name, value in settings.items():
         kinds = {"units": str, "group_by": str, "test_models": list, "margins": dict, "unit_mean": bool}
         right = isinstance(value, kinds.get(name, int | float)) or (value is None and known[name] is None)
         if not right or (name not in kinds and isinstance(value, bool)):
             raise CorruptError(f"{results / RECORD} is damaged (its setting {name} is {value!r}); delete it")
     settings |= {name: value for name, value in given.items() if value is not None}
+    settings["units"] = settings.get("units") or None  # an empty name takes units back
     return Settings(**settings | {"test_models": tuple(settings.get("test_models", ()))})
 
 

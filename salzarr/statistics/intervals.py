@@ -110,6 +110,9 @@ def of_means(
     sums, sizes = units.totals(values - np.where(np.isnan(centre), 0.0, centre)[:, None])
     filled = sizes > 0
     n = np.count_nonzero(filled, axis=1)
+    if not repeats:
+        nothing = np.full(len(values), np.nan)
+        return Interval(nothing, nothing, n, np.full(len(values), "", "<U12"))
     shift = ratio(sums.sum(axis=1), sizes.sum(axis=1))
     smallest = np.where(filled, sizes, np.inf).min(axis=1, initial=np.inf)
     uneven = (n > 0) & (sizes.max(axis=1, initial=0) != smallest)

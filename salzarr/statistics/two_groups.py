@@ -110,7 +110,8 @@ def _means(sums: Floats, sizes: Floats, members: NDArray[np.bool_], repeats: int
     """Mean of each row over some units in each resample of them: (repeat, row)."""
     sums, sizes = sums[:, members], sizes[:, members]
     drawn = resamples(sums.shape[1], repeats, seed)
-    return np.concatenate([ratio(weights @ sums.T, weights @ sizes.T) for weights in drawn])
+    batches = [ratio(weights @ sums.T, weights @ sizes.T) for weights in drawn]
+    return np.concatenate([np.empty((0, len(sums))), *batches])
 
 
 def _permute(sums: Floats, sizes: Floats, first: NDArray[np.bool_], permutations: int, seed: int) -> Floats:

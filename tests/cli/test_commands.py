@@ -193,21 +193,14 @@ def test_plot_draws_maps_and_groups(compared):
     folder, *_ = compared
     salzarr("plot", folder / "maps.zarr", "maps", "-o", folder / "sheet.png")
     assert (folder / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    results = folder / "labeled"
     labels = folder / "labels.csv"
     labels.write_text(
-        "image,label\n" + "".join(f"img{i:02d},{'odd' if i % 2 else 'even'}\n" for i in range(8))
+        "image;label\n" + "".join(f"img{i:02d}.jpg;{'odd' if i % 2 else 'even'}\n" for i in range(8))
     )
-    salzarr(
-        "plot",
-        folder / "results",
-        "groups",
-        "--metric",
-        "mse",
-        "--groups",
-        labels,
-        "-o",
-        folder / "groups.png",
-    )
+    salzarr("compare", folder / "maps.zarr", results, "--metrics", "mse", "--labels", labels, "--no-report")
+    picture = folder / "groups.png"
+    salzarr("plot", results, "groups", "--metric", "mse", "--group-by", "label", "-o", picture)
     assert (folder / "groups.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -53,13 +53,13 @@ def made(tmp_path_factory):
                 np.save(folder / f"{image}.npy", one.astype(np.float32))
     maps, results = root / "maps.zarr", root / "results"
     salzarr.convert(root, maps, models=sources)
-    salzarr.compare(maps, METRICS, out=results)
     labels = [f"{image},{('cats', '</script>')[k % 2]}" for k, image in enumerate(IMAGES)]
-    (root / "groups.csv").write_text("\n".join(["image,label", *labels]))
+    (root / "labels.csv").write_text("\n".join(["image,kind", *labels]))
+    salzarr.compare(maps, METRICS, out=results, labels=root / "labels.csv")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SmallSampleWarning)
         published = salzarr.publish(
-            results, groups=root / "groups.csv", baseline=True, bootstrap=100, photos=root / "photos"
+            results, group_by="kind", baseline=True, bootstrap=100, photos=root / "photos"
         )
     return SimpleNamespace(
         root=root,

@@ -112,8 +112,11 @@ def test_the_commands_that_make_it_again_are_those_that_were_given(made, element
     (pre,) = re.findall(r"<pre>(.*?)</pre>", made.page, re.DOTALL)
     convert, compare, publish = html.unescape(pre).split("\n")
     assert convert.startswith(f"salzarr.convert({str(made.root)!r}, {str(made.maps)!r}, models={{'VGG16': ")
-    assert compare == f"salzarr.compare({str(made.maps)!r}, 'pearson, mse, kl', out={str(made.results)!r})"
-    assert publish.startswith(f"salzarr.publish({str(made.results)!r}, bootstrap=100, groups=")
+    assert compare == (
+        f"salzarr.compare({str(made.maps)!r}, 'pearson, mse, kl', labels={str(made.root / 'labels.csv')!r}, "
+        f"out={str(made.results)!r})"
+    )
+    assert publish.startswith(f"salzarr.publish({str(made.results)!r}, bootstrap=100, group_by='kind', ")
     assert publish.endswith(f"baseline=True, photos={str(made.root / 'photos')!r})")
 
 
@@ -216,14 +219,14 @@ def test_a_grown_store_and_what_was_asked_are_in_the_commands_and_old_tables_go(
     store, rng = str(tmp_path / "maps.zarr"), np.random.default_rng(0)
     salzarr.convert({name: rng.random((30, 8, 8)) for name in "ab"}, store)
     salzarr.convert({"c": rng.random((30, 8, 8))}, store, append=True)
-    salzarr.compare(store, "mse", out=tmp_path / "r")
-    (tmp_path / "g.csv").write_text("image,label\n0000,x\n0001,x\n0002,y\n")
-    salzarr.publish(tmp_path / "r", baseline=True, groups=tmp_path / "g.csv", bootstrap=50)
+    labels = {"image": ["0000", "0001", "0002"], "kind": ["x", "x", "y"]}
+    salzarr.compare(store, "mse", out=tmp_path / "r", labels=labels)
+    salzarr.publish(tmp_path / "r", baseline=True, group_by="kind", bootstrap=50)
     text = (tmp_path / "r" / "report.html").read_text()
     first, more, _, last = html.unescape(re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)[1]).split("\n")
     assert first == f"salzarr.convert(source, {store!r})"
     assert more == f"salzarr.convert(source, {store!r}, append=True)"
-    assert last.endswith(f"bootstrap=50, groups={str(tmp_path / 'g.csv')!r}, baseline=True)")
+    assert last.endswith("bootstrap=50, group_by='kind', baseline=True)")
     optional = [tmp_path / "r" / f"{name}.csv" for name in ("groups", "consensus", "corrected")]
     assert all(path.exists() for path in optional)
     salzarr.publish(tmp_path / "r", bootstrap=50)
