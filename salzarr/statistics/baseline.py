@@ -102,7 +102,7 @@ def corrected(
             rows = [n, found.units, found.score, found.baseline, found.value, *interval, found.constant]
             parts.append(np.stack([row.astype(np.float64) for row in rows]))
         attrs = {**attrs, "kind": "similarity", "self_value": 1.0, "unit": ""} | {
-            "bounds": ["-inf", "1.0"],
+            "score_range": ["-inf", "1.0"],
             "definition": "(score - baseline) / (self - baseline), the baseline on mismatched images",
         }
         variables[name] = xr.DataArray(np.concatenate(parts, axis=1), dims=[STATISTIC, PAIR], attrs=attrs)

@@ -312,7 +312,9 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
             counts = {str(why): reasons.sel({REASON: why}).values for why in summary[REASON].values}
             statistics = {str(s): variable.sel({STATISTIC: s}).values for s in summary[STATISTIC].values}
             counted = [key for key in ("n", "units") if key in statistics]
-            whole: dict[str, Any] = {key: statistics.pop(key).astype(np.int64) for key in counted}
+            whole: dict[str, NDArray[np.int64]] = {
+                key: statistics.pop(key).astype(np.int64) for key in counted
+            }
             if f"{name}_{INTERVAL}" in summary:
                 statistics |= {INTERVAL: summary[f"{name}_{INTERVAL}"].sel({GROUP: label}).values}
             frames.append(pd.DataFrame({**names, **whole, **counts, **statistics, **beside}))
