@@ -60,9 +60,8 @@ def pointing_game(tolerance: float = 0.0) -> Metric:
         if tolerance:
             from scipy.ndimage import distance_transform_edt
 
-            some = target.known[:, None, None]
-            away = [distance_transform_edt(~one) for one in inside]
-            inside = (np.stack(away) <= tolerance) & some if away else inside
+            grown = [(distance_transform_edt(~one) <= tolerance) & one.any() for one in inside]
+            inside = np.array(grown, np.bool_).reshape(inside.shape)
         scores = np.full(ok.shape, np.nan)
         for model, image in np.argwhere(ok):
             largest = block.maps[model, image] == block.maps[model, image].max()
@@ -74,7 +73,7 @@ def pointing_game(tolerance: float = 0.0) -> Metric:
         definition="whether the largest pixel lies in the mask"
         + (f" or within {tolerance:g} pixels of it" if tolerance else ""),
         companions=CHANCE,
-        pair_bytes=16,
+        pair_bytes=64,
     )
 
 
@@ -101,6 +100,7 @@ def mass_inside() -> Metric:
         companions=CHANCE,
         features=(MASS,),
         map_bytes=8,
+        pair_bytes=16,
     )
 
 

@@ -150,6 +150,7 @@ def test_properties_of_metrics_of_large_maps(name):
     maps[0, 1] = 0.5
     maps[1, 1, 3, 3] = np.nan
     holds(name, maps)
+    turned(name, maps)
 
 
 @given(arrays(np.float64, (2, 1, 6, 6), elements=st.floats(-1e6, 1e6, width=32)), st.floats(0.1, 100))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -253,6 +254,32 @@ def test_the_wrong_thing_is_refused_in_one_sentence(call, says):
 def test_a_target_of_other_maps_is_refused(target):
     with pytest.raises(ShapeError, match="people"):
         score_targets(RNG.random((2, 1, 4, 4)), {"people": target}, [])
+
+
+@pytest.mark.parametrize("spec", [*points_table(), *masks_table()])
+def test_memory_is_below_what_the_metric_declares(spec):
+    [metric] = as_metrics(spec, "points", "mask")
+    maps = RNG.random((3, 2, 160, 160)).astype(np.float32)
+    inside = np.zeros((2, 160, 160), bool)
+    inside[:, 30:70, 20:90] = True
+    places = [RNG.integers(0, 25_600, 30)] * 2
+    targets = {"p": Points(places, places)} if metric.against == "points" else {"m": Masks(inside)}
+    score_targets(maps[:, :1], {"t": _first(targets)}, [metric])  # compiled and imported
+    block = Block(maps)
+    tracemalloc.start()
+    try:
+        score_targets(block, targets, [metric])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 25_600 * (6 * metric.map_bytes + 3 * metric.image_bytes + metric.pair_bytes) + 150_000
+
+
+def _first(targets):
+    [target] = targets.values()
+    if isinstance(target, Masks):
+        return Masks(target.inside[:1])
+    return Points(target.places[:1], target.others[:1])
 
 
 @pytest.mark.parametrize("name", metrics.TARGET_METRICS)
