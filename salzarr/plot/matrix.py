@@ -136,10 +136,10 @@ def similarity_matrix(
 
     written = len(rows) <= ANNOTATED if annotate == "auto" else annotate
     labels = short(known if names is None else names)
-    inch = max(0.085, min(0.62 if written else 0.3, 11 / len(rows)))
-    margin = 0.075 * max(map(len, labels)) * min(1.0, inch / 0.14) + 0.5
-    beside = 2.0 if tree is not None and dendrogram else 1.1
-    ax = ensure_axes(ax, (len(columns) * inch + margin + beside, len(rows) * inch + margin + 0.5))
+    tree = tree if dendrogram else None
+    ax = ensure_axes(
+        ax, _size(matrix[at].shape, labels, written=written, beside=1.1 if tree is None else 2.0)
+    )
     font = cells.draw(ax)
     name_ticks(ax, "y", range(len(rows)), [labels[k] for k in rows], font)
     name_ticks(ax, "x", range(len(columns)), [labels[k] for k in columns], font)
@@ -151,12 +151,22 @@ def similarity_matrix(
         cells.write(ax, _texts(cells, ends), fewer)
     else:
         cells.dot(ax, fewer > 0)
-    if tree is not None and dendrogram:
+    if tree is not None:
         _draw_tree(ax, tree)
-    cells.legend(ax, legend_label(variable, statistic), away=0.2 if tree is not None and dendrogram else 0.03)
+    cells.legend(ax, legend_label(variable, statistic), away=0.03 if tree is None else 0.2)
     mark = ("n is written" if written else "a dot") if fewer.any() else ""
     heading(ax, call if title is None else title, _note(variable, statistic, mark))
     return ax
+
+
+def _size(
+    shape: tuple[int, ...], labels: Sequence[str], *, written: bool, beside: float
+) -> tuple[float, float]:
+    """Return width and height in inches of a matrix with its names, and what stands beside it."""
+    rows, columns = shape
+    inch = max(0.085, min(0.62 if written else 0.3, 11 / rows))
+    margin = 0.075 * max(map(len, labels)) * min(1.0, inch / 0.14) + 0.5
+    return columns * inch + margin + beside, rows * inch + margin + 0.5
 
 
 @dataclass(frozen=True)
