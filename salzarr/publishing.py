@@ -27,10 +27,11 @@ from salzarr.errors import (
 )
 from salzarr.invocation import RECORD, add_to_record, call_of, read_record
 from salzarr.plot.kinds import KINDS
+from salzarr.plot.map_pictures import photo_path
 from salzarr.plot.style import numbers, own_figures
 from salzarr.report import Page, write_report
 from salzarr.report.page_inputs import REPORT_SIZE
-from salzarr.schema import ATTR_PROVENANCE, MAP_STATUS, MAPS
+from salzarr.schema import ATTR_PROVENANCE, IMAGE, MAP_STATUS, MAPS
 from salzarr.scores import agreement, chance
 from salzarr.scores.comparison import outline
 from salzarr.scores.labels import groups_of, units_of
@@ -196,6 +197,7 @@ def publish(
     }
     settings = _settings(folder, given | {"test_models": test_models, "margins": margins})
     reader = ScoreReader.of(ScoreReader(open_scores(folder), _beside_the_process(memory)))
+    _check_photo_names(photos, reader.scores[IMAGE].values.tolist())
     _check(reader.scores, settings, baseline=baseline)
     again = _Again({}, {})
     if baseline:
@@ -328,6 +330,14 @@ def _check_photos(photos: str | PathLike[str] | None) -> None:
         raise InputNotFoundError(f"no folder of photographs at {photos}; check --photos")
 
 
+def _check_photo_names(photos: str | PathLike[str] | None, images: Sequence[str]) -> None:
+    """Warn if no photograph is called like an image."""
+    if photos is not None and not any(photo_path(photos, image) for image in images):
+        there = sorted(path.name for path in Path(photos).iterdir())
+        beside = f"it holds {listed(there, 3)}" if there else "it is empty"
+        log.warning("no photograph in %s is called like an image, such as %s; %s", photos, images[0], beside)
+
+
 def _maps_of(scores: xr.Dataset, results: Path) -> str:
     """Return where the maps of the scores are."""
     url = maps_url(scores)
@@ -416,6 +426,8 @@ def draw(
     if what.photos:
         options["photos"] = photos
     scores = None if what.needs == ("maps",) else open_scores(target)
+    if scores is not None:
+        _check_photo_names(photos, scores[IMAGE].values.tolist())
     needed = [_material(name, Path(target), scores, group_by) for name in what.needs]
     chosen: list[str | None] = [None]
     if what.per_metric and scores is not None:

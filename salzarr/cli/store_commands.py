@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SHOWN = 20
+"""Faults of a store that are printed at most."""
+
 
 @click.command(short_help="Batch the maps of all models into one store.")
 @options.path("source")
@@ -208,7 +211,7 @@ def _flat(value: object) -> str:
 def verify(context: click.Context, /, store: str, *, source: str | None, as_json: bool, **given: Any) -> None:
     """Read all of a maps STORE and list every chunk that is missing or damaged.
 
-    With --source, give the other options as to 'salzarr convert'.
+    With --source, the folder is read as the store remembers that it was; other options change that.
     """
     import salzarr
 
@@ -216,8 +219,10 @@ def verify(context: click.Context, /, store: str, *, source: str | None, as_json
         problems = salzarr.verify(store, source=source, progress=bar, **options.selected(**given))
     if as_json:
         show_json([asdict(problem) for problem in problems])
-    for problem in () if as_json else problems:
+    for problem in () if as_json else problems[:SHOWN]:
         click.echo(str(problem))
+    if len(problems) > SHOWN and not as_json:
+        click.echo(f"and {len(problems) - SHOWN:,} more; --json lists them all")
     if problems:
         raise CorruptError(
             f"{store} has {len(problems)} faults; convert it again with --overwrite, or restore a copy"

@@ -131,17 +131,28 @@ def photograph(photos: str | PathLike[str], image: str, side: int) -> RGB | None
     (y, x, 3) uint8 or None
         None if there is no such file, it is no picture, or it lies outside the folder.
     """
+    path = photo_path(photos, image)
+    try:
+        if path is not None:
+            with Image.open(path) as opened:
+                opened.draft("RGB", (2 * side, 2 * side))
+                picture = opened.convert("RGB")
+                picture.thumbnail((side, side))
+                return np.asarray(picture)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        pass
+    return None
+
+
+def photo_path(photos: str | PathLike[str], image: str) -> Path | None:
+    """Return the file of an image's photograph, if there is one in the folder."""
     root = Path(photos).resolve()
     for suffix in ("", *PHOTO_SUFFIXES, *(s.upper() for s in (*PHOTO_SUFFIXES[:3], ".JPEG"))):
         try:
             path = Path(f"{root / image}{suffix}").resolve()
             if path.is_relative_to(root) and path.is_file():
-                with Image.open(path) as opened:
-                    opened.draft("RGB", (2 * side, 2 * side))
-                    picture = opened.convert("RGB")
-                    picture.thumbnail((side, side))
-                    return np.asarray(picture)
-        except (OSError, ValueError, Image.DecompressionBombError):
+                return path
+        except (OSError, ValueError):
             continue
     return None
 

@@ -98,7 +98,7 @@ class Finder:
             return self._of_file(name, path)
         reasons: list[str] = []
         entries = self._in_folder(
-            name, scan(path, self.formats, self.reading.glob, self.findings.note), reasons
+            name, scan(path, self.formats, self.reading.glob, self.findings.note, self.reading.but), reasons
         )
         if not entries:
             why = reasons[0] if reasons else f"it holds no maps ({self._suffixes()})"
@@ -107,7 +107,7 @@ class Finder:
 
     def _in_tree(self, root: str) -> list[Entry]:
         """Take each folder for a model, and each file that holds many maps."""
-        tree = scan(root, self.formats, self.reading.glob, self.findings.note)
+        tree = scan(root, self.formats, self.reading.glob, self.findings.note, self.reading.but)
         entries: list[Entry] = []
         loose: list[str] = []
         lost: dict[str, str] = {}

@@ -181,7 +181,7 @@ def by_pattern(root: str, formats: Sequence[Format], reading: Reading, findings:
     pattern = Pattern.of(reading.pattern)
     if not os.path.isdir(root):
         raise InputNotFoundError(f"{root} is not a folder; a pattern divides the paths of the files in one")
-    tree = scan(root, formats, None, findings.note)
+    tree = scan(root, formats, None, findings.note, reading.but)
     found: dict[tuple[str, ...], list[tuple[dict[str, str], Format, str, str]]] = {}
     unfit: list[str] = []
     for format_, path in tree.paths():

@@ -38,6 +38,8 @@ class Reading:
     names: Names | None = None
     rename: Rename | None = None
     strip_suffix: tuple[str, ...] = ()
+    but: str | None = None
+    """The store that is written: no source of itself where it lies in the source's folder."""
 
     @classmethod
     def of(

@@ -65,7 +65,13 @@ def format_of(path: str, formats: Sequence[Format]) -> Format | None:
     return next((format_ for format_ in formats if suffix in format_.suffixes), None)
 
 
-def scan(root: str, formats: Sequence[Format], glob: str | None, say: Callable[[str], None]) -> Folder:
+def scan(
+    root: str,
+    formats: Sequence[Format],
+    glob: str | None,
+    say: Callable[[str], None],
+    but: str | None = None,
+) -> Folder:
     """List a tree, following links, but never round in a circle.
 
     Parameters
@@ -79,6 +85,8 @@ def scan(root: str, formats: Sequence[Format], glob: str | None, say: Callable[[
     say : callable
         Told about links that are not followed, or lead out of the root. Such a link is followed: data
         are often kept elsewhere, and to read numbers does no harm.
+    but : str, optional
+        A folder that is not looked at: the store that is to be written.
 
     Raises
     ------
@@ -87,6 +95,7 @@ def scan(root: str, formats: Sequence[Format], glob: str | None, say: Callable[[
     """
     wanted = re.compile(translate(glob)) if glob else None
     top = os.path.realpath(root) + os.sep
+    left_out = None if but is None else os.path.realpath(but)
     outside: list[str] = []
 
     def visit(path: str, above: frozenset[tuple[int, int]]) -> Folder:
@@ -99,7 +108,7 @@ def scan(root: str, formats: Sequence[Format], glob: str | None, say: Callable[[
         here = above | {(found.st_dev, found.st_ino)}
         folder = Folder(path)
         for item in items:
-            if item.name.startswith("."):
+            if item.name.startswith(".") or (item.is_dir() and os.path.realpath(item.path) == left_out):
                 continue
             if item.is_symlink() and not (os.path.realpath(item.path) + os.sep).startswith(top):
                 outside.append(item.path)

@@ -171,6 +171,10 @@ class ScoreReader:
     def of(cls, scores: xr.Dataset | ScoreReader) -> ScoreReader:
         """Return a reader; lazy scores that fit half the memory are computed, all metrics at once."""
         reader = cls(scores) if isinstance(scores, xr.Dataset) else scores
+        if not isinstance(reader, ScoreReader):
+            raise UsageError(
+                f"expected the scores of salzarr.compare(maps, metrics), not a {type(scores).__name__}"
+            )
         small = reader.scores.nbytes <= reader.memory // 2
         return replace(reader, scores=reader.scores.compute()) if small else reader
 

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from salzarr import schema
@@ -145,7 +146,7 @@ def convert(
     if isinstance(source, (str, os.PathLike)) and _is_same_place(os.fspath(source), url):
         raise UsageError(f"{url} is both the source and the store; choose another store")
     findings = Findings()
-    sources = gather(source, reading, findings)
+    sources = gather(source, replace(reading, but=url), findings)
     origin = {"source": remembered(source), "chosen": reading_attrs(reading), "command": called}
     began = time.monotonic()
     with lock(url):

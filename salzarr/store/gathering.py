@@ -48,6 +48,13 @@ def gather(source: Any, reading: Reading, findings: Findings) -> list[NamedSourc
             f"the maps of {', '.join(unnamed)} have no names, and are joined by their positions; if their "
             "orders differ, give names with --names FILE, or in a text file beside each stack"
         )
+    if is_path:
+        images = dict.fromkeys(id_ for item in labelled for id_ in item.ids[:2])
+        first = labelled[0].source.select([0]).origins()[0]
+        findings.note(
+            f"read as {_counted(labelled)}, such as {' and '.join(list(images)[:2])}; the first map of "
+            f"{labelled[0].model} is {first}"
+        )
     if len(labelled) == 1 and is_path and not reading.models:
         findings.note(
             f"there is one model, {labelled[0].model}, and a comparison takes two; if {os.fspath(source)} is "
@@ -55,6 +62,15 @@ def gather(source: Any, reading: Reading, findings: Findings) -> list[NamedSourc
             "folder of one model, give the folder that holds all of them"
         )
     return labelled
+
+
+def _counted(sources: Sequence[NamedSource]) -> str:
+    """Say how many models and images there are, and name the models."""
+    images = len({id_ for item in sources for id_ in item.ids})
+    models = "1 model" if len(sources) == 1 else f"{len(sources):,} models"
+    return (
+        f"{models} ({listed([item.model for item in sources], 5)}) of {images:,} image{'s' * (images != 1)}"
+    )
 
 
 def find(source: Any, reading: Reading, findings: Findings) -> list[Entry]:

@@ -61,6 +61,11 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     except ValueError as error:
         raise StoreError(f"{url} cannot be opened: {error}") from None
     schema.check_maps(dataset, url)
+    with storage_errors(url):  # what is known of models is small, and to be grouped by
+        labels = {
+            name: (values.dims, values.values) for name, values in dataset.coords.items() if values.chunks
+        }
+    dataset = dataset.assign_coords(labels)
     if not complete:  # facts are written last; until then the journal has them
         known = layout.open_store(url).known()
         dataset = dataset.assign({name: dataset[name].copy(data=known[name]) for name in FACT_NAMES})

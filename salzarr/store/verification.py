@@ -119,7 +119,8 @@ def _reading(store: MapsStore, source: Any, given: dict[str, Any]) -> Reading:
     chosen = [one.get("chosen", {}) for one in (same or earlier)]
     if unknown := sorted(set(given) - set(vars(Reading()))):
         raise UsageError(f"verify takes no {unknown[0]}=; how a source is read is told as to convert")
-    return Reading.of(**{**(chosen[-1] if chosen else {}), **given})
+    said = {name: value for name, value in given.items() if value not in (None, (), [])}
+    return Reading.of(**{**(chosen[-1] if chosen else {}), **said, "but": store.url})
 
 
 def _is_same(remembered: Any, source: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -45,6 +45,7 @@ def create(
     models: Sequence[str],
     images: Sequence[str],
     shape: tuple[int, int],
+    factors: Mapping[str, Sequence[str]] | None = None,
     channel: str | int | None = None,
     dtype: str = "float32",
     overwrite: bool = False,
@@ -64,6 +65,9 @@ def create(
         All names; a map that is never written is missing.
     shape : (int, int)
         Height and width of every map.
+    factors : mapping of str to sequence of str, optional
+        What is known of the models, a value for each, such as ``{"seed": ["1", "2"]}``: stored as coordinates
+        along ``model``.
     channel : {"mean", "max", "abs-max"} or int, optional
         How to reduce channels to one.
     dtype : {"float32", "float64"}, default "float32"
@@ -112,6 +116,12 @@ def create(
         raise UsageError(f"{twice!r} is given twice; give every model and image a unique name")
     if not names[0] or not names[1]:
         raise UsageError("there are no models or no images; declare at least one of each")
+    known = {name: [str(value) for value in values] for name, values in (factors or {}).items()}
+    for name, values in known.items():
+        if len(values) != len(names[0]):
+            raise UsageError(
+                f"factor {name!r} has {len(values)} values for {len(names[0])} models; give one each"
+            )
     url = locate(store)
     until = time.monotonic() + JOIN_SECONDS
     while overwrite or not _is_made(url):
@@ -121,14 +131,15 @@ def create(
                     layout.remove_store(url)
                 if not _is_made(url):
                     layout.create_store(
-                        url, *names, (height, width), recipe.attrs(), dtype=dtype, chunk_bytes=chunk_bytes
-                    )
+                        url, *names, (height, width), recipe.attrs(),
+                        factors=known, dtype=dtype, chunk_bytes=chunk_bytes,
+                    )  # fmt: skip
             break
         except LockedError:  # another process may be making it right now
             if overwrite or time.monotonic() > until:
                 raise
             time.sleep(0.1)
-    _check_same(layout.open_writable(url), names, recipe)
+    _check_same(layout.open_writable(url), names, recipe, known)
     return Writer(url, recipe, buffer_bytes)
 
 
@@ -137,13 +148,20 @@ def _is_made(url: str) -> bool:
     return layout.exists(url) and not layout.is_embryo(url)
 
 
-def _check_same(store: MapsStore, names: tuple[list[str], list[str]], recipe: Recipe) -> None:
+def _check_same(
+    store: MapsStore, names: tuple[list[str], list[str]], recipe: Recipe, factors: Mapping[str, list[str]]
+) -> None:
     """Refuse to join a store that is complete or was created with other arguments."""
     if store.complete:
         raise StoreExistsError(f"{store.url} is complete; choose another place, or give overwrite=True")
     stored = store.attrs[schema.ATTR_FINGERPRINT]
-    given = {"models": names[0], "images": names[1], **recipe.attrs()}
-    there = {"models": store.names(MODEL), "images": store.names(IMAGE), **stored}
+    given = {"models": names[0], "images": names[1], "factors": factors, **recipe.attrs()}
+    there = {
+        "models": store.names(MODEL),
+        "images": store.names(IMAGE),
+        "factors": store.factors(),
+        **stored,
+    }
     changed = [name for name, value in given.items() if there.get(name) != value]
     if changed:
         raise ChangedError(

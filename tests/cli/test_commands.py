@@ -213,12 +213,51 @@ def test_verify_and_join(compared):
     assert "intact" in salzarr("verify", folder / "all.zarr", "--source", folder / "maps.zarr").stdout
 
 
-def test_verify_finds_the_source_as_convert_did(untidy, tmp_path):
-    chosen = ("--strip-suffix", "0", "--models", "VGG16")
-    salzarr("convert", untidy[0], tmp_path / "maps.zarr", *chosen, "--size", "16x16")
+def test_verify_reads_the_source_as_convert_did(untidy, tmp_path):
+    chosen = ("--model", "one=VGG16", "--strip-suffix", "3")
+    salzarr("convert", untidy[0], tmp_path / "maps.zarr", *chosen)
     verify = ("verify", tmp_path / "maps.zarr", "--source", untidy[0])
+    assert "intact" in salzarr(*verify).stdout
     assert "intact" in salzarr(*verify, *chosen).stdout
-    assert "is in the source only" in salzarr(*verify, code=3).stdout
+    assert "another map than the source has" in salzarr(*verify, "--model", "one=$a_$", code=3).stdout
+
+
+def test_verify_prints_twenty_faults_at_most(tmp_path):
+    for model in "ab":
+        np.savez(tmp_path / f"{model}.npz", **{f"{n:02}": np.ones((4, 4)) for n in range(30)})
+    salzarr("convert", tmp_path, tmp_path / "maps.zarr")
+    np.savez(tmp_path / "b.npz", **{f"{n:02}": np.zeros((4, 4)) for n in range(30)})
+    lines = salzarr("verify", tmp_path / "maps.zarr", "--source", tmp_path, code=3).stdout.splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "and 10 more; --json lists them all"
+
+
+def test_convert_lists_what_it_would_read(tmp_path):
+    for seed in (1, 2):
+        for image in ("cat", "dog"):
+            (tmp_path / f"vgg/seed{seed}").mkdir(parents=True, exist_ok=True)
+            np.save(tmp_path / f"vgg/seed{seed}/{image}.npy", np.ones((4, 4)))
+    pattern = ("--pattern", "{architecture}/seed{seed}/{image}.npy")
+    shown = salzarr("convert", tmp_path, "--list", *pattern).stdout
+    for words in ("2 models x 2 images", "architecture", "vgg/2", "cat, dog", "(4, 4)", ".npy"):
+        assert words in shown
+    listed = json.loads(salzarr("convert", tmp_path, "--list", "--json", *pattern).stdout)
+    assert listed["models"][1]["factors"] == {"architecture": "vgg", "seed": "2"}
+    assert "name the STORE to write" in salzarr("convert", tmp_path, code=2).stderr
+
+
+def test_a_model_that_is_lost_is_named_and_the_others_are_converted(tmp_path):
+    for model in ("vgg", "vit"):
+        (tmp_path / "Models" / model).mkdir(parents=True)
+        np.save(tmp_path / "Models" / model / "cat.npy", np.ones((4, 4)))
+    (tmp_path / "Models/swin").mkdir()
+    (tmp_path / "Models/swin/cat.pkl").write_bytes(b"?")
+    done = salzarr("convert", tmp_path / "Models", tmp_path / "maps.zarr", code=3)
+    assert "Warning: swin is left out" in done.stderr
+    assert "holds 1 .pkl file" in done.stderr
+    assert xr.open_zarr(tmp_path / "maps.zarr").model.values.tolist() == ["vgg", "vit"]
+    salzarr("convert", tmp_path / "Models", tmp_path / "maps.zarr", "--models", "vgg,vit")
+    salzarr("convert", tmp_path / "Models", "--list", code=3)
 
 
 def test_a_flipped_bit_is_found(untidy, tmp_path):

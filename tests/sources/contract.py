@@ -28,6 +28,15 @@ class SourceContract:
         """Write four maps, called a, b, c and d, and return their source."""
         raise NotImplementedError
 
+    def beside(self, folder, maps):
+        """Write the maps with logits and labels beside them, and return their source, or None."""
+
+    def turned(self, folder, maps):
+        """Write the maps with their axes in another order, by name, and return their source, or None."""
+
+    def masked(self, folder, maps, hidden):
+        """Write the maps with some values masked, and return their source; None if there are no masks."""
+
     def file(self, folder):
         """Return the file that holds the first map."""
         return next(path for path in sorted(folder.rglob("*")) if path.is_file())
@@ -106,3 +115,26 @@ class SourceContract:
         if path.suffix != ".json":
             with pytest.raises(InputError, match=path.name):
                 source.stamps()
+
+    def test_arrays_beside_the_maps_are_set_aside(self, maps, tmp_path):
+        source = self.beside(tmp_path, maps)
+        if source is None:
+            pytest.skip("one array in a file")
+        np.testing.assert_array_equal([np.squeeze(values) for values in source.read()], maps)
+
+    def test_axes_are_known_by_name(self, maps, tmp_path):
+        source = self.turned(tmp_path, maps)
+        if source is None:
+            pytest.skip("no names of axes")
+        assert {tuple(shape) for shape in source.shapes()} == {(6, 8)}
+        np.testing.assert_array_equal(list(source.read()), maps)
+        part = source.select([3, 1])
+        np.testing.assert_array_equal(list(part.read()), maps[[3, 1]])
+
+    def test_what_a_mask_hides_is_nan(self, maps, tmp_path):
+        hidden = np.zeros(maps.shape, bool)
+        hidden[:, 0, 2:] = True
+        source = self.masked(tmp_path, maps, hidden)
+        if source is None:
+            pytest.skip("no masks")
+        np.testing.assert_array_equal(list(source.read()), np.where(hidden, np.nan, maps))

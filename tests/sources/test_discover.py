@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -256,7 +257,9 @@ def test_formats_may_differ_between_models_and_are_chosen_within_one(tmp_path):
 def test_hidden_files_and_folders_are_not_looked_at(tmp_path):
     hidden = ("A/._cat.npy", "A/.ipynb_checkpoints/cat-checkpoint.npy", "A/.maps/dog.npy", ".B/cat.npy")
     save(tmp_path, "A/cat.npy", ".stray.npy", *hidden)
-    assert found(tmp_path, models=["A"]) == ({"A": ("cat",)}, [])
+    ids, [read] = found(tmp_path, models=["A"])
+    assert ids == {"A": ("cat",)}
+    assert read.startswith("read as 1 model")
 
 
 def test_two_files_of_one_models_name_are_refused(tmp_path):
@@ -352,6 +355,195 @@ def test_21_one_model_and_no_image_in_common(tmp_path):
     save(tmp_path, "A/a.npy", "B/b.npy")
     assert found(tmp_path, models=["A"])[0] == {"A": ("a",)}
     assert found(tmp_path)[0] == {"A": ("a",), "B": ("b",)}
+
+
+# What laboratories' folders hold.
+
+
+def lost(root, **options):
+    """Return the ids of each model, and the models of which no map could be read."""
+    findings = Findings()
+    labelled = gather(root, Reading.of(**options), findings)
+    return {item.model: item.ids for item in labelled}, findings.lost
+
+
+def test_a_model_that_gave_no_map_is_named_with_what_lies_in_it(tmp_path):
+    save(tmp_path, "VGG/a.npy", "ResNet/a.npy")
+    for model, files in {"swin": ["0.pkl", "1.pkl", "notes.txt"], "gifs": ["a.gif"], "empty": []}.items():
+        (tmp_path / model / "maps").mkdir(parents=True)
+        for file in files:
+            (tmp_path / model / "maps" / file).write_bytes(b"?")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/maps.mat").write_bytes(b"MATLAB 5.0 MAT-file")
+    ids, left_out = lost(tmp_path)
+    assert ids == dict.fromkeys(("ResNet", "VGG"), ("a",))
+    assert [text.split(" ")[0] for text in left_out] == ["bad", "empty", "gifs", "swin"]
+    for text, words in zip(
+        left_out,
+        (r"maps\.mat cannot be read", "holds nothing", "a GIF has at most 256 colors", "2 .pkl files"),
+        strict=True,
+    ):
+        assert re.search(words, text), text
+    assert lost(tmp_path, models=["VGG", "ResNet"])[1] == []
+
+
+def test_folders_of_notes_and_scripts_are_no_models(tmp_path):
+    save(tmp_path, "VGG/a.npy", "ResNet/a.npy")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/run.py").write_text("print()")
+    assert lost(tmp_path)[1] == []
+    assert any("scripts holds no maps, but 1 .py file" in text for text in found(tmp_path)[1])
+
+
+def test_a_damaged_archive_beside_others_is_a_model_that_is_lost(tmp_path):
+    np.savez(tmp_path / "VGG.npz", cat=MAP, dog=MAP)
+    (tmp_path / "ResNet.npz").write_bytes(b"PK")
+    ids, left_out = lost(tmp_path)
+    assert ids == {"VGG": ("cat", "dog")}
+    assert left_out[0].startswith("ResNet is left out")
+
+
+def test_where_nothing_can_be_read_it_is_said_why(tmp_path):
+    (tmp_path / "VGG").mkdir()
+    (tmp_path / "VGG/cat.pkl").write_bytes(b"?")
+    with pytest.raises(InputNotFoundError, match=r"no map could be read: .*VGG holds 1 \.pkl file"):
+        found(tmp_path)
+
+
+def test_logits_and_labels_beside_single_files_are_no_maps(tmp_path):
+    save(tmp_path, *(f"VGG/{name}.npy" for name in "abcd"))
+    np.save(tmp_path / "VGG/logits.npy", np.zeros((4, 10)))
+    np.save(tmp_path / "VGG/labels.npy", np.zeros(4))
+    ids, notices = found(tmp_path)
+    assert ids == {"VGG": tuple("abcd")}
+    assert any("logits.npy (4, 10) is set aside" in text for text in notices)
+    assert any("labels.npy (4,) is set aside" in text for text in notices)
+
+
+def test_one_map_of_another_size_stays_a_map(tmp_path):
+    save(tmp_path, *(f"VGG/{name}.npy" for name in "abc"))
+    np.save(tmp_path / "VGG/odd.npy", np.zeros((5, 8)))
+    assert found(tmp_path)[0] == {"VGG": ("a", "b", "c", "odd")}
+
+
+def test_a_few_arrays_do_not_outweigh_many_pictures(tmp_path):
+    from PIL import Image
+
+    save(tmp_path, "VGG/colorbar.npy")
+    for number in range(9):
+        Image.fromarray(np.ones((6, 8), np.uint8)).save(tmp_path / f"VGG/{number}.png")
+    ids, notices = found(tmp_path)
+    assert ids == {"VGG": tuple("012345678")}
+    assert "VGG: 9 maps of PNG or JPEG files are taken, 1 .npy files are set aside" in notices
+
+
+def test_an_archive_per_image_with_its_logits(tmp_path):
+    (tmp_path / "VGG").mkdir()
+    for name in "ab":
+        np.savez(tmp_path / f"VGG/{name}.npz", cam=MAP, logits=np.zeros(10), label=3)
+    [item] = gather(tmp_path, Reading(), Findings())
+    assert item.ids == ("a", "b")
+    np.testing.assert_array_equal(list(item.source.read()), [MAP, MAP])
+
+
+def test_several_arrays_that_could_be_maps_are_refused_until_one_is_named(tmp_path):
+    (tmp_path / "VGG").mkdir()
+    arrays = {"cams": np.zeros((4, 6, 8)), "images": np.zeros((4, 3, 6, 8)), "label": np.zeros(4)}
+    np.savez(tmp_path / "VGG/all.npz", **arrays)
+    with pytest.raises(InputNotFoundError, match=r"cams \(4, 6, 8\), images .*--array cams"):
+        found(tmp_path)
+    assert len(found(tmp_path, array="cams")[0]["VGG"]) == 4
+    with pytest.raises((InputError, UsageError), match="no array 'nothing'; it holds cams"):
+        found(tmp_path, array="nothing")
+
+
+def test_folders_whose_names_repeat_draw_a_warning_with_both_readings(tmp_path):
+    save(tmp_path, *(f"{m}/maps/{v}/{f}.npy" for m in "AB" for v in ("v1", "v2") for f in "xy"))
+    ids, notices = found(tmp_path)
+    assert list(ids) == ["A/v1", "A/v2", "B/v1", "B/v2"]
+    [warning] = [text for text in notices if "hold the same names" in text]
+    assert "--pattern '{model}/maps/{variant}/{image}.npy'" in warning
+    assert "--pattern '{model}/maps/{image:path}.npy'" in warning
+    assert found(tmp_path, pattern="{model}/maps/{image:path}.npy")[0]["A"] == (
+        "v1/x",
+        "v1/y",
+        "v2/x",
+        "v2/y",
+    )
+
+
+@pytest.mark.parametrize("archives", [False, True])
+def test_a_folder_or_an_archive_per_image_draws_a_warning_with_both_readings(archives, tmp_path):
+    if archives:
+        for n in range(3):
+            np.savez(tmp_path / f"img{n}.npz", vgg=MAP, vit=MAP)
+        both = "{model}.npz/{image}", "{image}.npz/{model}"
+    else:
+        save(tmp_path, *(f"img{n}/{model}.npy" for n in range(3) for model in ("vgg", "vit")))
+        both = "{model}/{image}.npy", "{image}/{model}.npy"
+    _, notices = found(tmp_path)
+    [warning] = [text for text in notices if "differ only in numbers" in text]
+    assert f"--pattern '{both[0]}'" in warning
+    assert f"--pattern '{both[1]}'" in warning
+    assert list(found(tmp_path, pattern=both[1])[0]) == ["vgg", "vit"]
+
+
+def test_how_it_was_read_is_said(tmp_path):
+    save(tmp_path, "VGG/cat.npy", "VGG/dog.npy", "ResNet/cat.npy", "ResNet/dog.npy")
+    _, notices = found(tmp_path)
+    [text] = [text for text in notices if text.startswith("read as")]
+    assert text.startswith(
+        "read as 2 models (ResNet, VGG) of 2 images, such as cat and dog; the first map of"
+    )
+
+
+def test_a_models_own_folder_is_one_model_and_that_is_said(tmp_path):
+    save(tmp_path, "VGG/maps/cat.npy")
+    _, notices = found(tmp_path / "VGG")
+    assert any("there is one model, maps, and a comparison takes two" in text for text in notices)
+
+
+def test_names_with_the_suffix_of_an_image_meet_those_without(tmp_path):
+    save(tmp_path, "A/cat.jpg.npy", "B/cat.npy", "C/a.jpg.npy", "C/a.png.npy")
+    ids, _ = found(tmp_path)
+    assert ids == {"A": ("cat",), "B": ("cat",), "C": ("a.jpg", "a.png")}
+
+
+def test_new_names_and_endings_that_meet_no_image_are_named(tmp_path):
+    save(tmp_path, "A/0001.npy", "B/cat.npy")
+    (tmp_path / "new.csv").write_text("\ufeffold;new\r\n0001.jpg;cat.jpg\r\n0002.jpg;dog.jpg\r\n")
+    ids, notices = found(tmp_path, rename=tmp_path / "new.csv", strip_suffix="_ig")
+    assert ids == {"A": ("cat",), "B": ("cat",)}
+    assert any("are those of no image: old, 0002.jpg" in text for text in notices)
+    assert any("no image's name ends with '_ig'" in text for text in notices)
+
+
+# Tables that people write.
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_names_in_tables_as_spreadsheets_save_them(delimiter, end, tmp_path):
+    save(tmp_path, "A/batch_maps.npy")
+    rows = [("label", "filename"), ("1", "x.jpg"), ("2", "y.jpg"), ("1", "z.jpg")]
+    text = "\ufeff" + end.join(delimiter.join(row) for row in rows) + end
+    (tmp_path / "A/names.csv").write_text(text, newline="")
+    assert found(tmp_path)[0] == {"A": ("x", "y", "z")}
+    (tmp_path / "A/names.csv").write_text(end.join(f"{n}{delimiter}1" for n in "xyz"), newline="")
+    assert found(tmp_path)[0] == {"A": ("x", "y", "z")}
+
+
+def test_a_list_of_names_is_one_column_whatever_letters_it_has(tmp_path):
+    save(tmp_path, "A/batch_maps.npy")
+    (tmp_path / "A/names.txt").write_text("tench, Tinca tinca\nshark\nray; electric\n")
+    assert found(tmp_path)[0] == {"A": ("tench, Tinca tinca", "shark", "ray; electric")}
+
+
+def test_a_table_with_a_row_of_another_length_is_refused(tmp_path):
+    save(tmp_path, "A/batch_maps.npy")
+    (tmp_path / "A/names.csv").write_text("image,label\nx,1\ny,1,2\nz,1\n")
+    with pytest.raises(InputError, match=r"names\.csv: row 3 has 3 cells, the first has 2"):
+        found(tmp_path)
 
 
 # Number 22.

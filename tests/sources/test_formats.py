@@ -52,6 +52,13 @@ class TestNpy(SourceContract):
     def save(self, path, values):
         np.save(path, values)
 
+    def beside(self, folder, maps):
+        for name, values in zip(IMAGES, maps, strict=True):
+            self.save(folder / f"{name}.npy", values)
+        np.save(folder / "logits.npy", np.zeros((4, 10), np.float32))
+        np.save(folder / "labels.npy", np.arange(4))
+        return opened(folder)
+
 
 class TestNpyFortran(TestNpy):
     def save(self, path, values):
@@ -68,6 +75,16 @@ class TestNpyStack(SourceContract):
     def make(self, folder, maps):
         np.save(folder / "batch_maps.npy", maps)
         return opened(folder / "batch_maps.npy")
+
+    def beside(self, folder, maps):
+        np.save(folder / "batch_maps.npy", maps)
+        np.save(folder / "logits.npy", np.zeros((4, 10), np.float32))
+        np.save(folder / "labels.npy", np.arange(4))
+        return opened(folder)
+
+    def turned(self, folder, maps):
+        np.save(folder / "maps.npy", maps.transpose(2, 0, 1))
+        return opened(folder / "maps.npy", axes="x,image,y")
 
 
 class TestNpyStackFortran(TestNpyStack):
@@ -102,6 +119,15 @@ class TestNpzStack(SourceContract):
     def make(self, folder, maps):
         np.savez_compressed(folder / "vgg.npz", saliency=np.asarray(maps), names=np.array(IMAGES))
         return opened(folder / "vgg.npz")
+
+    def beside(self, folder, maps):
+        arrays = {"saliency": maps, "logits": np.zeros((4, 10), np.float32), "label": np.arange(4)}
+        np.savez(folder / "vgg.npz", **arrays)
+        return opened(folder / "vgg.npz")
+
+    def turned(self, folder, maps):
+        np.savez(folder / "vgg.npz", saliency=maps.transpose(0, 2, 1))
+        return opened(folder / "vgg.npz", axes="image,x,y")
 
 
 class TestPng8(SourceContract):
@@ -149,6 +175,18 @@ class TestHdf5Stack(SourceContract):
             file["names"] = list(IMAGES)
         return opened(folder / "vgg.h5")
 
+    def beside(self, folder, maps):
+        arrays = {"saliency": maps, "logits": np.zeros((4, 10), np.float32), "label": np.arange(4)}
+        with h5py.File(folder / "vgg.h5", "w") as file:
+            for name, values in arrays.items():
+                file[name] = values
+        return opened(folder / "vgg.h5")
+
+    def turned(self, folder, maps):
+        with h5py.File(folder / "vgg.h5", "w") as file:
+            file["saliency"] = maps.transpose(2, 1, 0)
+        return opened(folder / "vgg.h5", axes="x,y,image")
+
 
 class TestMatlab5(SourceContract):
     make = files(".mat")
@@ -162,6 +200,15 @@ class TestMatlab5Stack(SourceContract):
         names = np.array(IMAGES, object)
         scipy.io.savemat(folder / "vgg.mat", {"saliency": np.moveaxis(maps, 0, 2), "names": names})
         return opened(folder / "vgg.mat")
+
+    def beside(self, folder, maps):
+        arrays = {"saliency": maps, "logits": np.zeros((4, 10), np.float32), "label": np.arange(4)}
+        scipy.io.savemat(folder / "vgg.mat", arrays)
+        return opened(folder / "vgg.mat", array="saliency", axes="image,y,x")
+
+    def turned(self, folder, maps):
+        scipy.io.savemat(folder / "vgg.mat", {"saliency": maps.transpose(2, 1, 0)})
+        return opened(folder / "vgg.mat", axes="x,y,image")
 
 
 class TestMatlab73Stack(SourceContract):
@@ -191,6 +238,16 @@ class TestSafetensorsStack(SourceContract):
         safetensors.save_file({"cam": maps}, folder / "vgg.safetensors")
         return opened(folder / "vgg.safetensors")
 
+    def beside(self, folder, maps):
+        arrays = {"saliency": maps, "logits": np.zeros((4, 10), np.float32), "label": np.arange(4)}
+        pytest.importorskip("safetensors.numpy").save_file(arrays, folder / "vgg.safetensors")
+        return opened(folder / "vgg.safetensors")
+
+    def turned(self, folder, maps):
+        turned = np.ascontiguousarray(maps.transpose(0, 2, 1))
+        pytest.importorskip("safetensors.numpy").save_file({"cam": turned}, folder / "vgg.safetensors")
+        return opened(folder / "vgg.safetensors", axes="image,x,y")
+
 
 class TestTorchFiles(SourceContract):
     make = files(".pt")
@@ -206,12 +263,46 @@ class TestTorchStack(SourceContract):
         torch.save({"maps": torch.from_numpy(maps), "names": list(IMAGES), "epoch": 3}, folder / "vgg.pth")
         return opened(folder / "vgg.pth")
 
+    def beside(self, folder, maps):
+        arrays = {"saliency": maps, "logits": np.zeros((4, 10), np.float32), "label": np.arange(4)}
+        torch = pytest.importorskip("torch")
+        torch.save({name: torch.from_numpy(values) for name, values in arrays.items()}, folder / "vgg.pt")
+        return opened(folder / "vgg.pt")
+
+    def turned(self, folder, maps):
+        torch = pytest.importorskip("torch")
+        torch.save(torch.from_numpy(maps).permute(0, 2, 1), folder / "vgg.pt")
+        return opened(folder / "vgg.pt", axes="image,x,y")
+
 
 class TestNetcdf(SourceContract):
     def make(self, folder, maps):
         array = xr.DataArray(maps, dims=("image", "y", "x"), coords={"image": list(IMAGES)}, name="saliency")
         array.to_netcdf(folder / "vgg.nc")
         return opened(folder / "vgg.nc")
+
+    def dataset(self, maps):
+        dims = ("image", "y", "x")
+        return xr.DataArray(maps, dims=dims, coords={"image": list(IMAGES)}, name="saliency").to_dataset()
+
+    def write(self, dataset, folder):
+        dataset.to_netcdf(folder / "vgg.nc")
+        return opened(folder / "vgg.nc")
+
+    def beside(self, folder, maps):
+        dataset = self.dataset(maps)
+        dataset["logits"] = ("image", "label"), np.zeros((4, 10), np.float32)
+        return self.write(dataset, folder)
+
+    def turned(self, folder, maps):
+        return self.write(self.dataset(maps).transpose("x", "image", "y"), folder)
+
+    def masked(self, folder, maps, hidden):
+        dataset = self.dataset(np.where(hidden, -9, maps))
+        dataset["saliency"].encoding["_FillValue"] = -9
+        dataset["saliency"].attrs["_FillValue"] = -9
+        del dataset["saliency"].encoding["_FillValue"]
+        return self.write(dataset, folder)
 
 
 class TestZarrPlain(SourceContract):
@@ -255,6 +346,15 @@ class TestZarrLabelled(TestZarrPlain):
     def file(self, folder):
         return folder / "vgg.zarr" / "saliency" / "c" / "0" / "0" / "0"
 
+    dataset = TestNetcdf.dataset
+    beside = TestNetcdf.beside
+    turned = TestNetcdf.turned
+    masked = TestNetcdf.masked
+
+    def write(self, dataset, folder):
+        dataset.to_zarr(folder / "vgg.zarr", consolidated=False)
+        return opened(folder / "vgg.zarr")
+
 
 class TestZarrV2(TestZarrPlain):
     named = True
@@ -275,6 +375,9 @@ class TestArrays(SourceContract):
     def make(self, folder, maps):
         return Arrays.of("vgg", maps, IMAGES)
 
+    def masked(self, folder, maps, hidden):
+        return Arrays.of("vgg", np.ma.masked_array(maps, hidden), IMAGES)
+
 
 class TestArraysNameless(TestArrays):
     named = False
@@ -288,6 +391,14 @@ class TestXarrayDask(TestArrays):
         array = xr.DataArray(maps[None], dims=("model", "image", "y", "x"))
         array = array.assign_coords(model=["vgg"], image=list(IMAGES)).chunk(image=3)
         return in_memory(array, "maps")["vgg"]
+
+    def turned(self, folder, maps):
+        array = xr.DataArray(maps.transpose(2, 0, 1), dims=("x", "image", "y"))
+        return in_memory(array.assign_coords(image=list(IMAGES)).chunk(image=3), "vgg")["vgg"]
+
+    def masked(self, folder, maps, hidden):
+        array = da.from_array(np.ma.masked_array(maps, hidden), chunks=(3, 6, 8))
+        return in_memory(xr.DataArray(array, dims=("image", "y", "x"), name="vgg"), "maps")["vgg"]
 
 
 def test_every_format_is_in_the_contract():

@@ -304,3 +304,12 @@ def test_stacks_without_names_that_are_joined_by_position_are_said(tmp_path, cap
         np.save(tmp_path / "Models" / model / "batch_maps.npy", np.zeros((3, 4, 4), np.float32))
     salzarr.convert(tmp_path / "Models", tmp_path / "maps.zarr")
     assert "a, b have no names, and are joined by their positions" in caplog.text
+
+
+def test_a_store_inside_the_folder_of_its_source_is_no_source_of_itself(tmp_path):
+    for model in "ab":
+        (tmp_path / model).mkdir()
+        np.save(tmp_path / model / "cat.npy", np.ones(SHAPE, np.float32))
+    salzarr.convert(tmp_path, tmp_path / "maps.zarr")
+    assert salzarr.convert(tmp_path, tmp_path / "maps.zarr").written == 0
+    assert salzarr.verify(tmp_path / "maps.zarr", source=tmp_path) == []

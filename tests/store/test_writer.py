@@ -177,3 +177,29 @@ with make(sys.argv[1], models=[*"ABCD"]) as store:
     np.testing.assert_array_equal(
         salzarr.open_maps(path), np.stack([batch(model, IMAGES) for model in "ABCD"])
     )
+
+
+def test_factors_of_the_models_are_coordinates(tmp_path):
+    given = {"models": ["a/1", "a/2"], "images": ["x"], "shape": SHAPE}
+    with salzarr.create(
+        tmp_path / "maps.zarr", **given, factors={"seed": [1, 2], "method": ["ig", "ig"]}
+    ) as store:
+        for model in given["models"]:
+            store.write(model, ["x"], np.ones((1, *SHAPE)))
+    maps = salzarr.open_maps(tmp_path / "maps.zarr")
+    assert maps.seed.values.tolist() == ["1", "2"]
+    assert maps.groupby("seed").mean().sizes["seed"] == 2
+    for factors, words in (
+        ({"seed": [1]}, "1 values for 2 models"),
+        ({"maps": [1, 2]}, "something else of that name"),
+        ({"a seed": [1, 2]}, "one word"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            salzarr.create(tmp_path / "other.zarr", **given, factors=factors)
+
+
+def test_a_store_that_was_begun_with_other_factors_is_not_joined(tmp_path):
+    given = {"models": ["a"], "images": ["x"], "shape": SHAPE}
+    salzarr.create(tmp_path / "maps.zarr", **given, factors={"seed": ["1"]})
+    with pytest.raises(ChangedError, match="factors"):
+        salzarr.create(tmp_path / "maps.zarr", **given, factors={"seed": ["2"]})
