@@ -232,6 +232,16 @@ def test_all_dots_have_names_that_can_be_read(large, open_page, width):
         assert size >= 10
 
 
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_figures_are_drawn_for_the_width_they_have(made, open_page, until, width):
+    page = open_page(made.report)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.reload()
+    scale = "document.querySelector('.histogram').getScreenCTM().a"
+    until(page, f"Math.abs({scale} - 1) < 0.02")
+    until(page, f"Math.abs({scale.replace('.histogram', '#model-map svg')} - 1) < 0.02")
+
+
 def test_the_statistics_begin_with_the_mean(page):
     assert page.locator("#statistic option").first.text_content() == "mean"
 

@@ -81,6 +81,12 @@ addEventListener("resize", () => {
   draw();
   frames.forEach(showMore);
 });
+// What is drawn for a width is drawn again for another, such as that of the first layout.
+new ResizeObserver(() => {
+  const { pair, map } = room, now = measure();
+  if (state.picked && now.pair && Math.abs(now.pair - pair) > 1) drawPair();
+  if (now.map && Math.abs(now.map - map) > 1) drawModelMap();
+}).observe($("pair"));
 addEventListener("beforeprint", () => {
   const { offsetWidth } = document.querySelector(".matrix-frame");
   document.documentElement.style.setProperty("--print-zoom", Math.min(1, 680 / offsetWidth));

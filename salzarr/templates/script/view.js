@@ -69,7 +69,7 @@ async function drawView() {
   const turn = ++drawing, [a, b] = chosenPair();
   put($("view-title"), ...breakable(page.images[image]));
   $("view-note").textContent = entry ? `${entry[2]} · ${meta().spec} ${brief(entry[1])}`
-    + (of === "gallery" ? ", mean over pairs" : ` of ${named(...state.picked)}`) : "";
+    + (of === "gallery" ? ", mean over pairs" : ` of ${named(...state.picked)}`) : scoreOfPair(image);
   for (const id of ["view-previous", "view-next"]) $(id).disabled = list.length < 2;
   const models = page.models.map((_, k) => k).filter((k) => shownModel(k) || k === a || k === b);
   const stored = await Promise.all(models.map(async (k) => [k, await mapLevels(image, k)]));
@@ -86,6 +86,12 @@ async function drawView() {
   const missing = models.length - maps.size - models.filter((k) => !maps.has(k) && flawOf(image, k)).length;
   $("view-left-out").textContent = missing ? `${count(missing, "model")} not shown: their maps of this image are not in the report.` : "";
   drawViewLegend(scale);
+}
+
+// What the pair at hand scores on an image of the galleries.
+function scoreOfPair(image) {
+  const at = page.gallery.indexOf(image), row = state.picked ? rowOf(state.metric, ...state.picked) : -1;
+  return at < 0 || row < 0 ? "" : `${meta().spec} ${brief(metricData(state.metric).shown[row][at])} of ${named(...state.picked)}`;
 }
 
 // The range that all maps of the image lie in.
