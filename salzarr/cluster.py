@@ -168,7 +168,8 @@ def connect(
                 processes=True,
                 memory_limit=int(memory / MEMORY_SHARE) if memory else "auto",
                 # Without one, its port may still be any that is free, or two runs would fight for 8787.
-                dashboard_address=dashboard or ":0",
+                # Of this machine only, unless another address is given.
+                dashboard_address=_on_loopback(dashboard or ":0"),
                 scheduler_kwargs={"dashboard": dashboard is not None},
             ) as cluster,
             Client(cluster) as client,
@@ -179,6 +180,16 @@ def connect(
     else:
         with dask.config.set(scheduler=scheduler, num_workers=workers):
             yield None
+
+
+def _on_loopback(address: str) -> str:
+    """Return an address of Dask's dashboard; a bare port is that of the loopback interface.
+
+    >>> _on_loopback(":8787"), _on_loopback("8787"), _on_loopback("0.0.0.0:8787")
+    ('127.0.0.1:8787', '127.0.0.1:8787', '0.0.0.0:8787')
+    """
+    host, _, port = address.rpartition(":")
+    return address if host else f"127.0.0.1:{port}"
 
 
 @contextmanager

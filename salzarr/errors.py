@@ -171,12 +171,25 @@ def storage_errors(url: str) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
-        if found := unreachable(error, url):
+        if found := unreachable(error, url) or damaged(error, url):
             raise found from error
         if not isinstance(error, OSError):
             raise
         why = error.strerror or str(error) or type(error).__name__
         raise StoreError(f"{url} cannot be used: {why}; nothing that was finished is lost") from error
+
+
+def damaged(error: Exception, url: str = "a store") -> CorruptError | None:
+    """Return what Zarr's checksum found as one sentence; None for any other error.
+
+    >>> str(damaged(ValueError("Stored and computed checksum do not match."), "scores.zarr"))[:60]
+    'scores.zarr is damaged: a checksum does not match; give the '
+    """
+    if "computed checksum do not match" not in str(error):
+        return None
+    return CorruptError(
+        f"{url} is damaged: a checksum does not match; give the command that wrote it again, with --overwrite"
+    )
 
 
 def unreachable(error: Exception, url: str = "an object store") -> UnreachableError | None:

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from salzarr.errors import LockedError, StoreError, storage_errors
 from salzarr.lease import UnconditionalError, lease
@@ -75,6 +75,40 @@ def lock(path: str | os.PathLike[str], *, shared: bool = False, wait: float = 0.
     finally:
         if new and not os.listdir(folder):  # refused before anything was written
             os.rmdir(folder)
+        os.close(file)
+
+
+@contextmanager
+def lock_place(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold the lock of a place whose folder is replaced meanwhile: of a file beside it, removed afterwards.
+
+    On an object store it is the lease of :func:`lock`. Raises as :func:`lock` does.
+    """
+    place = locate(path)
+    folder = local_path(place)
+    if folder is None:
+        with lock(place):
+            yield
+        return
+    beside = folder + ".lock"
+    with storage_errors(place):
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        while True:
+            file = os.open(beside, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                if not _flock(file, folder, fcntl.LOCK_EX, time.monotonic()):
+                    log.warning(UNLOCKED, f"{place}")
+                if os.path.exists(beside) and os.path.samestat(os.stat(beside), os.fstat(file)):
+                    break  # or another run has removed it as we opened it
+            except BaseException:
+                os.close(file)
+                raise
+            os.close(file)
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
         os.close(file)
 
 

@@ -18,7 +18,7 @@ import click
 from salzarr._version import __version__
 from salzarr.cli import result_commands, store_commands
 from salzarr.cli.terminal import configure_logging, notice
-from salzarr.errors import SalzarrError, UsageError, unreachable
+from salzarr.errors import SalzarrError, UsageError, damaged, unreachable
 from salzarr.invocation import type_command
 
 INTERRUPTED = 130
@@ -63,7 +63,8 @@ def run(arguments: list[str]) -> int:
         notice(f"Error:{where}: {error.strerror or error}; fix that and give the same command again")
         return 1
     except Exception as error:
-        found = unreachable(error)  # scores are read late, and their endpoint may fail then
+        # Scores are read late, and their endpoint or disk may fail then.
+        found = unreachable(error) or damaged(error, "a store of scores")
         if found is None:
             raise
         notice(f"Error: {found}")

@@ -104,7 +104,7 @@ def as_metrics(metrics: Wanted | Iterable[Wanted], *against: Against) -> tuple[M
     return tuple(found)
 
 
-def parse_metrics(text: str) -> tuple[Metric, ...]:
+def parse_metrics(text: str, *, imports: bool = True) -> tuple[Metric, ...]:
     """Read the metrics of a command line: ``,`` between metrics, ``:`` between parameters.
 
     Parameters
@@ -112,6 +112,8 @@ def parse_metrics(text: str) -> tuple[Metric, ...]:
     text : str
         Each metric is a name of :data:`METRICS`, or ``module:function`` for one's own, with parameters
         ``key=value`` behind it.
+    imports : bool, default True
+        Whether ``module:function`` may be imported: never where the text comes out of a file.
 
     Returns
     -------
@@ -131,7 +133,8 @@ def parse_metrics(text: str) -> tuple[Metric, ...]:
     ...
     salzarr.errors.MetricError: unknown metric 'cc'; did you mean 'pearson'? 'salzarr metrics' lists them
     """
-    return as_metrics(text)
+    tokens = [token.strip() for token in text.split(",") if token.strip()]
+    return as_metrics([_parse(token, imports=imports) for token in tokens])
 
 
 def _known(name: str) -> Metric | None:
@@ -148,7 +151,7 @@ def _metric(wanted: object) -> Metric:
     return known if known is not None and known.factory is wanted else custom(wanted)
 
 
-def _parse(token: str) -> Metric:
+def _parse(token: str, *, imports: bool = True) -> Metric:
     name, *rest = (part.strip() for part in token.split(":"))
     known = _known(name)
     own = bool(rest) and "=" not in rest[0] and not (known and rest[0] in (*dict(known.params), "normalize"))
@@ -160,6 +163,8 @@ def _parse(token: str) -> Metric:
         if key in given:
             raise MetricError(f"{token!r} gives {key} twice")
         given[key] = text if key == "normalize" else _value(text)
+    if own and not imports:
+        raise MetricError(f"{token!r} is a function in a module, and a file does not decide what is imported")
     if own:
         return _load(name, rest[0], given)
     if known is None:

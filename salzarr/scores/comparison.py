@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import xarray as xr
 from salzarr.errors import SalzarrError, UsageError
 from salzarr.invocation import add_to_record, call_of
 from salzarr.location import local_path, locate
-from salzarr.locks import lock
+from salzarr.locks import lock, lock_place
 from salzarr.maps import Maps, StoreMaps
 from salzarr.plan import Plan, parse_size
 from salzarr.schema import IMAGE
@@ -30,6 +30,7 @@ from salzarr.scores.request import Request, resolve
 from salzarr.scores.results_folder import hold, open_scores, place, remember_place
 from salzarr.scores.score_store import ATTR_PLAN, attributes
 from salzarr.sources.image_labels import Labels
+from salzarr.store import is_complete
 from salzarr.watching import watched
 
 FIVE = ("mse", "cosine", "pearson", "ssim", "emd")
@@ -162,7 +163,7 @@ def compare(
     folder = locate(out)
     with hold(folder):
         url = place(folder, scores)
-        with lock(url) if local_path(url) is None else nullcontext():
+        with lock_place(url), _unreplaced(request.maps):
             if overwrite:
                 for old in (replaced(url), growing(url), url):  # or a swap that was begun would be finished
                     remove(old)
@@ -220,6 +221,13 @@ def plan_comparison(
             kept = {key: begun[ATTR_PLAN][key] for key in ("block", "tile")}
     found = fit(request, parse_size(memory), **kept)
     return calibrate(request, found) if calibrated else found
+
+
+def _unreplaced(maps: Maps) -> AbstractContextManager[None]:
+    """Hold a lock that keeps others from writing a finished local store of maps while it is compared."""
+    assert isinstance(maps, StoreMaps)
+    is_writable_by_others = local_path(maps.url) is not None and is_complete(maps.url)
+    return lock(maps.url, shared=True) if is_writable_by_others else nullcontext()
 
 
 def outline(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from salzarr import plan, schema, store
 from salzarr.cluster import check_workers, current_client
-from salzarr.errors import RunError, listed, storage_errors
+from salzarr.errors import ChangedError, RunError, listed, storage_errors
 from salzarr.maps import StoreMaps
 from salzarr.metrics import Metric
 from salzarr.run import Progress, run
@@ -170,6 +170,13 @@ def bring_up(
     there = pairs * images * metrics - done["scores"]
     rest = f", {there:,} were there already" if there else ""
     logger.info("%s: %s scores computed%s", scope, f"{done['scores']:,}", rest)
+    assert isinstance(request.maps, StoreMaps)
+    compared = score_store.arrays(begun.url, begun.run)[score_store.INPUT_CRC]
+    if not np.array_equal(np.asarray(compared[:]), input_crc(request.maps)):
+        raise ChangedError(
+            f"{request.maps.url} was replaced or changed while it was compared; give the same command with "
+            "--overwrite"
+        )
     score_store.finish(begun.url, sorted(failed), done)
     if begun.earlier is not None:
         swap(url)

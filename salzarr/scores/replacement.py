@@ -17,6 +17,7 @@ from salzarr.scores.score_store import attributes, create_group
 from salzarr.store import storage_errors
 
 ROOT = "zarr.json"
+DISCARDED = ".discarded"
 
 
 def growing(url: str) -> str:
@@ -49,6 +50,8 @@ def settle(url: str) -> None:
     if path is None:
         _settle_copy(url)
         return
+    for place in (path, growing(path)):
+        shutil.rmtree(place + DISCARDED, ignore_errors=True)  # of a removal that was killed
     if not os.path.isdir(replaced(path)):
         return
     with storage_errors(url):
@@ -99,7 +102,7 @@ def remove(url: str) -> None:
             f"{url} is not a store of scores, so it is not overwritten; move it away yourself"
         )
     # Renamed first: half of a store, after a kill, could be anything.
-    discarded = path + ".discarded"
+    discarded = path + DISCARDED
     shutil.rmtree(discarded, ignore_errors=True)
     os.rename(path, discarded)
     shutil.rmtree(discarded)

@@ -19,7 +19,7 @@ from salzarr.schema import REASON_DTYPE
 from salzarr.scores.label_store import label_names
 from salzarr.scores.replacement import growing
 from salzarr.scores.score_store import ATTR_PLAN, INPUT_CRC, attributes
-from salzarr.store import storage_errors
+from salzarr.store.metadata import readable
 
 SCORES = "scores.zarr"
 ELSEWHERE = "scores.url"
@@ -115,7 +115,7 @@ def open_scores(results: str | os.PathLike[str], *, allow_incomplete: bool = Fal
         )
     if found is None or ATTR_PLAN not in found:
         raise StoreNotFoundError(f"there are no scores in {where}; make them with 'salzarr compare'")
-    with storage_errors(url):
+    with readable(url):
         dataset = xr.open_zarr(zarr_store(url), consolidated=False)
         # Labels in memory, as a lazy comparison has them.
         dataset = dataset.set_coords(label_names(found))

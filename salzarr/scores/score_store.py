@@ -9,10 +9,9 @@ from __future__ import annotations
 import functools
 import json
 import uuid
-import warnings
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from salzarr.scores.assembly import coordinates, label_coordinates
 from salzarr.scores.label_store import ATTR_LABELS, are_equal, label_names, storable, write_label
 from salzarr.scores.request import Request
 from salzarr.scores.scoring import Scores, fields
-from salzarr.store import storage_errors
+from salzarr.store import metadata, storage_errors
 from salzarr.store.chunks import put, seal
 
 ATTR_PLAN = "plan"
@@ -126,7 +125,7 @@ def arrays(url: str, run: str) -> dict[str, zarr.Array[Any]]:
     """Open a scores store for writing, once per process; ``run`` tells apart stores at the same place."""
     # Zarr leaves out chunks that are all fill value, unless told so when an array is opened: a block whose
     # scores are all NaN would look like one that was never scored.
-    with zarr.config.set({"array.write_empty_chunks": True}), storage_errors(url):
+    with zarr.config.set({"array.write_empty_chunks": True}), metadata.readable(url):
         return dict(zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False).arrays())
 
 
@@ -139,7 +138,7 @@ def write(url: str, run: str, images: slice, found: Scores) -> None:
             chunk = np.full(array.chunks, array.fill_value, array.dtype)
             chunk[..., : values.shape[-1]] = values
             key = f"{_chunk_folder(array)}/{images.start // chunk.shape[-1]}"
-            put(url, array.store, key, seal(COMPRESSOR.encode(chunk)))
+            put(url, array.store, key, seal(COMPRESSOR.encode(chunk)), synced=True)
 
 
 def read(url: str, run: str, names: Iterable[str], images: slice) -> Scores:
@@ -151,7 +150,7 @@ def read(url: str, run: str, names: Iterable[str], images: slice) -> Scores:
 
 def attributes(url: str) -> dict[str, Any] | None:
     """Read the attributes of a scores store; None if there is no store with a plan."""
-    with storage_errors(url):
+    with metadata.readable(url):
         try:
             found = dict(zarr.open_group(zarr_store(url), mode="r", use_consolidated=False).attrs)
         except (FileNotFoundError, KeyError):
@@ -160,6 +159,7 @@ def attributes(url: str) -> dict[str, Any] | None:
     if found.get(schema.ATTR_KIND) == schema.KIND_SCORES and ATTR_PLAN not in found:
         return None  # killed before there was a plan
     schema.check(found, schema.KIND_SCORES, url)
+    metadata.check(url)
     return found
 
 
@@ -201,25 +201,13 @@ def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
         group = zarr.open_group(zarr_store(url), mode="r+", use_consolidated=False)
         provenance = json.loads(str(group.attrs[schema.ATTR_PROVENANCE]))
         provenance["runs"] = [*provenance.get("runs", []), dict(work)]
-        with warnings.catch_warnings():
-            # Zarr warns that other readers may not know of consolidated metadata; they need not.
-            warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
-            group = zarr.consolidate_metadata(group.store)
-        # One write for all, and the last: what a kill leaves complete would never be consolidated.
-        group.update_attributes(
-            {
-                schema.ATTR_PROVENANCE: json.dumps(provenance, sort_keys=True),
-                ATTR_FAILED: failed,
-                schema.ATTR_COMPLETE: True,
-            }
-        )
+        told = {schema.ATTR_PROVENANCE: json.dumps(provenance, sort_keys=True), ATTR_FAILED: failed}
+        metadata.complete(url, group, told)
 
 
 def provenance(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Return where the scores come from, for people."""
-    versions = {
-        name: metadata.version(name) for name in ("numpy", "zarr", "dask", "xarray", "numba", "scipy")
-    }
+    versions = {name: version(name) for name in ("numpy", "zarr", "dask", "xarray", "numba", "scipy")}
     maps = {"url": plan["maps"], "options": plan["options"]}
     begun = datetime.now(UTC).isoformat(timespec="seconds")
     return {"maps": maps, "salzarr": __version__, "versions": versions, "begun": begun}

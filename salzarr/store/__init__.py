@@ -9,6 +9,8 @@
 ``converting``      ``convert``: from files or arrays to a store; resume and growth
 ``conversion``      which maps a store lacks, and how they are written
 ``convert_report``  the report of a conversion, and what a store remembers of it
+``metadata``        what seals a finished store, and one guard for what is damaged
+``power``           what survives a power cut
 ``writer``          from the loop that makes the maps to a store
 ``reading``         open, read a block, facts, info
 ``stored_source``   a store as the source of another
@@ -19,7 +21,7 @@
 from salzarr.errors import storage_errors
 from salzarr.store.convert_report import ConvertReport
 from salzarr.store.converting import convert
-from salzarr.store.reading import facts, info, open_dataset, open_maps, read_block
+from salzarr.store.reading import facts, info, is_complete, open_dataset, open_maps, read_block
 from salzarr.store.verification import Problem, verify
 from salzarr.store.writer import Writer, create
 
@@ -31,6 +33,7 @@ __all__ = [
     "create",
     "facts",
     "info",
+    "is_complete",
     "open_dataset",
     "open_maps",
     "read_block",

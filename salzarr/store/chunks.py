@@ -26,6 +26,7 @@ from zarr.core.sync import sync
 
 from salzarr import schema
 from salzarr.location import local_path
+from salzarr.store.power import sync_files
 
 Array = NDArray[Any]
 
@@ -64,8 +65,11 @@ def seal(data: bytes) -> bytes:
     return data + int(google_crc32c.value(data)).to_bytes(CRC_BYTES, "little")
 
 
-def put(url: str, store: Store, key: str, data: bytes) -> None:
-    """Write a key of a store; on disk by a rename, so that a kill leaves all of it or nothing."""
+def put(url: str, store: Store, key: str, data: bytes, *, synced: bool = False) -> None:
+    """Write a key of a store; on disk by a rename, so that a kill leaves all of it or nothing.
+
+    If ``synced``, it survives a power cut, too: what is renamed is on the disk before.
+    """
     folder = local_path(url)
     if folder is None:
         sync(store.set(key, default_buffer_prototype().buffer.from_bytes(data)))
@@ -76,7 +80,12 @@ def put(url: str, store: Store, key: str, data: bytes) -> None:
     try:
         with open(partial, "wb") as file:
             file.write(data)
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(partial, path)
+        if synced:
+            sync_files([path])
     except OSError:
         if os.path.exists(partial):
             os.unlink(partial)

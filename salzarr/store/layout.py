@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +35,9 @@ from salzarr.errors import (
 )
 from salzarr.location import check_bucket, local_path, zarr_store
 from salzarr.plan import CHUNK_BYTES, chunk_images
+from salzarr.store import metadata
 from salzarr.store.chunks import Chunks, codecs
+from salzarr.store.power import sync_folder
 from salzarr.store.records import FACT_NAMES, Journal, add_records, blank, missing_value
 
 ROW = 16_384
@@ -67,7 +68,7 @@ def _is_group(url: str) -> bool:
 
 def open_group(url: str, mode: Any = "r") -> zarr.Group:
     """Open the group of a maps store, without consolidated metadata; StoreError if it is not one."""
-    with storage_errors(url):
+    with metadata.readable(url):
         try:
             group = zarr.open_group(zarr_store(url), mode=mode, use_consolidated=False)
         except (FileNotFoundError, KeyError):
@@ -76,9 +77,8 @@ def open_group(url: str, mode: Any = "r") -> zarr.Group:
                 if exists(url)
                 else f"{url} does not exist; create it with 'salzarr convert', or give one that it wrote"
             ) from None
-        except (ValueError, TypeError) as error:  # a zarr.json that is no JSON, or not that of a group
-            raise StoreError(f"{url} has a damaged zarr.json: {error}; convert the maps again") from None
     schema.check(group.attrs, schema.KIND_MAPS, url)
+    metadata.check(url)
     return group
 
 
@@ -118,7 +118,7 @@ class MapsStore:
     @property
     def journal(self) -> Journal:
         """What has been written since the store was last complete."""
-        return Journal(self.url, self.group.store)
+        return Journal(self.url, self.group.store, self.chunks.length)
 
     def names(self, axis: str) -> list[str]:
         """Return the names of the models or the images."""
@@ -178,15 +178,9 @@ class MapsStore:
         with storage_errors(self.url):
             for name in FACT_NAMES:
                 self.arrays[name][:] = facts[name]
+            sync_folder(self.url)  # before the journal goes
             self.journal.clear()
-            with warnings.catch_warnings():
-                # Zarr warns that other readers may not know of consolidated metadata (they need not), and
-                # of files that are not its own (a .partial that a kill has left, a user's notes).
-                warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
-                warnings.filterwarnings("ignore", "Object at .* is not recognized as a component")
-                group = zarr.consolidate_metadata(self.group.store)
-            # One write for both, and the last one; attrs.update would make one for each.
-            group.update_attributes({schema.ATTR_PROVENANCE: dict(provenance), schema.ATTR_COMPLETE: True})
+            metadata.complete(self.url, self.group, {schema.ATTR_PROVENANCE: dict(provenance)})
 
 
 def open_store(url: str) -> MapsStore:
@@ -212,7 +206,7 @@ def open_writable(url: str) -> MapsStore:
 
 def _with_arrays(url: str, group: zarr.Group) -> MapsStore:
     names = (*(variable.name for variable in schema.MAPS_STORE), schema.MODEL, schema.IMAGE)
-    with storage_errors(url):
+    with metadata.readable(url):
         try:
             return MapsStore(url, group, {name: group[name] for name in names})  # type: ignore[misc]
         except KeyError as error:

@@ -19,6 +19,7 @@ from salzarr.schema import Status
 from salzarr.store import layout
 from salzarr.store.chunks import BadChunkError, chunk_key
 from salzarr.store.layout import MapsStore
+from salzarr.store.metadata import readable
 from salzarr.store.records import FACT_NAMES, degenerate
 
 Array = NDArray[Any]
@@ -48,18 +49,15 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
         If the store is incomplete.
     """
     url = locate(store)
-    complete = bool(layout.open_group(url).attrs.get(schema.ATTR_COMPLETE))
+    complete = is_complete(url)
     if not complete and not allow_incomplete:
         raise IncompleteError(
             f"{url} is incomplete{_lacking(url)}; repeat the command that wrote it, which resumes, or use it "
             "as it is with --allow-incomplete"
         )
-    try:
-        with storage_errors(url):
-            # Only complete stores have consolidated metadata, which saves listing the folder.
-            dataset: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=complete, mask_and_scale=False)
-    except ValueError as error:
-        raise StoreError(f"{url} cannot be opened: {error}") from None
+    with readable(url):
+        # Only complete stores have consolidated metadata, which saves listing the folder.
+        dataset: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=complete, mask_and_scale=False)
     schema.check_maps(dataset, url)
     with storage_errors(url):  # what is known of models is small, and to be grouped by
         labels = {
@@ -74,6 +72,11 @@ def open_dataset(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
     for variable in schema.MAPS_STORE:
         dataset[variable.name].encoding["source"] = url
     return dataset
+
+
+def is_complete(store: Path) -> bool:
+    """Whether a maps store has been written to its end."""
+    return bool(layout.open_group(locate(store)).attrs.get(schema.ATTR_COMPLETE))
 
 
 def _lacking(url: str) -> str:
@@ -155,15 +158,8 @@ def facts(store: Path, *, allow_incomplete: bool = False) -> xr.Dataset:
 
 
 def _load(dataset: xr.Dataset, url: str) -> xr.Dataset:
-    try:
-        with storage_errors(url):
-            return dataset.load(scheduler="synchronous")
-    except StoreError:
-        raise
-    except Exception as error:
-        raise CorruptError(
-            f"the facts of {url} cannot be read ({error}); convert the maps again with --overwrite"
-        ) from error
+    with readable(url):
+        return dataset.load(scheduler="synchronous")
 
 
 def info(store: Path) -> dict[str, Any]:
@@ -271,6 +267,12 @@ def read_block(store: Path, models: Sequence[int] | slice, images: slice) -> Arr
     count, length = opened.chunks.maps.shape[:2]
     rows = range(*models.indices(count)) if isinstance(models, slice) else [int(model) for model in models]
     start, stop, _ = images.indices(length)
+    outside = [model for model in rows if not 0 <= model < count]
+    if outside or (images.stop or 0) > length:
+        raise CorruptError(
+            f"{url} has {count} models and {length} images, and others were asked for; it was changed or "
+            "damaged: check it with 'salzarr verify'"
+        )
     result = np.empty(
         (len(rows), max(0, stop - start), *opened.chunks.maps.shape[2:]), opened.chunks.maps.dtype
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from zarr.core.sync import sync
 
 from salzarr import schema
 from salzarr.errors import storage_errors
-from salzarr.location import names_in
+from salzarr.location import local_path, names_in
 from salzarr.schema import Status
 from salzarr.sources.source import Stamp
+from salzarr.store.chunks import chunk_key
+from salzarr.store.power import sync_files
 
 Array = NDArray[Any]
 
@@ -105,11 +108,18 @@ class Journal:
 
     url: str
     store: Any
+    chunk: int
     folder: str = f"{schema.MAPS.name}/.journal"
 
     def append(self, records: NDArray[np.void]) -> None:
-        """Add the records of maps that have been written."""
+        """Add the records of maps that have been written, once their chunks have reached the disk."""
         if len(records):
+            folder = local_path(self.url)
+            if folder is not None:
+                there = records[records["map_status"] & Status.MISSING == 0]
+                keys = {chunk_key(int(r["model"]), int(r["image"]) // self.chunk) for r in there}
+                with storage_errors(self.url):
+                    sync_files(os.path.join(folder, key) for key in sorted(keys))
             data = records.astype(RECORD).tobytes()
             self._write(f"{time.time_ns():020d}-{uuid.uuid4().hex}", data + _check(data))
 
