@@ -73,7 +73,10 @@ def _spelled(value: Any) -> str | None:
 def add_to_record(results: str | os.PathLike[str], **entries: Any) -> None:
     """Add entries to what a results folder says of how it was made; values are plain JSON."""
     path = Path(results) / RECORD
-    record = read_record(results) | entries
+    known = read_record(results)
+    record = known | json.loads(json.dumps(entries))
+    if record == known:
+        return
     partial = path.with_name(f".{RECORD}.partial")
     partial.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     partial.replace(path)

@@ -86,7 +86,7 @@ def check(url: str) -> None:
         store = zarr.open_group(zarr_store(url), mode="r", use_consolidated=False).store
         root = json.loads(_get(url, store, ROOT) or b"{}")
         seal = _get(url, store, SEAL)
-        if root["attributes"].get(schema.ATTR_COMPLETE) is False or seal is None:
+        if root.get("attributes", {}).get(schema.ATTR_COMPLETE) is False or seal is None:
             return
         changed = [key for key, crc in json.loads(seal).items() if _crc(url, store, key) != crc]
     if changed:

@@ -31,7 +31,9 @@ class Bucket:
     def contents(self, name):
         """Read all chunks of a store."""
         listed = obstore.list(self.store, name).collect()
-        paths = [item["path"] for item in listed if not item["path"].endswith("zarr.json")]
+        paths = [
+            item["path"] for item in listed if not item["path"].endswith(("zarr.json", ".metadata.json"))
+        ]
         return {path.removeprefix(f"{name}/"): bytes(self.store.get(path).bytes()) for path in paths}
 
 

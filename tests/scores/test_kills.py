@@ -45,7 +45,7 @@ def contents(folder):
     found = {}
     for root, _, files in os.walk(folder):
         for name in files:
-            if not name.endswith(".partial") and name not in ("zarr.json", "run.json"):
+            if not name.endswith(".partial") and name not in ("zarr.json", ".metadata.json", "run.json"):
                 with open(os.path.join(root, name), "rb") as file:
                     found[os.path.relpath(os.path.join(root, name), folder)] = file.read()
     return found

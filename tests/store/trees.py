@@ -34,7 +34,7 @@ def contents(store):
         for name in files:
             path = os.path.join(folder, name)
             relative = os.path.relpath(path, store)
-            if relative != "zarr.json" and not name.endswith(".partial"):
+            if relative not in ("zarr.json", "image/.metadata.json") and not name.endswith(".partial"):
                 with open(path, "rb") as file:
                     found[relative] = file.read()
     return found
