@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -202,6 +203,20 @@ DENSITIES = {
 }
 
 
+def _log_totals(block: Block, density: str) -> Scores:
+    """Log of the sum of each map's values over its largest, or of their exponentials: (model, image)."""
+    found = np.full(block.low.shape, np.nan)
+    for model, image in np.argwhere(block.unusable == Reason.SCORED):
+        row, high = block.flat[model, image], block.high[model, image]
+        if density == "softmax":
+            found[model, image] = np.log(np.sum(np.exp(row - high, dtype=np.float64)))
+        else:
+            scale = float(power_of_two(high))
+            mean, _ = _moments(row, scale)
+            found[model, image] = np.log(mean / (high * scale) * row.size)
+    return found
+
+
 @register
 def information_gain(density: Literal["sum", "softmax"] | None = None, mix: float = 0.0) -> Metric:
     """Mean log2 of the map's density at the points, above that of a baseline: bits per point.
@@ -224,22 +239,10 @@ def information_gain(density: Literal["sum", "softmax"] | None = None, mix: floa
     check_parameter("information_gain: density", density, known, " or ".join(DENSITIES))
     fits = is_number(mix, 0, 1) and mix < 1
     check_parameter("information_gain: mix", mix, fits, "a number from 0 to below 1")
-
-    def totals(block: Block) -> Scores:
-        """Log of the sum of each map's values over its largest, or of their exponentials: (model, image)."""
-        found = np.full(block.low.shape, np.nan)
-        for model, image in np.argwhere(block.unusable == Reason.SCORED):
-            row, high = block.flat[model, image], block.high[model, image]
-            if density == "softmax":
-                found[model, image] = np.log(np.sum(np.exp(row - high, dtype=np.float64)))
-            else:
-                scale = float(power_of_two(high))
-                mean, _ = _moments(row, scale)
-                found[model, image] = np.log(mean / (high * scale) * row.size)
-        return found
+    name = f"log total {density}"
 
     def score(block: Block, target: Points, ok: NDArray[np.bool_]) -> Scores:
-        total = block.feature(f"log total {density}", totals)
+        total = block.feature(name, partial(_log_totals, density=str(density)))
         n, scores = block.flat.shape[2], np.full(ok.shape, np.nan)
         for model, image in np.argwhere(ok):
             places, high = target.places[image], block.high[model, image]
@@ -263,7 +266,7 @@ def information_gain(density: Literal["sum", "softmax"] | None = None, mix: floa
         undefined=NEEDS_MASS if density == "sum" else frozenset(),
         nan_reason=Reason.ZERO_MASS,
         required="density=sum or density=softmax: how a map becomes a density" if density is None else "",
-        features=(f"log total {density}",),
+        features=(name,),
         scale_dependent=density == "softmax",
         unit="bit",
         map_bytes=0,

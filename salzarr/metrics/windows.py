@@ -106,32 +106,12 @@ def similarities(
     scale: float, c1: float, c2: float,
     weights: Floats, taps: tuple[int, ...], uniform: bool, luminance: float, centered: Floats,
 ) -> Floats:  # fmt: skip
-    """Mean SSIM of the wanted pairs of one image, NaN for the others.
+    """Mean SSIM of the wanted pairs of one image of (model, image, y, x) maps: (pair,), NaN for the others.
 
-    Parameters
-    ----------
-    maps : (model, image, y, x) float, C-contiguous
-    image : int
-    pairs : (pair, 2) int
-    wanted : (pair,) bool
-    scale : float
-        What the maps are multiplied by first.
-    c1, c2 : float
-        The constants of SSIM, of scaled maps; c2 divided by the factor that makes a covariance a sample's.
-    weights : (window,) float64
-        One side of the window; sums to 1.
-    taps : tuple of int
-        As long as the weights.
-    uniform : bool
-        Whether the weights are equal.
-    luminance : float
-        1, or 0 to leave out SSIM's first factor.
-    centered : (model, y, x) float64
-        Memory to work in, as fresh memory costs as much as the work.
-
-    Returns
-    -------
-    (pair,) float64
+    The maps are multiplied by ``scale``, for which c1 and c2 are the constants; c2 is divided by what makes a
+    covariance a sample's. ``weights`` and ``taps`` are one side of the window, ``uniform`` if equal; with
+    ``luminance`` 0 SSIM's first factor is left out. ``centered`` (model, y, x) is memory to work in, as fresh
+    memory costs as much as the work.
     """
     models, height, width = centered.shape
     height, width = height - len(taps) + 1, width - len(taps) + 1

@@ -168,22 +168,7 @@ def ship(rest: Integers, side: int, nodes: Nodes, tree: Tree) -> float:
 
 
 def prepare(map2d: npt.ArrayLike) -> Pixels:
-    """Return what :func:`distance` needs of one map, computed once for all its pairs.
-
-    Parameters
-    ----------
-    map2d : (height, width) non-negative finite values with a positive sum, in any unit.
-
-    Returns
-    -------
-    Pixels
-        Its integer masses, and those of its blocks, at most 56 along the longer side.
-
-    Raises
-    ------
-    InputError
-        As :func:`salzarr.transport.masses.quantize`.
-    """
+    """Return the integer masses of a map and of its blocks, at most 56 along the longer side."""
     quantized = masses.quantize(map2d)
     shape = quantized.shape
     unit = masses.unit(shape)
@@ -198,28 +183,9 @@ def prepare(map2d: npt.ArrayLike) -> Pixels:
 def distance(a: Pixels, b: Pixels) -> tuple[float, float]:
     """Return the middle of a certified bracket of the distance at full resolution, and its half-width.
 
-    Parameters
-    ----------
-    a, b : Pixels
-        From :func:`prepare`, of maps of one shape.
-
-    Returns
-    -------
-    middle : float
-        In pixels. The same for (b, a), and 0 for maps that are equal.
-    half_width : float
-        The distance at full resolution lies within ``middle`` ± ``half_width``. It is 0, and the answer
-        exact, for maps of at most 56 x 56 pixels and for maps that differ in at most 3,136 pixels.
-
-    Raises
-    ------
-    ShapeError
-        If the maps differ in shape.
-
-    Notes
-    -----
-    If the maps differ although all their blocks agree, nothing is known from below, and the bracket begins
-    at 0: it is then at most a block wide.
+    In pixels; the same for (b, a). The half-width is 0, and the answer exact, for maps of at most 56 x 56
+    pixels and for maps that differ in at most 3,136 pixels. If the maps differ although all their blocks
+    agree, nothing is known from below, and the bracket begins at 0: it is then at most a block wide.
     """
     if a.full.shape != b.full.shape or a.coarse.side == 1 or np.count_nonzero(excess_of(a, b)) <= FEW:
         return exact(a.full, b.full)  # which refuses maps of two shapes

@@ -56,16 +56,9 @@ from salzarr.transport.masses import Masses
 
 
 class Pyramid(NamedTuple):
-    """A map as :func:`prepare` returns it, once for all its pairs.
+    """Block sums of a map, the coarsest first, each of total :func:`masses.unit` of the finest.
 
-    Attributes
-    ----------
-    levels : tuple of (h, w) int64
-        Block sums, coarsest first, every level with a total of :func:`masses.unit` of the finest.
-    side : int
-        Of a block, in pixels of the stored map.
-    shape : (height, width)
-        Of the stored map.
+    ``side`` is that of a block in pixels of the stored map, ``shape`` the stored map's.
     """
 
     levels: tuple[Masses, ...]
@@ -74,25 +67,8 @@ class Pyramid(NamedTuple):
 
 
 def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Pyramid:
-    """Compute what a map contributes to the distances of all its pairs.
+    """Return the pyramid of a map's block sums, computed once for all its pairs.
 
-    Parameters
-    ----------
-    map2d : (height, width) non-negative finite values with a positive sum, in any unit.
-    grid : int or "full"
-        Transport block sums with at most this many blocks along the longer side, or all pixels.
-
-    Returns
-    -------
-    Pyramid
-
-    Raises
-    ------
-    InputError
-        If the map has a negative or non-finite pixel, or no mass.
-
-    Examples
-    --------
     >>> [level.shape for level in prepare(np.ones((20, 9))).levels]
     [(5, 3), (10, 5), (20, 9)]
     """
@@ -104,29 +80,9 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Pyram
 def distance(a: Pyramid, b: Pyramid) -> float:
     """Return the exact Earth Mover's Distance of two prepared maps, city-block ground distance, in pixels.
 
-    Parameters
-    ----------
-    a, b : Pyramid
-        From :func:`prepare`, of maps of the same shape and with the same grid.
+    At most height + width - 2, symmetric, 0 for maps that are equal up to a factor. A failed certificate of
+    optimality raises, which no input is known to cause.
 
-    Returns
-    -------
-    float
-        At most height + width - 2. Symmetric; 0 for maps that are equal up to a factor.
-
-    Raises
-    ------
-    ShapeError
-        If the maps' shapes or grids differ.
-    RunError
-        If the certificate of optimality fails, which no input is known to cause.
-
-    See Also
-    --------
-    ot.emd2 : the same number, from the n x n city-block cost matrix.
-
-    Examples
-    --------
     >>> before, after = np.zeros((2, 9, 9))
     >>> before[1:3, 1:3] = 1
     >>> after[6:8, 4:6] = 1

@@ -357,24 +357,9 @@ def _raise_potentials(level: Level) -> None:
 
 
 def certify(supply: Masses, level: Level) -> int:
-    """Check that a flow is feasible and of least cost, and return that cost.
+    """Check that a solved level is feasible and of least cost; return the cost: mass times pixels.
 
-    Parameters
-    ----------
-    supply : (height, width) int64
-        Mass to be moved away from each pixel; sums to 0.
-    level : Level
-        The solved problem; only its flow and potential are looked at.
-
-    Returns
-    -------
-    int
-        Mass times pixels.
-
-    Raises
-    ------
-    RunError
-        If mass is missing anywhere, the potential is infeasible, or the primal and dual costs differ.
+    ``supply`` (height, width) int64 is to be moved away from each pixel, and sums to 0.
     """
     unbalanced, steep, primal, dual = _check(supply, level.flow, level.potential)
     if unbalanced or steep or primal != dual:

@@ -20,30 +20,15 @@ Masses = npt.NDArray[np.int64]
 
 
 def unit(shape: Sequence[int]) -> int:
-    """Return the integer that stands for a mass of one on a grid of this shape.
+    """Return the integer that stands for a mass of one on a grid of this shape: a power of two.
 
-    Parameters
-    ----------
-    shape : (height, width) of the grid, in pixels.
+    At most 2**45: with more, the sums of potentials in float64 lose digits. Mass times distance has to fit
+    ``int64``: no mass moves further than ``height + width``, so ``unit * (height + width) <= 2**61`` bounds
+    the primal and the dual sum of a solution, with two bits to spare for partial sums. At 2**52, one pixel's
+    mass across 1 x 2049 wraps around in both, and a certificate that compares them is fooled.
 
-    Returns
-    -------
-    int
-        A power of two, at most 2**45: with more, the sums of potentials in float64 lose digits.
-
-    Notes
-    -----
-    Mass times distance has to fit ``int64``. No mass moves further than ``height + width``, so
-    ``unit * (height + width) <= 2**61`` bounds the primal and the dual sum of a solution, with two bits
-    to spare for partial sums. At 2**52, one pixel's mass across 1 x 2049 wraps around in both, and a
-    certificate that compares them is fooled.
-
-    Examples
-    --------
-    >>> unit((224, 224)) == 2**45
-    True
-    >>> unit((1, 2**17)) == 2**43
-    True
+    >>> unit((224, 224)) == 2**45, unit((1, 2**17)) == 2**43
+    (True, True)
     """
     height, width = shape
     reach = int(height + width)
@@ -54,22 +39,7 @@ def unit(shape: Sequence[int]) -> int:
 
 
 def relative(map2d: npt.ArrayLike) -> Floats:
-    """Check that a map is one of mass, and scale its peak to 1.
-
-    Parameters
-    ----------
-    map2d : (height, width) non-negative finite values with a positive sum, in any unit.
-
-    Returns
-    -------
-    (height, width) float64
-        Sums of huge or denormal values stay finite.
-
-    Raises
-    ------
-    InputError
-        If the map is not 2-D, or has a negative or non-finite pixel, or no mass.
-    """
+    """Check that a map (height, width) is one of mass, and scale its peak to 1: no sum of it overflows."""
     values = np.asarray(map2d, dtype=np.float64)
     if values.ndim != 2:
         raise InputError(f"a map to transport must have 2 dimensions, not {values.ndim}")
@@ -84,29 +54,11 @@ def relative(map2d: npt.ArrayLike) -> Floats:
 
 
 def quantize(map2d: npt.ArrayLike) -> Masses:
-    """Scale a map to unit mass and round it to integers that sum to ``unit(shape)`` exactly.
+    """Scale a map to unit mass and round it to int64 that sum to ``unit(shape)`` exactly.
 
-    Parameters
-    ----------
-    map2d : (height, width) non-negative finite values with a positive sum, in any unit.
+    Running sums are rounded, not pixels: the errors of neighbors cancel, the total is exact by construction,
+    an empty pixel stays empty, and a translated map gets the translated integers.
 
-    Returns
-    -------
-    (height, width) int64
-        Each pixel within one integer of its share, 0 where the map is 0.
-
-    Raises
-    ------
-    InputError
-        If the map is not 2-D, or has a negative or non-finite pixel, or no mass.
-
-    Notes
-    -----
-    Running sums are rounded, not pixels: the errors of neighbors cancel, the total is exact by
-    construction, an empty pixel stays empty, and a translated map gets the translated integers.
-
-    Examples
-    --------
     >>> quantize([[1.0, 0.0], [2.0, 1.0]]) * 4 // unit((2, 2))
     array([[1, 0],
            [2, 1]])
@@ -122,8 +74,6 @@ def quantize(map2d: npt.ArrayLike) -> Masses:
 def halve(masses: Masses) -> Masses:
     """Sum blocks of 2 x 2 pixels; an odd last row or column is padded with zeros.
 
-    Examples
-    --------
     >>> halve(np.arange(6).reshape(2, 3))
     array([[8, 7]])
     """
@@ -134,21 +84,8 @@ def halve(masses: Masses) -> Masses:
 
 
 def pyramid(masses: Masses, smallest: int = 8) -> tuple[Masses, ...]:
-    """Return ever coarser block sums of a map, the coarsest first and the map itself last.
+    """Return ever coarser sums of 2 x 2 blocks, the coarsest first and the map (height, width) itself last.
 
-    Parameters
-    ----------
-    masses : (height, width) int64.
-    smallest : int
-        A level is halved while its longer side exceeds this.
-
-    Returns
-    -------
-    tuple of int64 arrays
-        Each level is :func:`halve` of the next: pixel (y, x) lies in (y // 2, x // 2) of the coarser.
-
-    Examples
-    --------
     >>> [level.shape for level in pyramid(np.ones((50, 20), dtype=np.int64))]
     [(7, 3), (13, 5), (25, 10), (50, 20)]
     """
@@ -159,10 +96,8 @@ def pyramid(masses: Masses, smallest: int = 8) -> tuple[Masses, ...]:
 
 
 def block_factor(shape: Sequence[int], grid: int) -> int:
-    """Return the smallest whole block side that brings the longer side to at most `grid` blocks.
+    """Return the smallest whole block side that brings the longer side to at most ``grid`` blocks.
 
-    Examples
-    --------
     >>> block_factor((224, 224), 32), block_factor((300, 20), 32), block_factor((5, 5), 32)
     (7, 10, 1)
     """
@@ -172,17 +107,7 @@ def block_factor(shape: Sequence[int], grid: int) -> int:
 
 
 def require_one_grid(a: tuple[Sequence[int], int], b: tuple[Sequence[int], int]) -> None:
-    """Refuse to transport between grids that differ.
-
-    Parameters
-    ----------
-    a, b : (shape, side)
-        Of the map, and the side of a block, in pixels.
-
-    Raises
-    ------
-    ShapeError
-    """
+    """Refuse to transport between maps of two shapes, or two block sides: (shape, side) each."""
     if a != b:
         raise ShapeError(
             f"mass is transported between maps of one shape on one grid, not between {a[0]} pixels in blocks "
@@ -191,23 +116,10 @@ def require_one_grid(a: tuple[Sequence[int], int], b: tuple[Sequence[int], int])
 
 
 def block_sums(map2d: npt.ArrayLike, grid: int) -> tuple[Floats, int]:
-    """Sum a map over square blocks, so that its longer side has at most `grid` of them.
+    """Sum a map over square blocks, at most ``grid`` along the longer side; return (h, w) sums and the side.
 
-    Parameters
-    ----------
-    map2d : (height, width) values.
-    grid : int
-        The largest number of blocks along a side, at least 1.
+    Blocks at the lower and right edges that are not whole are padded with zeros.
 
-    Returns
-    -------
-    blocks : (h, w) float64
-        Sums over blocks of ``factor`` x ``factor`` pixels, padded with zeros below and on the right.
-    factor : int
-        The side of a block, in pixels: 1 if the map already fits.
-
-    Examples
-    --------
     >>> block_sums(np.ones((3, 5)), grid=3)
     (array([[4., 4., 2.],
            [2., 2., 1.]]), 2)

@@ -26,17 +26,7 @@ MAX_COSTS = 1 << 28
 
 
 class Relative(NamedTuple):
-    """A map as POT takes it.
-
-    Attributes
-    ----------
-    mass : (h, w) float64
-        Block sums or pixels, of sum 1.
-    side : int
-        Of a block, in pixels.
-    shape : (height, width)
-        Of the map, in pixels.
-    """
+    """A map of unit mass (h, w) as POT takes it, the side of its blocks, and its shape in pixels."""
 
     mass: npt.NDArray[np.float64]
     side: int
@@ -44,22 +34,9 @@ class Relative(NamedTuple):
 
 
 def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Relative:
-    """Normalize a map to unit mass on a grid.
+    """Scale a map to unit mass, on block sums (at most ``grid`` along the longer side) or all pixels.
 
-    Parameters
-    ----------
-    map2d : (height, width) non-negative finite values with a positive sum, in any unit.
-    grid : int or "full"
-        Transport block sums with at most this many blocks along the longer side, or all pixels.
-
-    Returns
-    -------
-    Relative
-
-    Raises
-    ------
-    InputError
-        If the map has a negative or non-finite pixel, or no mass: POT itself answers 0.0 to those.
+    A map with a negative or non-finite pixel, or no mass, is refused: POT itself answers 0.0 to those.
     """
     values = masses.relative(map2d)
     blocks, side = masses.block_sums(values, max(values.shape) if grid == "full" else grid)
@@ -69,32 +46,8 @@ def prepare(map2d: npt.ArrayLike, grid: int | Literal["full"] = "full") -> Relat
 def distance(a: Relative, b: Relative, ground: Ground = "euclidean") -> float:
     """Return the Earth Mover's Distance of two prepared maps, in pixels.
 
-    Parameters
-    ----------
-    a, b : Relative
-        From :func:`prepare`, of maps of the same shape and with the same grid.
-    ground : {"euclidean", "cityblock"}
-        The distance between two pixels.
+    Refused are maps of two grids, a cost matrix above 2 GiB, and an answer that POT warns of.
 
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ShapeError
-        If the two grids differ.
-    MetricError
-        If the cost matrix would be larger than 2 GiB.
-    RunError
-        If POT ends with a warning, such as too many iterations; its number is then no distance.
-
-    See Also
-    --------
-    ot.emd2
-
-    Examples
-    --------
     >>> before, after = np.zeros((2, 9, 9))
     >>> before[1, 1] = after[4, 5] = 1
     >>> distance(prepare(before), prepare(after)), distance(prepare(before), prepare(after), "cityblock")

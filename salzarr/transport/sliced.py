@@ -31,22 +31,9 @@ DIRECTIONS: npt.NDArray[np.int64] = np.array(
 
 
 def prepare(map2d: npt.ArrayLike) -> Floats:
-    """Compute the distribution functions of a map's projections.
+    """Return the distribution functions of a map's projections, one direction after another.
 
-    Parameters
-    ----------
-    map2d : (height, width) non-negative finite values with a positive sum, in any unit.
-
-    Returns
-    -------
-    (lattice points,) float64
-        Those of all directions one after another, each times spacing / 32: about 278 points per pixel of a
-        side, so that :func:`distance` is a plain sum.
-
-    Raises
-    ------
-    InputError
-        If the map has a negative or non-finite pixel, or no mass.
+    Each times spacing / 32, so that :func:`distance` is a plain sum: about 278 points per pixel of a side.
     """
     values = masses.relative(map2d)
     sizes = np.abs(DIRECTIONS) @ np.array([values.shape[1] - 1, values.shape[0] - 1]) + 1
@@ -58,30 +45,6 @@ def prepare(map2d: npt.ArrayLike) -> Floats:
 def distance(a: Floats, b: Floats) -> float:
     """Return the mean over the directions of the 1-D Wasserstein distance (p = 1), in pixels.
 
-    Parameters
-    ----------
-    a, b : arrays from :func:`prepare`, of maps of the same shape.
-
-    Returns
-    -------
-    float
-        Between 0 and the diagonal; 0 for maps that are equal up to a factor.
-
-    Raises
-    ------
-    ShapeError
-        If the maps differ in shape.
-
-    See Also
-    --------
-    ot.sliced_wasserstein_distance : the same number, with p=1 and DIRECTIONS scaled to length 1.
-
-    References
-    ----------
-    Bonneel et al., "Sliced and Radon Wasserstein barycenters of measures", J. Math. Imaging Vis. 51 (2015).
-
-    Examples
-    --------
     >>> left, right = np.zeros((2, 5, 5))
     >>> left[2, 0] = right[2, 4] = 1
     >>> moved = 4 * np.abs(DIRECTIONS[:, 0] / np.hypot(*DIRECTIONS.T))

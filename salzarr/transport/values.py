@@ -17,42 +17,13 @@ Sorted = npt.NDArray[np.floating[Any]]
 
 
 def prepare(map2d: npt.NDArray[np.floating[Any]]) -> Sorted:
-    """Return the sorted pixel values of a map, in its own precision.
-
-    Parameters
-    ----------
-    map2d : (height, width) finite values of either sign.
-
-    Returns
-    -------
-    (height * width,) floating
-    """
+    """Return the sorted pixel values of a map, in its own precision: (height * width,)."""
     return np.sort(map2d, axis=None)
 
 
 def distance(a: Sorted, b: Sorted) -> float:
-    """Return the mean absolute difference of sorted values: the 1-D Wasserstein distance of the values.
+    """Return the mean absolute difference of sorted values, summed in float64: that of the values' order.
 
-    Parameters
-    ----------
-    a, b : arrays from :func:`prepare`, of maps with equally many pixels.
-
-    Returns
-    -------
-    float
-        In the unit of the maps; summed in float64. 0 if the maps have the same values anywhere.
-
-    Raises
-    ------
-    ShapeError
-        If the maps have different numbers of pixels.
-
-    See Also
-    --------
-    scipy.stats.wasserstein_distance : the same number, from the flattened maps.
-
-    Examples
-    --------
     >>> distance(prepare(np.array([[0.0, 1.0], [2.0, 3.0]])), prepare(np.array([[5.0, 2.0], [3.0, 4.0]])))
     2.0
     """
