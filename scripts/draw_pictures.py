@@ -58,14 +58,18 @@ def earth_movers(demo, target, image="cat", models=("center_surround", "spectral
 
 
 def report(demo, target):
-    """Take a screenshot of the top of the report."""
+    """Take screenshots of the report's matrix and of its large view."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM[0], args=list(CHROMIUM[1:]))
         page = browser.new_page(viewport={"width": 1280, "height": 880})
         page.goto((demo / "results" / "report.html").resolve().as_uri())
-        page.get_by_text("emd", exact=True).first.click()
+        page.get_by_role("radio", name="emd", exact=True).check()
+        page.locator("#controls").evaluate("controls => controls.scrollIntoView()")
         page.wait_for_timeout(500)
         page.screenshot(path=target / "report.png")
+        page.locator("#pair-body .strip").first.click()
+        page.wait_for_timeout(500)
+        page.screenshot(path=target / "view.png")
         browser.close()
 
 
