@@ -12,7 +12,7 @@
 ``metadata``        what seals a finished store, and one guard for what is damaged
 ``power``           what survives a power cut
 ``writer``          from the loop that makes the maps to a store
-``reading``         open, read a block, facts, info
+``opening``         open, read a block, facts, info
 ``stored_source``   a store as the source of another
 ``verification``    is it all there, and what it should be
 ==================  ======================================================================
@@ -21,7 +21,7 @@
 from salzarr.errors import storage_errors
 from salzarr.store.convert_report import ConvertReport
 from salzarr.store.converting import convert
-from salzarr.store.reading import facts, info, is_complete, open_dataset, open_maps, read_block
+from salzarr.store.opening import facts, info, is_complete, open_dataset, open_maps, read_block
 from salzarr.store.verification import Problem, verify
 from salzarr.store.writer import Writer, create
 

@@ -13,7 +13,7 @@ from salzarr.location import local_path, locate
 from salzarr.schema import IMAGE, MODEL, Status
 from salzarr.sources.source import Array, Stamp, pick, runs
 from salzarr.store import layout
-from salzarr.store.reading import open_dataset, read_block
+from salzarr.store.opening import open_dataset, read_block
 
 
 @dataclass(frozen=True, eq=False)

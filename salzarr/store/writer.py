@@ -102,7 +102,7 @@ def create(
     Examples
     --------
     >>> import numpy as np, tempfile
-    >>> from salzarr.store.reading import open_maps
+    >>> from salzarr.store.opening import open_maps
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with create(folder + "/maps.zarr", models=["a"], images=["x", "y"], shape=(8, 8)) as store:
     ...         store.write("a", ["y", "x"], np.ones((2, 8, 8)))
