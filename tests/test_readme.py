@@ -9,6 +9,7 @@ import click
 import numpy as np
 import pytest
 
+import salzarr
 from salzarr.cli import cli, run
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,36 @@ def test_python_blocks_run_in_order(folder):
         exec(compile(block, "README.md", "exec"), scope)
     assert (folder / "spearman.svg").exists()
     assert scope["matrix"].shape == (2, 2)
+
+
+@pytest.mark.parametrize("library", ["captum", "pytorch_grad_cam", "transformers"])
+def test_maps_of_other_libraries_go_into_a_store(library, folder):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip(library)
+    mark = {"transformers": "vit.zarr"}.get(library, library)
+    [block] = [block for block in blocks("py") if mark in block]
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 62 * 62, 5)
+    )
+    images = ["a", "b", "c", "d"]
+    scope = {
+        "salzarr": salzarr,
+        "torch": torch,
+        "network": network,
+        "networks": {"net": network},
+        "layer": network[1],
+        "images": images,
+        "batches": [(images[at : at + 2], torch.rand(2, 3, 64, 64), torch.tensor([1, 2])) for at in (0, 2)],
+    }
+    if library == "transformers":
+        from transformers import ViTConfig, ViTForImageClassification
+
+        small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        scope["vit"] = ViTForImageClassification(ViTConfig(image_size=64, patch_size=16, **small)).eval()
+    exec(compile(block, "README.md", "exec"), scope)
+    [store] = folder.glob("*.zarr")
+    assert np.isfinite(salzarr.open_maps(store).values).all()
+    assert salzarr.open_maps(store).sizes["image"] == 4
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
