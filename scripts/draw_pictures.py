@@ -12,9 +12,9 @@ from scipy.spatial.distance import cdist
 from skimage import io
 
 from salzarr import open_maps
+from salzarr.drawing import draw
 from salzarr.plot import save
 from salzarr.plot.kinds import KINDS
-from salzarr.publishing import draw
 
 GRID = 14
 FAINT = 0.06  # of the strongest arrow: what is left out

@@ -29,6 +29,8 @@ LAYERS = [
     {"statistics"},
     {"plot"},
     {"report"},
+    {"results_analysis"},
+    {"drawing"},
     {"publishing"},
     {"cli"},
     {"__init__", "__main__"},

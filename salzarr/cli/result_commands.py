@@ -113,7 +113,7 @@ def compare(
     """
     import salzarr
     from salzarr import cluster
-    from salzarr.publishing import check_extras
+    from salzarr.results_analysis import check_extras
 
     given["images"] = _images(images)
     chosen = {name: given.pop(name) for name in options.SETTINGS}
@@ -263,7 +263,7 @@ def plot(target: str, kind: str, **given: Any) -> None:
     groups         how alike the models are per label (needs --group-by)
     maps           the maps themselves: salzarr plot STORE maps
     """  # noqa: D301 - click takes the character itself
-    from salzarr.publishing import draw
+    from salzarr.drawing import draw
 
     for path in draw(target, kind, **{name: value for name, value in given.items() if value is not None}):
         click.echo(str(path))

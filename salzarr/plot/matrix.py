@@ -111,16 +111,11 @@ def similarity_matrix(
     slug, call = str(variable.name), str(variable.attrs.get("spec", variable.name))
     known = model_names(summary)
     directed = variable.attrs.get("symmetry") == "directed"
-    if names is not None and len(names) != len(known):
-        raise UsageError(
-            f"{len(names)} names for {len(known)} models; give one per model, in the order of the summary"
-        )
+    check_names(names, known)
     if triangle == "lower" and directed:
         raise UsageError(f"{call} is directed, so that its two triangles differ; use triangle='full'")
     require_statistics(variable, [statistic, *_ends(statistic)] if interval else [statistic])
-
-    labeled = to_matrix(summary, slug, statistic)
-    matrix, counts = labeled.values, labeled[COUNT].values
+    matrix, counts = (to_matrix(summary, slug, name).values for name in (statistic, COUNT))
     scale = color_scale(variable.attrs, matrix[~np.eye(len(known), dtype=bool)], statistic, stretch=stretch)
     tree = cluster(distances(summary, slug)) if order == "cluster" else None
     rows = columns = arrange(known, order, tree)
@@ -129,7 +124,7 @@ def similarity_matrix(
         rows, columns, tree = rows[rows != reference], np.array([reference]), None
     at = np.ix_(rows, columns)
     upper = np.arange(len(rows))[:, None] < np.arange(len(columns))
-    hidden = upper if triangle == "lower" and reference is None else np.zeros_like(upper)
+    hidden = upper & (triangle == "lower" and reference is None)
     cells = Cells(matrix[at], scale, own=rows[:, None] == columns, hidden=hidden)
     most = np.nanmax(counts, initial=0)
     fewer = np.where(counts[at] < most, counts[at], 0).astype(np.int64) * (statistic != COUNT)
@@ -144,8 +139,7 @@ def similarity_matrix(
     name_ticks(ax, "y", range(len(rows)), [labels[k] for k in rows], font)
     name_ticks(ax, "x", range(len(columns)), [labels[k] for k in columns], font)
     if directed:
-        ax.set_ylabel("a (row)", color=MUTED, fontsize=8)
-        ax.set_xlabel(f"b (column); each cell is {call}(a ‖ b)", color=MUTED, fontsize=8, parse_math=False)
+        _name_axes(ax, call)
     if written:
         ends = [to_matrix(summary, slug, end).values[at] for end in _ends(statistic)] if interval else None
         cells.write(ax, _texts(cells, ends), fewer)
@@ -157,6 +151,20 @@ def similarity_matrix(
     mark = ("n is written" if written else "a dot") if fewer.any() else ""
     heading(ax, call if title is None else title, _note(variable, statistic, mark))
     return ax
+
+
+def check_names(names: Sequence[str] | None, models: Sequence[str]) -> None:
+    """Refuse names that are not one per model."""
+    if names is not None and len(names) != len(models):
+        raise UsageError(
+            f"{len(names)} names for {len(models)} models; give one per model, in the order of the summary"
+        )
+
+
+def _name_axes(ax: Axes, call: str) -> None:
+    """Say which of a directed metric's models stands where."""
+    ax.set_ylabel("a (row)", color=MUTED, fontsize=8)
+    ax.set_xlabel(f"b (column); each cell is {call}(a ‖ b)", color=MUTED, fontsize=8, parse_math=False)
 
 
 def _size(

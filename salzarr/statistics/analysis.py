@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
@@ -115,9 +115,9 @@ class Analysis:
     tests : DataFrame or None
         None if there would be more than 5,000 per metric and no models were named for them.
     ceilings : DataFrame
-        Of :func:`~salzarr.statistics.limits.matrix_ceilings`.
+        From :func:`~salzarr.statistics.limits.matrix_ceilings`.
     group_differences, discriminability, conclusions : DataFrame or None
-        Of :func:`~salzarr.statistics.group_differences.compare_groups`, if there are two groups;
+        From :func:`~salzarr.statistics.group_differences.compare_groups`, if there are two groups;
         :func:`~salzarr.statistics.limits.tell_images_apart`, if mismatched images were scored; and
         :func:`~salzarr.statistics.metric_pairs.changed_conclusions`, of two metrics or more.
     notes : dict of str to str
@@ -203,7 +203,7 @@ def analyze(
     Parameters
     ----------
     scores : Dataset or ScoreReader
-        Of :func:`salzarr.compare` or :func:`salzarr.open_scores`.
+        From :func:`salzarr.compare` or :func:`salzarr.open_scores`.
     chance : Dataset, optional
         Scores of mismatched images, of :func:`salzarr.scores.chance`: for what remains beyond chance.
     consensus : Dataset, optional
@@ -238,16 +238,20 @@ def analyze(
     use = settings or Settings()
     reader = ScoreReader.of(scores)
     units = units_of(reader.scores, use.units, equal=use.unit_mean)
-    known = model_names(reader.scores)
-    if unknown := [name for name in use.test_models if name not in known]:
-        raise UsageError(f"no model {unknown[0]!r} to test; the scores have {listed(known)}")
-    drawn: dict[str, Any] = {"repeats": use.bootstrap, "confidence": use.confidence, "seed": use.seed}
+    check_models(reader.scores, use.test_models)
+    drawn: dict[str, Any] = {
+        "units": units, "repeats": use.bootstrap, "confidence": use.confidence, "seed": use.seed,
+    }  # fmt: skip
     reduce = partial(
         summarize, units=units, bootstrap=use.bootstrap, confidence=use.confidence, seed=use.seed
     )
     summary = reduce(reader)
     said = dict(notes or {})
-    group_by = use.group_by
+    groups = differences = None
+    if use.group_by is not None:
+        groups = reduce(reader, group_by=use.group_by)
+        compared = partial(compare_groups, reader, use.group_by, permutations=use.permutations, **drawn)
+        differences = _or_note(said, "group_differences", compared)
     trees, places = _arranged(summary, use.seed)
     return Analysis(
         settings=use,
@@ -265,27 +269,13 @@ def analyze(
             confidence=use.confidence,
             seed=use.seed,
         ),
-        groups=None if group_by is None else reduce(reader, group_by=group_by),
+        groups=groups,
         consensus=None if consensus is None else reduce(consensus).assign_coords(made_from(consensus)),
-        corrected=None if chance is None else corrected(reader, chance, units=units, **drawn),
-        tests=_or_note(said, "tests", lambda: _tests(reader, units, use)),
-        ceilings=matrix_ceilings(reader, units=units, **drawn),
-        group_differences=None
-        if group_by is None
-        else _or_note(
-            said,
-            "group_differences",
-            lambda: compare_groups(reader, group_by, units=units, permutations=use.permutations, **drawn),
-        ),
-        discriminability=None
-        if chance is None
-        else pd.concat(
-            [
-                tell_images_apart(own, other, units=units, **drawn)
-                for own, other in [(reader.scores, chance), *([] if zscored is None else [zscored])]
-            ],
-            ignore_index=True,
-        ),
+        corrected=None if chance is None else corrected(reader, chance, **drawn),
+        tests=_or_note(said, "tests", partial(_tests, reader, units, use)),
+        ceilings=matrix_ceilings(reader, **drawn),
+        group_differences=differences,
+        discriminability=None if chance is None else _told_apart(reader, chance, zscored, drawn),
         conclusions=None
         if len(metric_names(summary)) < 2
         else changed_conclusions(reader, units=units, confidence=use.confidence),
@@ -293,6 +283,24 @@ def analyze(
         trees=trees,
         places=places,
     )
+
+
+def check_models(scores: xr.Dataset, names: Sequence[str]) -> None:
+    """Refuse models to test that the scores do not have."""
+    known = model_names(scores)
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no model {unknown[0]!r} to test; the scores have {listed(known)}")
+
+
+def _told_apart(
+    reader: ScoreReader,
+    chance: xr.Dataset,
+    zscored: tuple[xr.Dataset, xr.Dataset] | None,
+    drawn: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Test how well each metric tells images apart, on the maps as they are and on their z-scores."""
+    readings = [(reader.scores, chance), *([] if zscored is None else [zscored])]
+    return pd.concat([tell_images_apart(*both, **drawn) for both in readings], ignore_index=True)
 
 
 def _or_note(notes: dict[str, str], name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
