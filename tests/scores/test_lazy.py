@@ -249,6 +249,26 @@ def test_range_of_the_facts_is_not_trusted_once_maps_were_changed(store):
         compare(open_maps(store).isel(image=slice(1, 3)), "ssim")
 
 
+@pytest.mark.parametrize("data_range", [None, 500.0])
+def test_one_hot_pixel_in_one_map_draws_a_warning_of_the_range_that_it_makes(data_range):
+    rng = np.random.default_rng(7)
+    maps = {name: rng.random((12, 48, 48)) for name in "ab"}
+    maps["a"][3, 20, 20] = maps["b"][5, 20, 20] = 500
+    with pytest.warns(UserWarning, match="data range of ssim, 500, is 500 times that of the med"):
+        scores = compare(maps, "ssim", data_range=data_range)
+    assert scores.ssim.mean() > 0.9, "which says nothing of noise"
+    compare(maps, "ssim", normalize="minmax")
+    compare(maps, "psnr", data_range=1.0)
+
+
+def test_opposite_maps_score_high_by_ssim_and_that_is_warned_of():
+    maps = np.random.default_rng(7).random((4, 32, 32))
+    with pytest.warns(UserWarning, match="the maps of b have negative values, for which ssim can be high"):
+        scores = compare({"a": maps, "b": -maps}, "ssim,pearson")
+    assert scores.ssim.mean() > 0.9
+    np.testing.assert_allclose(scores.pearson, -1)
+
+
 def test_lazy_array_with_no_range_is_refused(maps):
     with pytest.raises(MetricError, match="normalize='minmax'"):
         compare({name: da.asarray(one) for name, one in maps.items()}, "ssim")
