@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
@@ -218,6 +218,11 @@ class Metric:
         assert self.factory is not None
         resolved = self.factory(**{**dict(self.params), **params})
         return replace(resolved, given=self.given, normalize=self.normalize)
+
+    def with_settled(self, parameters: Mapping[str, Value]) -> Metric:
+        """Return the same metric with those of these stored parameters that it left to the maps."""
+        left = {key: parameters.get(key) for key, value in self.params if value is None}
+        return self._with(**left) if any(value is not None for value in left.values()) else self
 
     def with_normalize(self, chain: str) -> Metric:
         """Return the same metric, under the same name, with a normalization, unless it has its own."""

@@ -200,9 +200,7 @@ def metrics_of(scores: xr.Dataset) -> tuple[Metric, ...]:
             (metric,) = parse_metrics(attrs["spec"], imports=False)
         except MetricError as error:
             raise UsageError(f"{slug} cannot be made from its name ({error}); give metrics=") from error
-        metric = metric.with_normalize(attrs["normalize"])
-        if metric.needs_data_range:
-            metric = metric.with_data_range(json.loads(attrs["parameters"])["data_range"])
+        metric = metric.with_normalize(attrs["normalize"]).with_settled(json.loads(attrs["parameters"]))
         now = metric.attrs()
         for what in ("revision", "parameters", "normalize"):
             if now[what] != attrs[what]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
 from functools import partial
@@ -255,3 +256,13 @@ def test_the_listing():
     assert all(
         entry["definition"] and entry["cost"] in ("low", "medium", "high") for entry in listed.values()
     )
+
+
+def test_what_a_metric_left_to_the_maps_is_settled_as_stored():
+    for spec in ("ssim:window=9", "rbo", "rbo:p=0.5", "mse", "information_gain:density=sum"):
+        [metric] = as_metrics(spec, "map", "points")
+        settled = (metric.with_data_range(3.0) if metric.needs_data_range else metric).for_shape((20, 30))
+        stored = json.loads(settled.attrs()["parameters"])
+        again = metric.with_settled(stored)
+        assert again.attrs() == settled.attrs()
+        assert again.slug == metric.slug
