@@ -119,6 +119,7 @@ for command in (
     result_commands.report,
     result_commands.plot,
     result_commands.metrics,
+    result_commands.tables,
     store_commands.info,
     store_commands.verify,
 ):

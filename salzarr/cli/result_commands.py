@@ -292,3 +292,21 @@ def metrics(as_json: bool) -> None:
             for metric in found
         ],
     )
+
+
+@click.command(short_help="List the tables of RESULTS and their columns.")
+@click.argument("names", nargs=-1, metavar="[TABLE]...")
+@options.as_json
+def tables(names: tuple[str, ...], as_json: bool) -> None:
+    """List the columns of each TABLE, or of all, and what they hold."""
+    from salzarr.errors import UsageError, listed
+    from salzarr.statistics.columns import COLUMNS
+
+    if unknown := [name for name in names if name.removesuffix(".csv") not in COLUMNS]:
+        raise UsageError(f"no table {unknown[0]!r}; there are {listed([*COLUMNS], len(COLUMNS))}")
+    chosen = {name.removesuffix(".csv"): COLUMNS[name.removesuffix(".csv")] for name in names or COLUMNS}
+    if as_json:
+        show_json(chosen)
+        return
+    rows = [(f"{name}.csv", column, text) for name, of in chosen.items() for column, text in of.items()]
+    show_table(["table", "column", "what it holds"], rows)

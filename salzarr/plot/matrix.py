@@ -36,7 +36,7 @@ from salzarr.plot.style import (
 from salzarr.schema import STATISTIC
 from salzarr.statistics.rows import model_names, require_summary
 from salzarr.statistics.structure import Clustering, cluster, distances, reference_model
-from salzarr.statistics.summary import to_matrix
+from salzarr.statistics.summary import data_range, to_matrix
 
 ANNOTATED = 15
 """Models up to which the cells carry their numbers."""
@@ -345,4 +345,6 @@ def _note(variable: xr.DataArray, statistic: str, mark: str) -> str:
     images += f" ({mark} where it is less than {most:,})" if mark else ""
     itself = float(variable.attrs["self_value"])
     meaning = "" if np.isnan(itself) else f", {itself:g} = identical"
-    return f"{statistic} over {images} · {variable.attrs['kind']}{meaning}"
+    span = data_range(variable.attrs)
+    known = "" if span is None else f" · data range {span:.4g}"
+    return f"{statistic} over {images} · {variable.attrs['kind']}{meaning}{known}"

@@ -35,7 +35,7 @@ class Numbering(dict[Key, int]):
 CORRECTED = ("baseline", "corrected", "corrected_low", "corrected_high")
 """Statistics of :func:`salzarr.statistics.baseline.corrected` that a summary does not have."""
 SIGNIFICANT = 0.05
-"""q below which tests are listed."""
+"""Family-wise p below which tests are listed."""
 TESTS = 8
 """Tests that a metric lists."""
 Palettes = Numbering[tuple[str, ...]]
@@ -131,20 +131,28 @@ def structure(analysis: Analysis, slug: str) -> dict[str, Any]:
 def tests(table: pd.DataFrame, slug: str, models: Sequence[str]) -> dict[str, Any]:
     """Count a metric's tests of which of two models is closer to a third, and list the clearest.
 
-    A row is model, closer, farther (all three by number), the advantage, the number of images and q.
+    A row is model, closer, farther (all three by number), the advantage, the share of units on which closer
+    is closer, their number, the family-wise p and the false discovery rate q.
     """
     rows = table[table["metric"] == slug]
-    found = rows[rows["q_permutation"] < SIGNIFICANT]
-    top = found.iloc[np.lexsort([-found["difference"].abs(), found["q_permutation"]])[:TESTS]]
+    found = rows[rows["p_family"] < SIGNIFICANT]
+    top = found.iloc[np.lexsort([-found["d_z"].abs(), found["p_family"]])[:TESTS]]
     farther = top["other_2"].where(top["closer"] == top["other_1"], top["other_1"])
     place = {name: k for k, name in enumerate(models)}
     ends = [[place[str(name)] for name in column] for column in (top["model"], top["closer"], farther)]
     facts = [
         numbers(column.to_numpy(float), 6)
-        for column in (top["difference"].abs(), top["n"], top["q_permutation"])
+        for column in (
+            top["difference"].abs(),
+            top["probability"].where(top["difference"] > 0, 1 - top["probability"]),
+            top["units"],
+            top["p_family"],
+            top["q_permutation"],
+        )
     ]
     clearest = [list(row) for row in zip(*ends, *facts, strict=True)]
-    return {"count": len(rows), "significant": len(found), "clearest": clearest}
+    smallest = numbers([rows["p_smallest"].min()], 2)[0]
+    return {"count": len(rows), "significant": len(found), "smallest": smallest, "clearest": clearest}
 
 
 def agreement(analysis: Analysis, palettes: Palettes) -> dict[str, Any]:

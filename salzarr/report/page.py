@@ -35,6 +35,7 @@ from salzarr.report.metric_data import (
     structure,
     tests,
 )
+from salzarr.report.number_tables import absences, conditions, number_tables
 from salzarr.report.page_inputs import Page
 from salzarr.schema import (
     IMAGE,
@@ -56,6 +57,7 @@ from salzarr.scores.labels import GROUP
 from salzarr.statistics.analysis import Analysis
 from salzarr.statistics.rows import metric_names, metric_rows, model_names, variables_of
 from salzarr.statistics.structure import reference_model
+from salzarr.statistics.summary import data_range
 
 SHORT = 24
 """Characters of a short model name."""
@@ -71,18 +73,18 @@ SCRIPTS = (
 BREAKS = re.compile(r"([_/-])")
 FIRST = (
     "mean", "mean_low", "mean_high", "median", "median_low", "median_high", "corrected", "corrected_low",
-    "corrected_high", "baseline", "std", "se", "median_se", "min", "q25", "q75", "max", "n",
+    "corrected_high", "baseline", "std", "se", "min", "q25", "q75", "max", "n", "units",
 )  # fmt: skip
 """Statistics in the order of the menu."""
 LABELS = {
     "n": "images",
+    "units": "units of images",
     "std": "standard deviation",
     "se": "standard error",
     "min": "minimum",
     "max": "maximum",
     "q25": "lower quartile",
     "q75": "upper quartile",
-    "median_se": "standard error of the median",
     "baseline": "chance baseline",
     "corrected": "above chance",
 }
@@ -127,6 +129,9 @@ def render(analysis: Analysis, scores: xr.Dataset, page: Page | None = None) -> 
         degenerate=_degenerate(page.facts, scores),
         consensus=_consensus(analysis.consensus),
         tested=analysis.tests is not None,
+        conditions=[plain(sentence) for sentence in conditions(analysis, scores)],
+        number_tables=number_tables(analysis),
+        absences=[plain(sentence) for sentence in absences(analysis)],
         reliability=_reliability(analysis.reliability),
         commands=[plain(command) for command in page.commands],
         provenance=[(plain(name), plain(_text(value))) for name, value in page.provenance.items()],
@@ -190,6 +195,7 @@ def _data(
         "aspect": 1.0 if page.maps is None else page.maps.sizes[X] / page.maps.sizes[Y],
         "images": [str(scores[IMAGE].values[k]) for k in images],
         "image_count": scores.sizes[IMAGE],
+        "unit": "images" if analysis.settings.units is None else "units",
         "colors": list(palettes),
     }
     maps: dict[int, dict[str, Any]] = {}
@@ -227,6 +233,7 @@ def _definition(attrs: Mapping[str, Any], slug: str) -> dict[str, Any]:
             "; ".join(filter(None, [parameters, normalize != "none" and f"maps: {normalize}"]))
         ),
         "reference": plain(attrs.get("reference", "")),
+        "data_range": data_range(attrs),
     }
 
 

@@ -20,7 +20,16 @@ from salzarr.statistics.rows import ScoreReader, variable_names
 from salzarr.statistics.summary import summarize
 from salzarr.units import Units
 
-STATISTICS = ("n", "units", "score", "baseline", "corrected", "corrected_low", "corrected_high", "constant")
+STATISTICS = (
+    "n",
+    "units",
+    "score",
+    "baseline",
+    "corrected",
+    "corrected_low",
+    "corrected_high",
+    "constant_model",
+)
 
 
 def corrected(
@@ -55,10 +64,10 @@ def corrected(
     Dataset
         As a summary, but with the statistics ``n`` (images with a score) and ``units`` of them, ``score`` and
         ``baseline`` (means over images), ``corrected``, ``corrected_low`` and ``corrected_high``, and
-        ``constant``. The corrected ones are NaN where the baseline is as good as the score of a map with
-        itself, or a metric does not say what that is. Where one model of a pair has the same map on all
-        images, ``constant`` is 1: ``corrected`` is 0 by construction, and has no interval. Of every metric
-        the corrected score is a similarity, 1 for a model with itself, and its attributes say so.
+        ``constant_model``. The corrected ones are NaN where the baseline is as good as the score of a map
+        with itself, or a metric does not say what that is. Where one model of a pair has the same map on all
+        images, ``constant_model`` is 1: ``corrected`` is 0 by construction, and has no interval. Of every
+        metric the corrected score is a similarity, 1 for a model with itself, and its attributes say so.
         :func:`salzarr.to_matrix` and :func:`salzarr.statistics.summary.to_frame` take it as any summary.
 
     Examples

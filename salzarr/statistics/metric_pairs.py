@@ -132,7 +132,7 @@ def changed_conclusions(
     rows = []
     for i, j in combinations(range(len(names)), 2):
         found, both = reversals(certain[i], certain[j])
-        first = ["", "", "", ""]
+        first: list[object] = [np.nan] * 4
         if len(found):
             one, other = found[0]
             first = [models[a[one]], models[b[one]], models[a[other]], models[b[other]]]

@@ -15,6 +15,7 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,9 +54,11 @@ from salzarr.units import Units
 UNSCORED = tuple(reason for reason in Reason if reason is not Reason.SCORED)
 INTERVALS = ("units", "mean_low", "mean_high", "median_low", "median_high")
 """Statistics that intervals add, in this order."""
+DATA_RANGE = "data_range"
+"""Column of the range that a metric was given; empty for one that takes none."""
 INTERVAL = "interval"
 """Name of what says of which kind the interval of a mean is."""
-NO_SELF = {"n", "units", "std", "se", "score", "baseline", "constant"}
+NO_SELF = {"n", "units", "std", "se", "score", "baseline", "constant_model"}
 """Statistics for which a model against itself has no value; the last three are those of a chance baseline."""
 _ENDS = (("min", "max"), ("q25", "q75"), ("mean_low", "mean_high"), ("median_low", "median_high"))
 OPPOSITE = {one: other for ends in _ENDS for one, other in (ends, ends[::-1])}
@@ -219,6 +222,12 @@ def _count_reasons(
     return xr.DataArray(np.concatenate(counted, axis=2), dims=[GROUP, REASON, PAIR], attrs=reason.attrs)
 
 
+def data_range(attrs: Mapping[Any, Any]) -> float | None:
+    """Return the one range of the data that a metric such as SSIM was given; None if it takes none."""
+    found = json.loads(attrs.get("parameters", "{}")).get("data_range")
+    return None if found is None else float(found)
+
+
 def to_matrix(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean") -> xr.DataArray:
     """Arrange one statistic of a metric as a matrix of the models.
 
@@ -289,7 +298,7 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns metric, group (if there are groups), model_a, model_b, n, one per reason, the other
+        Columns metric, group (if there are groups), model_a, model_b, n, units, one per reason, the other
         statistics, what else is known of each pair, and the confidence of the intervals, if there are any.
         The column metric names the variable: ``kl_a_to_b`` is KL(model_a || model_b).
     """
@@ -315,6 +324,8 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
             whole: dict[str, NDArray[np.int64]] = {
                 key: statistics.pop(key).astype(np.int64) for key in counted
             }
+            if (span := data_range(summary[name].attrs)) is not None:
+                statistics |= {DATA_RANGE: np.full(len(first), span)}
             if f"{name}_{INTERVAL}" in summary:
                 statistics |= {INTERVAL: summary[f"{name}_{INTERVAL}"].sel({GROUP: label}).values}
             frames.append(pd.DataFrame({**names, **whole, **counts, **statistics, **beside}))

@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-TABLES = ("summary", "groups", "corrected", "consensus", "images", "reliability", "agreement", "tests")
+TABLES = (
+    "summary", "groups", "corrected", "consensus", "images", "reliability", "agreement", "tests", "ceilings",
+    "discriminability", "conclusions", "group_differences",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +76,14 @@ def test_the_tests_of_which_model_is_closer(page, tables):
     for slug, metric in metrics.items():
         rows, shown = table[table.metric == slug], metric["tests"]
         assert shown["count"] == len(rows)
-        assert shown["significant"] == (rows.q_permutation < 0.05).sum()
+        assert shown["significant"] == (rows.p_family < 0.05).sum()
         for model, closer, farther, *numbers in shown["clearest"]:
             model, closer, farther = (data["models"][k] for k in (model, closer, farther))
             others = rows[(rows.model == model) & (rows.closer == closer)]
             (row,) = others[(others.other_1 == farther) | (others.other_2 == farther)].itertuples()
-            same(numbers, [abs(row.difference), row.n, row.q_permutation], digits=6)
+            share = row.probability if row.difference > 0 else 1 - row.probability
+            expected = [abs(row.difference), share, row.units, row.p_family, row.q_permutation]
+            same(numbers, expected, digits=6)
 
 
 def test_the_ranking_of_the_images(page, tables):
@@ -99,7 +104,7 @@ def test_the_consensus_and_the_reliability(made, page, tables):
     columns = [rows_of(tables["consensus"], slug)["mean"][: len(data["models"])] for slug in metrics]
     same(shown, np.stack(columns, axis=1).ravel())
     for row in tables["reliability"].itertuples():
-        assert f"{row.reliability:.3f} ({row.low:.3f} to {row.high:.3f})" in made.page
+        assert f">{row.reliability:.3f}</td>" in made.page
 
 
 def test_the_analysis_holds_what_the_tables_hold(made, tables):

@@ -187,7 +187,7 @@ def test_tests_are_listed_by_metric(made, tmp_path, open_page):
     for slug in ("pearson", "mse"):
         pick_metric(page, slug)
         rows = table[table.metric == slug]
-        found = rows[rows.q_permutation < 0.05]
+        found = rows[rows.p_family < 0.05]
         assert f"{len(found)} of {len(rows)} comparisons" in page.locator("#tests-note").text_content()
         lines = page.locator("#tests tbody tr")
         assert lines.count() == min(8, len(found)) > 0
@@ -195,7 +195,8 @@ def test_tests_are_listed_by_metric(made, tmp_path, open_page):
         (one,) = found[(found.model == model) & (found.closer == near)
                        & ((found.other_1 == far) | (found.other_2 == far))].itertuples()  # fmt: skip
         found_numbers = [float(d.get_attribute("value")) for d in lines.first.locator("data").all()]
-        expected = [abs(one.difference), one.n, found.q_permutation.min()]
+        share = one.probability if one.difference > 0 else 1 - one.probability
+        expected = [abs(one.difference), share, one.units, found.p_family.min(), one.q_permutation]
         assert found_numbers == pytest.approx(expected, rel=1e-5)
 
 

@@ -10,6 +10,7 @@ from salzarr.errors import UsageError
 from salzarr.scores import agreement, chance
 from salzarr.statistics import analysis
 from salzarr.statistics.analysis import Settings, analyze
+from salzarr.statistics.columns import COLUMNS, meaning
 from salzarr.statistics.summary import summarize, to_frame, write_table
 
 
@@ -174,3 +175,16 @@ def test_tests_of_named_models_and_margins(maps):
     assert (found.tests.query("metric == 'mse'").p_equivalent <= 0.01).all()
     with pytest.raises(UsageError, match="no model 'm7' to test"):
         analyze(scores, settings=Settings(9, 9, test_models=("m7",)))
+
+
+@pytest.mark.filterwarnings("ignore::salzarr.bootstrap.SmallSampleWarning")
+def test_every_column_of_every_table_is_explained(maps):
+    labels = {"image": [f"{i:04d}" for i in range(40)], "kind": ["even", "odd"] * 20}
+    scores = salzarr.compare(maps, "mse,kl,ssim", labels=labels)
+    settings = Settings(20, 19, group_by="kind", margins={"mse": 1.0})
+    tables = analyze(scores, settings=settings, **both(scores, maps)).tables()
+    assert set(tables) == set(COLUMNS)
+    for name, table in tables.items():
+        unknown = [column for column in table if meaning(name, column, ("mse", "kl", "ssim")) is None]
+        assert not unknown, name
+        assert not set(COLUMNS[name]) - set(table) - {"<metric>", "<metric>_rank", "<metric>_n"}, name

@@ -235,7 +235,7 @@ def test_pairs_without_scores_stay_empty(maps, scores):
     for slug in ("pearson", "mse"):
         scores[slug][0] = np.nan
     found = corrected(scores, chance(scores, maps), repeats=50)
-    assert np.isnan(found.pearson[1:, 0].drop_sel(statistic=["baseline", "units", "constant"])).all()
+    assert np.isnan(found.pearson[1:, 0].drop_sel(statistic=["baseline", "units", "constant_model"])).all()
     assert np.isfinite(found.pearson.sel(statistic="corrected")[1:]).all()
 
 

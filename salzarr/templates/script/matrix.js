@@ -95,7 +95,8 @@ function noteOf(m) {
   const meaning = spread || !known(own) ? "" : /^corrected/.test(state.statistic)
     ? " 1 means identical, 0 no more alike than on different images." : ` A ${m.kind}: ${brief(own)} means identical.`;
   const unit = m.unit ? `, in ${m.unit}` : "";
-  return `${definition}${capital(label(state.statistic))} over ${images}${where}${unit}.${meaning}${call}`;
+  const range = known(m.data_range) ? ` Data range ${brief(m.data_range)}, one for all maps.` : "";
+  return `${definition}${capital(label(state.statistic))} over ${images}${where}${unit}.${meaning}${range}${call}`;
 }
 
 const treeWidth = Math.max(60, Math.min(130, n * 4));

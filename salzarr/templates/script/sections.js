@@ -88,11 +88,13 @@ function drawGallery() {
 function drawTests() {
   const host = $("tests");
   if (!host) return;
-  const { count: all, significant, clearest } = metricData(state.metric).tests, m = meta();
-  $("tests-note").textContent = `Two models' scores with a third, image by image: ${brief(significant)} of ${brief(all)} `
-    + `comparisons by ${m.spec} have q\u00a0<\u00a00.05 (paired permutation test, corrected for all comparisons of all metrics)`
-    + `${!significant ? "." : significant > clearest.length ? `; the ${clearest.length} clearest are:` : ":"}`;
-  const names = ["Model", "is closer to", "than to", m.unit ? `by (${m.unit})` : "by", "images", "q"];
+  const { count: all, significant, smallest, clearest } = metricData(state.metric).tests, m = meta();
+  const floor = known(smallest) && smallest > 0.01 ? ` No p can be below ${brief(smallest)} with so few ${page.unit}.` : "";
+  $("tests-note").textContent = `Two models' scores with a third, over ${page.unit}: ${brief(significant)} of ${brief(all)} `
+    + `comparisons by ${m.spec} have a family-wise p\u00a0<\u00a00.05 (sign flips, step-down max-T over this metric's comparisons; `
+    + `they test symmetry about 0). q is the false discovery rate over all metrics: of the rows with a smaller q, so many are false.${floor}`
+    + `${!significant ? "" : significant > clearest.length ? ` The ${clearest.length} clearest:` : ""}`;
+  const names = ["Model", "is closer to", "than to", m.unit ? `by (${m.unit})` : "by", `on this share of ${page.unit}`, page.unit, "p", "q"];
   const cell = (k) => el("td", { class: "text", words: page.models[k] });
   const lines = clearest.map(([model, near, far, ...rest]) => el("tr", null,
     el("th", { scope: "row", words: page.models[model] }), cell(near), cell(far), ...rest.map((v) => el("td", null, datum(v)))));
