@@ -1,7 +1,7 @@
 """Bootstrap intervals over images: NumPy in, NumPy out, and the same resamples for all pairs.
 
-A resample is a row of weights: how often each image was drawn. One matrix product of weights and scores
-gives the means of all pairs in many resamples at once.
+A resample is a row of weights, how often each image was drawn: one matrix product of weights and scores gives
+the means of all pairs in many resamples at once.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from salzarr.compiled import jit
-from salzarr.descriptive import Floats, mean
+from salzarr.descriptive import Floats
 
 SMALL_SAMPLE = 12
 """Below so many images or units the coverage of intervals was not simulated."""
@@ -44,7 +43,7 @@ _held_back: ContextVar[list[tuple[float, str]] | None] = ContextVar("held_back",
 
 @contextmanager
 def warning_once() -> Iterator[None]:
-    """Give, of all small samples that are met within, one warning at the end: that of the fewest."""
+    """Collect small-sample warnings and issue only the one of the fewest at exit."""
     held: list[tuple[float, str]] = []
     token = _held_back.set(held)
     try:
@@ -55,23 +54,14 @@ def warning_once() -> Iterator[None]:
         warnings.warn(min(held)[1], SmallSampleWarning, stacklevel=4)
 
 
-def resamples(
-    images: int, repeats: int, seed: int, order: NDArray[np.intp] | None = None
-) -> Iterator[Floats]:
-    """Draw the images with replacement, again and again.
-
-    Parameters
-    ----------
-    images, repeats : int
-    seed : int
-    order : (image,) int, optional
-        What sorts the images by name. With it an image's weights follow its name and not its place.
+def resamples(images: int, repeats: int, seed: int) -> Iterator[Floats]:
+    """Draw images with replacement, again and again.
 
     Yields
     ------
     (batch, image) float64
-        How often each image was drawn; a row sums to ``images``. Whatever the size of the batches, all
-        rows together are the same.
+        How often each image was drawn; a row sums to ``images``. The rows of all batches together do not
+        depend on the size of the batches.
     """
     rng = np.random.default_rng(seed)
     batch = max(1, _BATCH_BYTES // (8 * max(images, 1)))
@@ -79,36 +69,7 @@ def resamples(
         rows = min(batch, repeats - start)
         drawn = rng.integers(0, images, (rows, images)) + images * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
-        if order is not None:
-            placed = np.empty_like(counts)
-            placed[:, order] = counts
-            counts = placed
         yield counts
-
-
-def resampled_means(values: Floats, weights: NDArray[Any]) -> Floats:
-    """Weighted mean of each row in each resample.
-
-    Parameters
-    ----------
-    values : (row, image) float64
-        NaN where a row has no value: it is left out.
-    weights : (repeat, image)
-
-    Returns
-    -------
-    (repeat, row) float64
-        NaN where a resample holds none of the row's values.
-    """
-    known = ~np.isnan(values)
-    weights = np.asarray(weights, np.float64)
-    # What is left after the row's mean: no digits are lost to a large one, and a constant row stays constant.
-    centre = mean(values)
-    left = np.where(known, values - np.where(np.isnan(centre), 0.0, centre)[:, None], 0.0)
-    total = weights.sum(axis=1, keepdims=True) if known.all() else weights @ known.T.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means: Floats = centre + (weights @ left.T) / total
-    return means
 
 
 class Medians:

@@ -217,8 +217,3 @@ class ScoreReader:
             part = slice(start, start + size)
             values[:, part] = some.isel({IMAGE: part}).values
         return values
-
-
-def name_order(scores: xr.Dataset) -> NDArray[np.intp]:
-    """Return the positions of the images in the order of their names."""
-    return np.argsort(scores[IMAGE].values.astype(str), kind="stable")
