@@ -22,7 +22,7 @@ _typed: ContextVar[str | None] = ContextVar("typed", default=None)
 
 
 def type_command(arguments: Sequence[str]) -> None:
-    """Tell the command line that runs, so that what it calls is recorded as this command."""
+    """Record what is called from now on as this command line."""
     _typed.set(_CREDENTIALS.sub("", shlex.join(["salzarr", *arguments])))
 
 

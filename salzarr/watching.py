@@ -1,4 +1,4 @@
-"""Where a person watches: progress bars in notebooks and terminals, and results as notebooks show them."""
+"""Progress bars in notebooks and at prompts, and results as notebooks show them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from urllib.parse import quote
 from salzarr.run import Progress
 
 FRAME_HEIGHT = 720
-"""Of a report inside a notebook, in pixels."""
+"""Height of a report in a notebook, in pixels."""
 
 
 @contextmanager
 def watched(progress: Progress | None, label: str) -> Iterator[Progress | None]:
-    """Yield what a caller gave, or a bar if somebody types at a notebook or a prompt, or nothing."""
+    """Yield the caller's function, or a bar in a notebook or at a prompt, or None."""
     if progress is None and _interactive():
         with bar(label) as shown:
             yield shown

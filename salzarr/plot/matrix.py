@@ -162,7 +162,7 @@ def check_names(names: Sequence[str] | None, models: Sequence[str]) -> None:
 
 
 def _name_axes(ax: Axes, call: str) -> None:
-    """Say which of a directed metric's models stands where."""
+    """Label the axes of a directed metric with the place of each model."""
     ax.set_ylabel("a (row)", color=MUTED, fontsize=8)
     ax.set_xlabel(f"b (column); each cell is {call}(a ‖ b)", color=MUTED, fontsize=8, parse_math=False)
 

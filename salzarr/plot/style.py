@@ -284,7 +284,7 @@ _own: ContextVar[bool] = ContextVar("own", default=False)
 
 @contextmanager
 def own_figures() -> Iterator[None]:
-    """Make new figures that pyplot does not know: nothing shows them, and nobody has to close them."""
+    """Make figures outside pyplot: nothing shows them, and nobody has to close them."""
     token = _own.set(True)
     try:
         yield

@@ -50,7 +50,7 @@ def corrected(
     Parameters
     ----------
     scores, chance : Dataset
-        Of :func:`salzarr.compare` and of :func:`salzarr.scores.chance`, on the same pairs and images.
+        From :func:`salzarr.compare` and of :func:`salzarr.scores.chance`, on the same pairs and images.
     units : Units, optional
         Of the images, the ones that ``chance`` was given; each image alone by default.
     repeats : int

@@ -54,9 +54,9 @@ def ceiling(values: Floats, units: Units) -> Ceiling:
     """
     if len(values) < 3 or units.count < 2:
         return Ceiling(*(np.full(units.count, np.nan) for _ in range(2)))
-    centre = mean(values)
-    sums, sizes = units.totals(values - np.where(np.isnan(centre), 0.0, centre)[:, None])
-    offset = np.where(np.isnan(centre), 0.0, centre)[:, None]
+    center = mean(values)
+    sums, sizes = units.totals(values - np.where(np.isnan(center), 0.0, center)[:, None])
+    offset = np.where(np.isnan(center), 0.0, center)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         own = np.where(sizes > 0, sums / sizes, np.nan) + offset
         left = sizes.sum(axis=1, keepdims=True) - sizes

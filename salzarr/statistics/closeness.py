@@ -69,7 +69,7 @@ def closer(
     Parameters
     ----------
     scores : Dataset
-        Of :func:`salzarr.compare`.
+        From :func:`salzarr.compare`.
     metrics : iterable of str or Metric, optional
         All by default.
     models : sequence of str, optional

@@ -132,7 +132,7 @@ def reversals(one: NDArray[np.int8], other: NDArray[np.int8]) -> tuple[NDArray[n
     Parameters
     ----------
     one, other : (pair, pair) int8
-        Of :func:`told_apart`, by one metric and by the other.
+        From :func:`told_apart`, by one metric and by the other.
 
     Returns
     -------

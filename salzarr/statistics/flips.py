@@ -131,10 +131,10 @@ class Contrasts:
         self.studentized[part] = np.divide(np.abs(total), root, out=np.zeros(len(n)), where=root > 0)
         sign = np.sum(np.sign(own), axis=1)
         self.wins[part] = ratio(0.5 * (sign + n), n.astype(np.float64))
-        centre = mean(each)
+        center = mean(each)
         with np.errstate(invalid="ignore", divide="ignore"):
-            spread = np.sqrt(np.nansum((each - centre[:, None]) ** 2, axis=1) / (n - 1))
-            self.d_z[part] = np.where((n > 1) & (spread > 0), centre / spread, np.nan)
+            spread = np.sqrt(np.nansum((each - center[:, None]) ** 2, axis=1) / (n - 1))
+            self.d_z[part] = np.where((n > 1) & (spread > 0), center / spread, np.nan)
 
     def __len__(self) -> int:
         return len(self.mean)

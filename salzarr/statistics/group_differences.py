@@ -25,12 +25,12 @@ def compare_groups(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Say by how much the mean of each pair differs between two groups of images.
+    """Return by how much the mean of each pair differs between two groups of images.
 
     Parameters
     ----------
     scores : Dataset
-        Of :func:`salzarr.compare`, with labels of the images.
+        From :func:`salzarr.compare`, with labels of the images.
     column : str
         Of the labels: it has two values.
     units : Units, optional

@@ -105,9 +105,9 @@ def of_means(
     >>> found.low.round(1), found.high.round(1), str(found.method[0])
     (array([4.4]), array([5.2]), 'studentized')
     """
-    centre = mean(values)
+    center = mean(values)
     # What is left after the row's mean: no digits are lost to a large one, and a constant row stays constant.
-    sums, sizes = units.totals(values - np.where(np.isnan(centre), 0.0, centre)[:, None])
+    sums, sizes = units.totals(values - np.where(np.isnan(center), 0.0, center)[:, None])
     filled = sizes > 0
     n = np.count_nonzero(filled, axis=1)
     if not repeats:
@@ -131,7 +131,7 @@ def of_means(
             below, above = (np.clip(shift - tail * spread, *ends) for tail in tails)
         low, high = np.where(chosen == "studentized", [below, above], [low, high])
     some = np.where(n > 1, 1.0, np.nan)
-    return Interval((centre + low) * some, (centre + high) * some, n, chosen)
+    return Interval((center + low) * some, (center + high) * some, n, chosen)
 
 
 def of_medians(
@@ -204,8 +204,8 @@ def _order_statistics(ordered: Floats, n: NDArray[np.intp], confidence: float) -
 
 def standard_error(values: Floats, units: Units) -> Floats:
     """Return the standard error of the mean of each (row, image), from what units vary: (row,)."""
-    centre = units.mean(values)
-    left, sizes = units.totals(values - centre[:, None])
+    center = units.mean(values)
+    left, sizes = units.totals(values - center[:, None])
     n = np.count_nonzero(sizes > 0, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Floats = np.sqrt((left**2).sum(axis=1) * n / (n - 1)) / sizes.sum(axis=1)

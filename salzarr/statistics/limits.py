@@ -29,7 +29,7 @@ def matrix_ceilings(
     Parameters
     ----------
     scores : Dataset
-        Of :func:`salzarr.compare`.
+        From :func:`salzarr.compare`.
     units : Units, optional
         Of the images; each image alone by default.
     repeats, confidence, seed
@@ -79,12 +79,12 @@ def tell_images_apart(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Say of each metric how often an image's own partner beats another image's.
+    """Return by metric how often an image's own partner beats another image's.
 
     Parameters
     ----------
     scores, chance : Dataset
-        Of :func:`salzarr.compare` and of :func:`salzarr.scores.chance`.
+        From :func:`salzarr.compare` and of :func:`salzarr.scores.chance`.
     units : Units, optional
         Of the images, the ones that ``chance`` was given.
     repeats, confidence, seed

@@ -52,7 +52,7 @@ def mantel(a: Floats, b: Floats, shuffles: NDArray[np.intp]) -> tuple[int, float
     a, b : (model, model) float64
         Symmetric; NaN where there is no value.
     shuffles : (order, model) int
-        Of :func:`orders`.
+        From :func:`orders`.
 
     Returns
     -------

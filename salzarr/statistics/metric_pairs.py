@@ -39,9 +39,9 @@ def metric_agreement(
     Parameters
     ----------
     scores : Dataset
-        Of :func:`salzarr.compare`.
+        From :func:`salzarr.compare`.
     summary : Dataset
-        Of :func:`salzarr.summarize`, of the same scores and one group.
+        From :func:`salzarr.summarize`, of the same scores and one group.
     units : Units, optional
         Of the images, which are drawn together; each image alone by default.
     bootstrap : int
@@ -105,7 +105,7 @@ def changed_conclusions(
     Parameters
     ----------
     scores : Dataset
-        Of :func:`salzarr.compare`. A metric once more under another normalization is another metric.
+        From :func:`salzarr.compare`. A metric once more under another normalization is another metric.
     units : Units, optional
         Of the images; each image alone by default.
     confidence : float

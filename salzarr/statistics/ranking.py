@@ -103,7 +103,7 @@ def extremes(scores: xr.Dataset | ScoreReader, k: int = 10) -> xr.Dataset:
             extreme.append(np.where(both < 0, np.nan, taken))
         for name, blocks in (("image", positions), ("score", extreme)):
             found[f"{slug}_{name}"] = (END, PAIR, PLACE), np.concatenate(blocks, axis=1)
-    return _labelled(scores, found).assign_coords({END: list(ENDS)})
+    return _labeled(scores, found).assign_coords({END: list(ENDS)})
 
 
 def histograms(scores: xr.Dataset | ScoreReader, bins: int = 40) -> xr.Dataset:
@@ -134,7 +134,7 @@ def histograms(scores: xr.Dataset | ScoreReader, bins: int = 40) -> xr.Dataset:
         for name in variables_of(scores, slug):
             counts = [_counts(values, edges) for values in reader.blocks(name)]
             found[f"{name}_count"] = (PAIR, "bin"), np.concatenate(counts)
-    return _labelled(scores, found)
+    return _labeled(scores, found)
 
 
 def _counts(values: Floats, edges: Floats) -> NDArray[np.intp]:
@@ -148,7 +148,7 @@ def _counts(values: Floats, edges: Floats) -> NDArray[np.intp]:
     return counted.reshape(-1, bins + 1)[:, :-1]
 
 
-def _labelled(scores: xr.Dataset, found: Variables) -> xr.Dataset:
+def _labeled(scores: xr.Dataset, found: Variables) -> xr.Dataset:
     """Return variables as a dataset with the pairs' models."""
     coords = {MODEL_A: (PAIR, scores[MODEL_A].values), MODEL_B: (PAIR, scores[MODEL_B].values)}
     return xr.Dataset(found, coords, {"models": model_names(scores)})

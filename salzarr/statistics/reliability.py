@@ -20,12 +20,12 @@ def split_half(
     repeats: int = 1000,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Say how well one half of the units of images predicts the matrix of the other half.
+    """Return how well one half of the units of images predicts the matrix of the other half.
 
     Parameters
     ----------
     scores : Dataset
-        Of :func:`salzarr.compare`.
+        From :func:`salzarr.compare`.
     units : Units, optional
         Of the images; all of a unit are in the same half. Each image alone by default.
     repeats : int
@@ -74,10 +74,10 @@ def split_half(
 
 def _means_of(chosen: NDArray[np.uint8], values: Floats, units: Units, step: int) -> Floats:
     """Mean of each row over each choice of units, a bit each, some choices at a time: (choice, row)."""
-    centre = mean(values)
-    sums, sizes = units.totals(values - np.where(np.isnan(centre), 0.0, centre)[:, None])
+    center = mean(values)
+    sums, sizes = units.totals(values - np.where(np.isnan(center), 0.0, center)[:, None])
     found = []
     for start in range(0, len(chosen), step):
         weights = np.unpackbits(chosen[start : start + step], axis=1, count=units.count).astype(np.float64)
-        found.append(centre + ratio(weights @ sums.T, weights @ sizes.T))
+        found.append(center + ratio(weights @ sums.T, weights @ sizes.T))
     return np.concatenate(found)

@@ -158,7 +158,7 @@ class ScoreReader:
     Parameters
     ----------
     scores : Dataset
-        Of :func:`salzarr.compare` or :func:`salzarr.open_scores`.
+        From :func:`salzarr.compare` or :func:`salzarr.open_scores`.
     memory : int
         Bytes, beside the one or two stored chunks that are being read. The less it is, the more often all
         chunks are read.

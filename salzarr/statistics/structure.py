@@ -27,7 +27,7 @@ def distances(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
     Parameters
     ----------
     summary : Dataset
-        Of :func:`salzarr.summarize`, of one group.
+        From :func:`salzarr.summarize`, of one group.
     metric : str or Metric
     statistic : str
         Which statistic over images stands for a pair.
@@ -82,12 +82,12 @@ class Clustering:
 
 
 def cluster(distances: xr.DataArray, method: str = "average") -> Clustering:
-    """Cluster the models hierarchically, and order the leaves so that neighbours are alike.
+    """Cluster the models hierarchically, and order the leaves so that neighbors are alike.
 
     Parameters
     ----------
     distances : DataArray (model_a, model_b)
-        Of :func:`distances`. A missing one is guessed as the middle of what the triangle inequality allows,
+        From :func:`distances`. A missing one is guessed as the middle of what the triangle inequality allows,
         given the distances of both models to all others.
     method : str
         Of the linkage.
@@ -134,7 +134,7 @@ def embed(
     Parameters
     ----------
     distances : DataArray (model_a, model_b)
-        Of :func:`distances`. A missing one carries no weight.
+        From :func:`distances`. A missing one carries no weight.
     dims : int
         Number of axes.
     starts : int, optional
@@ -146,7 +146,7 @@ def embed(
     Returns
     -------
     DataArray (model, axis) float64
-        Positions in the metric's unit, centred, the longest axis first; NaN for a model without any score.
+        Positions in the metric's unit, centered, the longest axis first; NaN for a model without any score.
         ``attrs["stress"]`` is Kruskal's stress-1, √(Σ(d - δ)² / Σd²) over the known pairs, d in the picture
         and δ as wanted: 0 is perfect, and above 0.2 the picture should not be trusted.
 
@@ -257,10 +257,10 @@ def _smacof(target: Floats, weight: Floats, placed: Floats, steps: int = 300) ->
 
 def _upright(placed: Floats) -> Floats:
     """Turn positions onto their principal axes, the furthest model on the positive side of each."""
-    centred = placed - placed.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    turned = np.zeros_like(centred)
-    turned[:, : len(axes)] = centred @ axes.T
+    centered = placed - placed.mean(axis=0)
+    _, _, axes = np.linalg.svd(centered, full_matrices=False)
+    turned = np.zeros_like(centered)
+    turned[:, : len(axes)] = centered @ axes.T
     furthest = turned[np.argmax(np.abs(turned), axis=0), np.arange(turned.shape[1])]
     found: Floats = turned * np.where(furthest < 0, -1.0, 1.0)
     return found

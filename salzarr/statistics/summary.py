@@ -234,7 +234,7 @@ def to_matrix(summary: xr.Dataset, metric: str | Metric, statistic: str = "mean"
     Parameters
     ----------
     summary : Dataset
-        Of :func:`summarize`.
+        From :func:`summarize`.
     metric : str or Metric
         By slug, spec or itself.
     statistic : str
@@ -293,7 +293,7 @@ def to_frame(summary: xr.Dataset) -> pd.DataFrame:
     Parameters
     ----------
     summary : Dataset
-        Of :func:`summarize`.
+        From :func:`summarize`.
 
     Returns
     -------
@@ -348,7 +348,7 @@ def write_csv(summary: xr.Dataset, path: str | PathLike[str]) -> None:
     Parameters
     ----------
     summary : Dataset
-        Of :func:`summarize`.
+        From :func:`summarize`.
     path : path
         Replaced if it exists.
     """

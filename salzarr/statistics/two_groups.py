@@ -116,8 +116,8 @@ def _means(sums: Floats, sizes: Floats, members: NDArray[np.bool_], repeats: int
 
 def _permute(sums: Floats, sizes: Floats, first: NDArray[np.bool_], permutations: int, seed: int) -> Floats:
     """Two-sided p of each row's studentized difference."""
-    centre = ratio(sums.sum(axis=1), sizes.sum(axis=1))
-    sums = sums - np.where(np.isnan(centre), 0.0, centre)[:, None] * sizes
+    center = ratio(sums.sum(axis=1), sizes.sum(axis=1))
+    sums = sums - np.where(np.isnan(center), 0.0, center)[:, None] * sizes
     moments = [sums, sizes, sums**2, sums * sizes, sizes**2, (sizes > 0).astype(np.float64)]
     totals = [moment.sum(axis=1) for moment in moments]
 
