@@ -21,6 +21,7 @@ from salzarr.scores.mismatched import zscored
 from salzarr.scores.results_folder import maps_url, open_scores
 from salzarr.statistics.analysis import Analysis, Settings, analyze, check_models
 from salzarr.statistics.rows import ScoreReader
+from salzarr.watching import watched
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,10 @@ def analyze_results(
         If the settings do not fit the names and labels of the scores.
     """
     _check(reader.scores, settings, baseline=maps is not None)
-    again = _Again({}, {}) if maps is None else _read_again(reader, maps, settings, progress)
+    again = _Again({}, {})
+    if maps is not None:
+        with watched(progress, "Reading maps") as shown:
+            again = _read_again(reader, maps, settings, shown)
     return analyze(reader, settings=settings, notes=again.notes, **again.found)
 
 

@@ -79,7 +79,7 @@ def test_the_two_commands(folder, capsys):
     for command in commands:
         assert run(shlex.split(command)[1:]) == 0, capsys.readouterr().err
     listed = re.findall(r"^\| `([a-z]+\.(?:html|csv|zarr))`", README, re.MULTILINE)
-    optional = {"corrected.csv", "consensus.csv", "groups.csv"}
+    optional = {"corrected.csv", "consensus.csv", "groups.csv", "discriminability.csv"}
     assert {"report.html", "summary.csv", "tests.csv"} <= set(listed)
     for name in set(listed) - optional:
         assert (folder / "results" / name).exists(), name
