@@ -76,9 +76,9 @@ class Settings:
     permutations : int
         Sign flips of units, and permutations of models and of labels.
     confidence : float
-        Of all intervals.
+        Confidence of all intervals.
     seed : int
-        Of everything that is drawn at random.
+        Seed of all random numbers.
     units : str or None
         Column of the labels: images of one unit belong together, and are drawn, flipped and split together.
     unit_mean : bool
@@ -88,7 +88,7 @@ class Settings:
     test_models : tuple of str
         Models to which others are tested to be closer or not; all, if there are not too many, where empty.
     margins : mapping of str to float
-        Of metrics: differences within the margin count as none, and are tested for it.
+        Margins by metric: differences within them count as none, and are tested for it.
     """
 
     bootstrap: int = 2000

@@ -52,12 +52,12 @@ def corrected(
     scores, chance : Dataset
         From :func:`salzarr.compare` and of :func:`salzarr.scores.chance`, on the same pairs and images.
     units : Units, optional
-        Of the images, the ones that ``chance`` was given; each image alone by default.
+        Units of the images, those that ``chance`` was given; by default each image is one.
     repeats : int
         Number of bootstrap resamples of the units. What a unit moves is the sum over both of its roles, as
         images and as partners; see :func:`salzarr.statistics.mismatches.corrected`.
     confidence, seed
-        Of the interval.
+        Confidence of the interval.
 
     Returns
     -------

@@ -75,7 +75,7 @@ def closer(
     models : sequence of str, optional
         The models to which others are close or not; all by default.
     units : Units, optional
-        Of the images, which are flipped together; each image alone by default.
+        Units of the images, which are flipped together; by default each image is one.
     margins : mapping of str to float, optional
         Of metrics, in their units: whether a difference lies within -margin and margin is tested.
     repeats : int

@@ -59,7 +59,7 @@ def discriminability(
     similarity : bool
         Whether more is more alike.
     repeats, confidence, seed
-        Of the interval.
+        Confidence of the interval.
 
     Returns
     -------

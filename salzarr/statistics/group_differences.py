@@ -32,7 +32,7 @@ def compare_groups(
     scores : Dataset
         From :func:`salzarr.compare`, with labels of the images.
     column : str
-        Of the labels: it has two values.
+        Column of the labels, with two values.
     units : Units, optional
         Of the images, which are drawn and relabeled together; each image alone by default.
     repeats, permutations : int

@@ -75,7 +75,7 @@ def of_means(
     values : (row, image) float64
         NaN where a row has no value.
     units : Units
-        Of the images; with ``equal`` the mean is that over units.
+        Units of the images; with ``equal`` the mean is that over units.
     repeats : int
         Number of resamples, the same for all rows.
     confidence : float

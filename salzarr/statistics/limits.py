@@ -31,9 +31,9 @@ def matrix_ceilings(
     scores : Dataset
         From :func:`salzarr.compare`.
     units : Units, optional
-        Of the images; each image alone by default.
+        Units of the images; by default each image is one.
     repeats, confidence, seed
-        Of the intervals over units.
+        Confidence of the intervals over units.
 
     Returns
     -------
@@ -86,9 +86,9 @@ def tell_images_apart(
     scores, chance : Dataset
         From :func:`salzarr.compare` and of :func:`salzarr.scores.chance`.
     units : Units, optional
-        Of the images, the ones that ``chance`` was given.
+        Units of the images, those that ``chance`` was given.
     repeats, confidence, seed
-        Of the intervals over units.
+        Confidence of the intervals over units.
 
     Returns
     -------

@@ -43,7 +43,7 @@ def metric_agreement(
     summary : Dataset
         From :func:`salzarr.summarize`, of the same scores and one group.
     units : Units, optional
-        Of the images, which are drawn together; each image alone by default.
+        Units of the images, which are drawn together; by default each image is one.
     bootstrap : int
         Resamples of the units, for the intervals of the correlations.
     repeats : int
@@ -107,7 +107,7 @@ def changed_conclusions(
     scores : Dataset
         From :func:`salzarr.compare`. A metric once more under another normalization is another metric.
     units : Units, optional
-        Of the images; each image alone by default.
+        Units of the images; by default each image is one.
     confidence : float
         Of Student's interval over units of each difference of two means, which has to exclude 0.
 

@@ -27,7 +27,7 @@ def split_half(
     scores : Dataset
         From :func:`salzarr.compare`.
     units : Units, optional
-        Of the images; all of a unit are in the same half. Each image alone by default.
+        Units of the images, which stay in one half; by default each image is one.
     repeats : int
         Number of random splits of the units into halves.
     seed : int

@@ -90,7 +90,7 @@ def cluster(distances: xr.DataArray, method: str = "average") -> Clustering:
         From :func:`distances`. A missing one is guessed as the middle of what the triangle inequality allows,
         given the distances of both models to all others.
     method : str
-        Of the linkage.
+        Method of the linkage.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def embed(
         Number of random starts beside classical scaling, of which the best is kept; by default 8, or 1 for
         more than 60 models.
     seed : int
-        Of the random starts.
+        Seed of the random starts.
 
     Returns
     -------

@@ -91,9 +91,9 @@ def summarize(
     bootstrap : int
         Number of resamples of the units; with 0 there are no intervals.
     confidence : float
-        Of the intervals, between 0 and 1.
+        Confidence of the intervals, between 0 and 1.
     seed : int
-        Of the resamples: the same for every pair and metric, and independent of the images' order.
+        Seed of the resamples, which are the same for every pair and metric and in any order of the images.
 
     Returns
     -------

@@ -61,7 +61,6 @@ def test_clustering_is_scipys(plane):
     expected = linkage(squareform(plane.values), "average", optimal_ordering=True)
     np.testing.assert_allclose(found.linkage, expected)
     assert found.order == tuple(f"m{i}" for i in leaves_list(expected))
-    assert found.imputed == 0
 
 
 def test_clustering_survives_missing_cells():
@@ -70,7 +69,6 @@ def test_clustering_survives_missing_cells():
     )
     apart = without(labelled(squareform(pdist(points))), 0.3)
     found = cluster(apart)
-    assert found.imputed == np.isnan(apart.values).sum() // 2 > 10
     assert is_valid_linkage(found.linkage)
     assert {int(name[1:]) // 6 for name in found.order[:6]} in ({0}, {1})  # the two groups stay apart
 
