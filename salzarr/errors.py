@@ -31,11 +31,81 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+_command_line = False
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """While a command runs, messages name its options; elsewhere the arguments of functions."""
+    global _command_line
+    before, _command_line = _command_line, True
+    try:
+        yield
+    finally:
+        _command_line = before
+
+
+_OPTION = re.compile(r"(?<![\w`-])--([a-z]+(?:-[a-z]+)*)(?: ('[^']*'|[\w*{][^\s;)]*))?")
+_TWICE = re.compile(r"\b(\w+)= \(\1=[^)]*\)")
+_SWITCHES = ("overwrite", "append", "allow-incomplete", "complete-cases", "baseline")
+_PROSE = frozenset(
+    (
+        "and",
+        "or",
+        "with",
+        "to",
+        "which",
+        "that",
+        "for",
+        "in",
+        "is",
+        "does",
+        "names",
+        "says",
+        "chooses",
+        "selects",
+        "computes",
+        "makes",
+        "takes",
+    )
+)
+
+
+def for_caller(text: str) -> str:
+    """Return a message that names options, as whoever called writes them: in Python, keyword arguments.
+
+    >>> for_caller("resize with --size 6x8, or start again with --overwrite")
+    'resize with size="6x8", or start again with overwrite=True'
+    >>> for_caller("give --names FILE, --model NAME=PATH or --channel mean, and see --strip-suffix")
+    'give names="FILE", models={"NAME": "PATH"} or channel="mean", and see strip_suffix='
+    """
+    return text if _command_line else _TWICE.sub(r"\1=", _OPTION.sub(_keyword, text))
+
+
+def _keyword(found: re.Match[str]) -> str:
+    option, value = found[1], found[2] or ""
+    name = option.replace("-", "_")
+    rest = f" {value}" if value else ""
+    if option in _SWITCHES:
+        return f"{name}=True{rest}"
+    end = value[len(value.rstrip(",.:")) :]
+    value = value.strip("'").rstrip(",.:'")
+    if not value or value in _PROSE:
+        return f"{'models' if option == 'model' else name}={rest}"
+    if option == "model":
+        model, _, path = value.partition("=")
+        return f'models={{"{model}": "{path}"}}{end}'
+    return f"{name}={value if value.isdecimal() else chr(34) + value + chr(34)}{end}"
+
 
 class SalzarrError(Exception):
     """Whatever salzarr raises on purpose."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the message, in the words of whoever called."""
+        return for_caller(super().__str__())
 
 
 class UsageError(SalzarrError, ValueError):

@@ -18,7 +18,7 @@ import click
 from salzarr._version import __version__
 from salzarr.cli import result_commands, store_commands
 from salzarr.cli.terminal import configure_logging, notice
-from salzarr.errors import SalzarrError, UsageError, damaged, unreachable
+from salzarr.errors import SalzarrError, UsageError, command_line, damaged, unreachable
 from salzarr.invocation import type_command
 
 INTERRUPTED = 130
@@ -41,6 +41,12 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; a mistake of the user is one sentence on stderr, never a traceback."""
+    with command_line():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run one command."""
     type_command(arguments)
     try:
         cli.main(arguments, prog_name="salzarr", standalone_mode=False)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from salzarr.errors import UsageError
+from salzarr.errors import UsageError, for_caller
 from salzarr.schema import CHANNEL, X, Y
 from salzarr.sources.names import Rename
 
@@ -56,8 +56,8 @@ class Reading:
         reading = cls(axes=parse_axes(axes), strip_suffix=endings, **given)
         if reading.pattern is not None and (reading.glob or isinstance(reading.models, Mapping)):
             raise UsageError(
-                "a pattern says which files are read and what their models are called; leave out --glob "
-                "and --model (glob=, and models= as a mapping)"
+                "a pattern says which files are read and what their models are called; leave out --glob, "
+                "and --model NAME=PATH"
             )
         return reading
 
@@ -131,6 +131,7 @@ class Findings:
         self.warn(text)
 
     def _say(self, text: str, level: int) -> None:
+        text = for_caller(text)
         if text not in self.said:
             self.said.add(text)
             log.log(level, "%s", text)

@@ -189,7 +189,7 @@ class Recipe:
         assert self.axes is not None
         if len(raw) != len(self.axes):
             raise ShapeError(
-                f"{where} has shape {raw}, but --axes names {','.join(self.axes)} for each map: "
+                f"{where} has shape {raw}, but the axes of each map are said to be {','.join(self.axes)}: "
                 f"{len(self.axes)} axes, not {len(raw)}"
             )
         channels = self.axes.index("channel") if "channel" in self.axes else None

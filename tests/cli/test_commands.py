@@ -416,3 +416,12 @@ def test_a_number_with_zeros_in_front_is_the_name_of_an_image(tmp_path):
         rest = ["--metrics", "mse", "--bootstrap", "0", "--images", which]
         assert run(["-q", "compare", str(store), str(out), *rest]) == 0
         assert open_scores(out).sizes["image"] == count
+
+
+def test_messages_name_options_here_and_arguments_in_python(tmp_path, capsys):
+    for model in "ab":
+        np.savez(tmp_path / f"{model}.npz", cat=np.ones((6, 8, 3)), dog=np.ones((6, 8, 3)))
+    assert run(["convert", str(tmp_path), str(tmp_path / "maps.zarr")]) == 3
+    assert "reduce them with --channel mean" in capsys.readouterr().err
+    with pytest.raises(ValueError, match='reduce them with channel="mean"'):
+        convert(tmp_path, tmp_path / "maps.zarr")

@@ -39,7 +39,7 @@ def test_the_smallest_sides_are_those_of_the_definitions():
 
 def test_a_normalization_that_makes_values_negative_is_refused_for_mass():
     with pytest.raises(
-        MetricError, match=r"kl compares .* zscore makes values negative; use --metrics mse,kl:"
+        MetricError, match=r'kl compares .* zscore makes values negative; use metrics="mse,kl:'
     ):
         check_maps([m.with_normalize("zscore") for m in as_metrics("mse,kl")], [0.0], ["one"])
 
@@ -55,7 +55,7 @@ def test_signed_maps_are_refused_with_the_metrics_that_would_work():
     assert "kl, js:normalize=sum, hellinger:normalize=zscore+sum compare distributions" in message
     assert "ResNet50 (-0.25)" in message
     assert "VGG16" not in message
-    remedy = message.partition("--metrics ")[2].partition(" ")[0]
+    remedy = message.partition('metrics="')[2].partition('"')[0]
     assert remedy.startswith(
         "mse,kl:normalize=abs,js:normalize=abs+sum,hellinger:normalize=abs+sum,similarity,"
     )

@@ -178,7 +178,7 @@ def test_lost_chunks_of_a_complete_store_are_noticed(store, tmp_path):
     ("options", "message"),
     [
         ({"normalize": "minmax"}, r"definition of mse changed: normalize was none and is now minmax"),
-        ({"metrics": "mse"}, "these results hold ssim, too; give --metrics"),
+        ({"metrics": "mse"}, "these results hold ssim, too; give metrics="),
         ({"models": ["m0", "m1"]}, "model m2 is not compared any more"),
         ({"images": 5}, r"image 0005, 0006, 0007 and 4 more are not compared any more"),
         ({"data_range": 3}, "definition of ssim changed: parameters was .* and is now"),
@@ -199,7 +199,7 @@ def test_changed_maps_are_refused(maps, store, tmp_path):
     shutil.rmtree(store)
     store_of(maps, store)
     with pytest.raises(
-        ChangedError, match=r"the maps of m1 changed, on image 0007; choose another .* --overwrite"
+        ChangedError, match=r"the maps of m1 changed, on image 0007; choose another .* overwrite=True"
     ):
         compare(store, "mse", out=tmp_path / "r")
     compare(store, "mse", out=tmp_path / "r", overwrite=True)

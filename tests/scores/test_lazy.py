@@ -285,7 +285,7 @@ def test_lazy_array_with_no_range_is_refused(maps):
 def test_negative_maps_are_refused_before_the_run(store, maps):
     maps["m1"] -= 0.5
     with pytest.raises(
-        MetricError, match=r"negative values in the maps of m1.*--metrics mse,kl:normalize=abs"
+        MetricError, match=r'negative values in the maps of m1.*metrics="mse,kl:normalize=abs'
     ):
         compare(maps, "mse,kl")
     compare(maps, "mse,kl:normalize=abs")

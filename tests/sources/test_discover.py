@@ -88,7 +88,7 @@ def test_a_single_class_folder_is_part_of_the_ids_where_others_have_several(tmp_
 
 def test_names_that_nothing_takes_are_refused(tmp_path):
     save(tmp_path, "VGG/a.npy")
-    with pytest.raises(InputError, match="leave out --names"):
+    with pytest.raises(InputError, match="leave out names="):
         found(tmp_path, names="nowhere.txt")
 
 
@@ -450,7 +450,7 @@ def test_several_arrays_that_could_be_maps_are_refused_until_one_is_named(tmp_pa
     (tmp_path / "VGG").mkdir()
     arrays = {"cams": np.zeros((4, 6, 8)), "images": np.zeros((4, 3, 6, 8)), "label": np.zeros(4)}
     np.savez(tmp_path / "VGG/all.npz", **arrays)
-    with pytest.raises(InputNotFoundError, match=r"cams \(4, 6, 8\), images .*--array cams"):
+    with pytest.raises(InputNotFoundError, match=r'cams \(4, 6, 8\), images .*array="cams"'):
         found(tmp_path)
     assert len(found(tmp_path, array="cams")[0]["VGG"]) == 4
     with pytest.raises((InputError, UsageError), match="no array 'nothing'; it holds cams"):
@@ -462,8 +462,8 @@ def test_folders_whose_names_repeat_draw_a_warning_with_both_readings(tmp_path):
     ids, notices = found(tmp_path)
     assert list(ids) == ["A/v1", "A/v2", "B/v1", "B/v2"]
     [warning] = [text for text in notices if "hold the same names" in text]
-    assert "--pattern '{model}/maps/{variant}/{image}.npy'" in warning
-    assert "--pattern '{model}/maps/{image:path}.npy'" in warning
+    assert 'pattern="{model}/maps/{variant}/{image}.npy"' in warning
+    assert 'pattern="{model}/maps/{image:path}.npy"' in warning
     assert found(tmp_path, pattern="{model}/maps/{image:path}.npy")[0]["A"] == (
         "v1/x",
         "v1/y",
@@ -483,8 +483,8 @@ def test_a_folder_or_an_archive_per_image_draws_a_warning_with_both_readings(arc
         both = "{model}/{image}.npy", "{image}/{model}.npy"
     _, notices = found(tmp_path)
     [warning] = [text for text in notices if "differ only in numbers" in text]
-    assert f"--pattern '{both[0]}'" in warning
-    assert f"--pattern '{both[1]}'" in warning
+    assert f'pattern="{both[0]}"' in warning
+    assert f'pattern="{both[1]}"' in warning
     assert list(found(tmp_path, pattern=both[1])[0]) == ["vgg", "vit"]
 
 

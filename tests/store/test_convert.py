@@ -111,7 +111,7 @@ def test_different_sizes_are_refused_with_a_table(tree, tmp_path):
     lines = str(caught.value).splitlines()
     assert lines[1].split() == ["ResNet", "6x8", "(7)"]
     assert lines[2].split() == ["VGG", "6x8", "(5),", "10x12", "(1:", "a)"]
-    assert "--size 6x8" in lines[3]
+    assert 'size="6x8"' in lines[3]
     assert not (tmp_path / "maps.zarr").exists()
 
 
@@ -142,7 +142,7 @@ def test_the_real_maps_need_a_size(tmp_path, pytestconfig):
 
 def test_channels_need_a_rule(tmp_path):
     maps = {"a": np.random.default_rng(0).random((4, 3, *SHAPE))}
-    with pytest.raises(ShapeError, match="--channel"):
+    with pytest.raises(ShapeError, match='channel="mean"'):
         salzarr.convert(maps, tmp_path / "maps.zarr")
     salzarr.convert(maps, tmp_path / "maps.zarr", channel="mean")
     np.testing.assert_allclose(salzarr.open_maps(tmp_path / "maps.zarr")[0], maps["a"].mean(1), rtol=1e-6)

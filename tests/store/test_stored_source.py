@@ -73,7 +73,7 @@ def test_models_are_chosen_and_renamed(store, tmp_path):
     assert report.models == ("VGG", "new")
     with pytest.raises(UsageError, match="no model 'ViT'"):
         salzarr.convert(store, tmp_path / "x.zarr", models={"a": "ViT"})
-    with pytest.raises(UsageError, match="choose with --models"):
+    with pytest.raises(UsageError, match="choose with models="):
         salzarr.convert(store, tmp_path / "x.zarr", glob="*")
 
 
@@ -84,7 +84,7 @@ def test_a_resized_copy_has_facts_of_its_own(store, tmp_path):
     assert salzarr.verify(tmp_path / "small.zarr", store) == []
     assert salzarr.convert(store, tmp_path / "small.zarr", size=(3, 4)).written == 0
     assert salzarr.convert(tmp_path / "small.zarr", tmp_path / "copy.zarr").resized == 13
-    with pytest.raises(ShapeError, match="convert them all into a new store with --size"):
+    with pytest.raises(ShapeError, match="convert them all into a new store with size="):
         salzarr.convert(tmp_path / "small.zarr", store, models={"new": "VGG"}, append=True)
 
 
