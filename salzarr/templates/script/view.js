@@ -36,7 +36,7 @@ function closeView() {
   remember();
   returnFocus(image);
 }
-// To what opened the view, or, if that was drawn anew, to the same image.
+// To what opened the view, or, if that was drawn again, to the same image.
 function returnFocus(image) {
   const again = opener && opener.isConnected && opener !== document.body ? opener
     : document.querySelector(`li[data-image="${image}"] button.strip`);
