@@ -16,7 +16,7 @@ from salzarr.invocation import RECORD, read_record
 from salzarr.scores import agreement, chance
 from salzarr.scores.comparison import outline
 from salzarr.scores.labels import groups_of, units_of
-from salzarr.scores.leave_one_out import consensus_chain
+from salzarr.scores.leave_one_out import consensus_bounds, consensus_chain
 from salzarr.scores.mismatched import zscored
 from salzarr.scores.results_folder import maps_url, open_scores
 from salzarr.statistics.analysis import Analysis, Settings, analyze, check_models
@@ -146,6 +146,7 @@ def _read_again(reader: ScoreReader, maps: str, settings: Settings, progress: Pr
     attempt("consensus", "consensus", consensus)
     attempt("corrected", "chance", lambda: chance(scores, maps, **drawn, **options))
     attempt("discriminability", "zscored", apart)
+    attempt("map_ceilings", "bounds", lambda: consensus_bounds(scores, maps, **options))
     return again
 
 

@@ -106,6 +106,19 @@ def _tables(analysis: Analysis) -> Iterator[dict[str, Any]]:
                 for row in _records(analysis.discriminability)
             ],
         )
+    if analysis.map_ceilings is not None:
+        yield _table(
+            "map-ceilings",
+            "How well models predict each other's maps",
+            "Mean score of a model's maps with the consensus of the others' (lower) and of all (upper), "
+            "all of them normalized by zscore. Rows share maps: they are not independent.",
+            ["Metric", "model", units, "lower", "interval", "upper"],
+            [
+                [row["metric"], row["model"], row["units"], row["lower"],
+                 (row["lower_low"], row["lower_high"]), row["upper"]]
+                for row in _records(analysis.map_ceilings)
+            ],
+        )  # fmt: skip
     if analysis.conclusions is not None:
         rows = analysis.conclusions.sort_values("reversed", ascending=False, kind="stable")
         yield _table(

@@ -147,10 +147,13 @@ class LeaveOneOut(Design):
     models : int
     chain : str
         What is done to each map before it is averaged.
+    own : bool
+        Whether a model's own map is in the mean, too: then it is that of all.
     """
 
     models: int
     chain: str
+    own: bool = False
     copies: ClassVar[int] = 2
     more: ClassVar[tuple[str, ...]] = (OTHERS,)
 
@@ -179,7 +182,7 @@ class LeaveOneOut(Design):
         totals, counts, lows = zip(*map(sum_of_usable, kept or read()), strict=True)
         total, count, low = np.sum(totals, axis=0), np.sum(counts, axis=0), np.min(lows, axis=0)
         for part, block in zip(parts, kept or read(), strict=True):
-            others = mean_of_others(block, total, count, low)
+            others = mean_of_others(block, total, count, low, own=self.own)
             both = Block(np.concatenate([block.maps, others]))
             alone = np.isnan(others).all(axis=(2, 3))
             reasons = np.where(alone, np.uint8(Reason.MISSING), np.uint8(Reason.SCORED))
@@ -187,7 +190,7 @@ class LeaveOneOut(Design):
             pair = np.arange(len(part))
             pairs = np.stack([pair, pair + len(part)], axis=1)
             names = (*(maps.models[i] for i in part), *[CONSENSUS] * len(part))
-            used = np.where(block.unusable == Reason.SCORED, count - 1, 0)
+            used = np.where(block.unusable == Reason.SCORED, count - (not self.own), 0)
             yield PairTile(both, pairs, slice(part.start, part.stop), names, {OTHERS: used})
 
 
@@ -217,9 +220,11 @@ def sum_of_usable(block: Block) -> tuple[Floats, NDArray[np.intp], Floats]:
     return total, usable.sum(axis=0), np.where(usable, block.low, np.inf).min(axis=0)
 
 
-def mean_of_others(block: Block, total: Floats, count: NDArray[np.intp], low: Floats) -> Floats:
-    """Return the mean of all other models' maps: (model, image, y, x); NaN where there is none."""
-    usable = block.unusable == Reason.SCORED
+def mean_of_others(
+    block: Block, total: Floats, count: NDArray[np.intp], low: Floats, *, own: bool = False
+) -> Floats:
+    """Return the mean of all other models' maps, or of all: (model, image, y, x); NaN where there is none."""
+    usable = (block.unusable == Reason.SCORED) & (not own)
     others = (count - usable)[:, :, None, None]
     left = total - np.where(usable[:, :, None, None], block.maps, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):

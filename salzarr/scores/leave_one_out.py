@@ -117,6 +117,44 @@ def agreement(
     return dataset.assign_attrs({**scores.attrs, **dataset.attrs, "consensus_normalize": normalize})
 
 
+CEILING = "pearson", "mse"
+"""Metrics by which the mean of maps, after ``zscore``, is as close to all of them as a map can be."""
+
+
+def consensus_bounds(
+    scores: xr.Dataset, maps: Any, *, memory: int = MEMORY, progress: Progress | None = None
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Compare each model with the consensus of the others, and with that of all, after ``zscore``.
+
+    No one map is closer to all of an image's maps than their mean is: by the mean squared error, and by the
+    correlation of maps that are normalized so. What a model scores with the mean of all is therefore an upper
+    bound, on average over models, for whatever predicts their maps; with the mean of the others a lower one.
+
+    Parameters
+    ----------
+    scores, maps, memory, progress
+        As for :func:`agreement`.
+
+    Returns
+    -------
+    lower, upper : Dataset
+        As :func:`agreement` gives them, by Pearson's correlation and the mean squared error.
+
+    References
+    ----------
+    Nili et al.: A toolbox for representational similarity analysis, PLOS Computational Biology, 2014.
+    """
+    request = repeat(scores, maps, CEILING)
+    metrics = tuple(metric.with_normalize("none") for metric in request.metrics)
+    bounds = []
+    for own in (False, True):
+        design = LeaveOneOut(len(request.models), "zscore", own)
+        asked = replace(request, metrics=metrics, design=design)
+        bounds.append(assemble(asked, collect(asked, memory, progress)))
+    lower, upper = (of.assign_attrs({**scores.attrs, **of.attrs}) for of in bounds)
+    return lower, upper
+
+
 def consensus_chain(scores: xr.Dataset, maps: Any) -> str | None:
     """Choose what to do to the maps of scores before they are averaged to a consensus.
 

@@ -36,7 +36,7 @@ from salzarr.scores.leave_one_out import made_from
 from salzarr.statistics.baseline import corrected
 from salzarr.statistics.closeness import closer, comparisons
 from salzarr.statistics.group_differences import compare_groups
-from salzarr.statistics.limits import matrix_ceilings, tell_images_apart
+from salzarr.statistics.limits import map_ceilings, matrix_ceilings, tell_images_apart
 from salzarr.statistics.metric_pairs import changed_conclusions, metric_agreement
 from salzarr.statistics.ranking import extremes, histograms, rank_images
 from salzarr.statistics.reliability import split_half
@@ -54,7 +54,9 @@ from salzarr.units import Units
 log = logging.getLogger(__name__)
 
 OPTIONAL = (
-    "groups", "group_differences", "consensus", "corrected", "discriminability", "conclusions", "tests",
+    "groups", "group_differences", "consensus", "corrected", "discriminability", "map_ceilings",
+    "conclusions",
+    "tests",
 )  # fmt: skip
 """Tables that exist only if they were asked for, or are not too large."""
 
@@ -116,9 +118,10 @@ class Analysis:
         None if there would be more than 5,000 per metric and no models were named for them.
     ceilings : DataFrame
         From :func:`~salzarr.statistics.limits.matrix_ceilings`.
-    group_differences, discriminability, conclusions : DataFrame or None
+    group_differences, discriminability, map_ceilings, conclusions : DataFrame or None
         From :func:`~salzarr.statistics.group_differences.compare_groups`, if there are two groups;
-        :func:`~salzarr.statistics.limits.tell_images_apart`, if mismatched images were scored; and
+        :func:`~salzarr.statistics.limits.tell_images_apart`, if mismatched images were scored;
+        :func:`~salzarr.statistics.limits.map_ceilings`, if each model was scored with the consensus; and
         :func:`~salzarr.statistics.metric_pairs.changed_conclusions`, of two metrics or more.
     notes : dict of str to str
         Why a table is missing, in a sentence, by its name.
@@ -142,6 +145,7 @@ class Analysis:
     ceilings: pd.DataFrame
     group_differences: pd.DataFrame | None
     discriminability: pd.DataFrame | None
+    map_ceilings: pd.DataFrame | None
     conclusions: pd.DataFrame | None
     notes: dict[str, str]
     trees: dict[str, Clustering]
@@ -195,6 +199,7 @@ def analyze(
     chance: xr.Dataset | None = None,
     consensus: xr.Dataset | None = None,
     zscored: tuple[xr.Dataset, xr.Dataset] | None = None,
+    bounds: tuple[xr.Dataset, xr.Dataset] | None = None,
     notes: Mapping[str, str] | None = None,
     settings: Settings | None = None,
 ) -> Analysis:
@@ -211,6 +216,9 @@ def analyze(
     zscored : (Dataset, Dataset), optional
         The scores and their chance baseline once more, of maps that were normalized by ``zscore``: whether
         metrics tell images apart by more than scale.
+    bounds : (Dataset, Dataset), optional
+        Scores with the consensus of the others and of all, of
+        :func:`salzarr.scores.leave_one_out.consensus_bounds`.
     notes : mapping of str to str, optional
         Why one of these was not computed, by the table's name.
     settings : Settings, optional
@@ -276,6 +284,7 @@ def analyze(
         ceilings=matrix_ceilings(reader, **drawn),
         group_differences=differences,
         discriminability=None if chance is None else _told_apart(reader, chance, zscored, drawn),
+        map_ceilings=None if bounds is None else map_ceilings(bounds, **drawn),
         conclusions=None
         if len(metric_names(summary)) < 2
         else changed_conclusions(reader, units=units, confidence=use.confidence),

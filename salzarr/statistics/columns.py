@@ -83,6 +83,17 @@ COLUMNS: dict[str, dict[str, str]] = {
         "low": "lower end of its interval over units",
         "high": "upper end of it",
     },
+    "map_ceilings": {
+        "metric": "pearson or mse of maps after zscore: by these no map is closer to all than their mean",
+        "model": "the model",
+        "units": "units of images with a score",
+        "others_min": "fewest maps that a consensus of the others is the mean of",
+        "others_max": "most maps that it is the mean of",
+        "lower": "mean score with the consensus of the others",
+        "lower_low": "lower end of its interval over units",
+        "lower_high": "upper end of it",
+        "upper": "mean score with the consensus of all; rows share maps, and are not independent",
+    },
     "conclusions": {
         "metric": "one metric",
         "metric_2": "the other",

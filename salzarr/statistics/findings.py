@@ -75,6 +75,7 @@ def findings(analysis: Analysis) -> list[str]:
     else:
         sentences = [_extreme(matrices, models, most=True), _extreme(matrices, models, most=False)]
         sentences += _standing_apart(matrices, models)
+    sentences += _uneven(summary)
     specs = {slug: str(to_matrix(summary, slug).attrs.get("spec", slug)) for slug in metric_names(summary)}
     sentences += _agreement(analysis.agreement, specs)
     sentences += _reliability(analysis.reliability, len(models))
@@ -92,6 +93,23 @@ def _matrix(summary: xr.Dataset, slug: str) -> _Matrix:
         for end in ("low", "high")
     )
     return _Matrix(str(mean.attrs.get("spec", slug)), apart, (mean.values + mean.values.T) / 2, low, high)
+
+
+def _uneven(summary: xr.Dataset) -> list[str]:
+    """Return over how many images the pairs are, where these differ: such pairs are not of one ranking."""
+    least, most, spec = 0, 0, ""
+    for slug in metric_names(summary):
+        mean = to_matrix(summary, slug)
+        counts = mean["n"].values[np.isfinite(mean.values) & ~np.eye(len(mean), dtype=bool)]
+        if counts.size and counts.max() - counts.min() > most - least:
+            least, most = int(counts.min()), int(counts.max())
+            spec = str(mean.attrs.get("spec", slug))
+    if least == most:
+        return []
+    return [
+        f"The pairs are over different images (by {spec} {least} to {most}), and their order is of these; "
+        "--complete-cases compares all on the same images."
+    ]
 
 
 def _number(value: float) -> str:

@@ -7,12 +7,14 @@ import pandas as pd
 import xarray as xr
 
 from salzarr.descriptive import mean
-from salzarr.schema import IMAGE
+from salzarr.schema import IMAGE, MODEL_A, PAIR, STATISTIC
+from salzarr.scores.leave_one_out import made_from
 from salzarr.statistics.baseline import walk_both
 from salzarr.statistics.ceilings import ceiling
 from salzarr.statistics.discriminability import discriminability
 from salzarr.statistics.intervals import of_means
 from salzarr.statistics.rows import ScoreReader, metric_names, variable_names
+from salzarr.statistics.summary import summarize
 from salzarr.units import Units
 
 
@@ -68,6 +70,56 @@ def matrix_ceilings(
             }
         )
     return pd.DataFrame(rows)
+
+
+def map_ceilings(
+    bounds: tuple[xr.Dataset, xr.Dataset],
+    *,
+    units: Units | None = None,
+    repeats: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Average what each model scores with the consensus of the others, and of all.
+
+    Parameters
+    ----------
+    bounds : (Dataset, Dataset)
+        Of :func:`salzarr.scores.leave_one_out.consensus_bounds`.
+    units, repeats, confidence, seed
+        Of the intervals over units of images.
+
+    Returns
+    -------
+    DataFrame
+        One row per metric and model: ``metric, model``; ``units``, how many have a score; ``others_min,
+        others_max``, of how many maps a consensus of the others is the mean; ``lower``, the mean score
+        with the consensus of the others, and ``lower_low, lower_high``, its interval; ``upper``, that with
+        the consensus of all. Rows share maps with each other: they are not independent.
+    """
+    lower, upper = (
+        summarize(
+            of, units=units, bootstrap=repeats if of is bounds[0] else 0, confidence=confidence, seed=seed
+        )
+        for of in bounds
+    )
+    others = made_from(bounds[0])
+    frames = []
+    for name in metric_names(lower):
+        of_lower = {str(s): lower[name].sel({STATISTIC: s}).values for s in lower[STATISTIC].values}
+        nothing = np.full(lower.sizes[PAIR], np.nan)
+        frame = {
+            "metric": name,
+            "model": lower[MODEL_A].values,
+            "units": of_lower.get("units", of_lower["n"]).astype(np.int64),
+            **{end: values for end, (_, values) in others.items()},
+            "lower": of_lower["mean"],
+            "lower_low": of_lower.get("mean_low", nothing),
+            "lower_high": of_lower.get("mean_high", nothing),
+            "upper": upper[name].sel({STATISTIC: "mean"}).values,
+        }
+        frames.append(pd.DataFrame(frame))
+    return pd.concat(frames, ignore_index=True)
 
 
 def tell_images_apart(

@@ -8,7 +8,7 @@ import pytest
 
 TABLES = (
     "summary", "groups", "corrected", "consensus", "images", "reliability", "agreement", "tests", "ceilings",
-    "discriminability", "conclusions", "group_differences",
+    "discriminability", "conclusions", "group_differences", "map_ceilings",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def scores_of(models=3, images=30, **options):
 
 def test_tables_on_the_page_are_those_of_the_files(made):
     tables = {table["id"]: table for table in number_tables(made.analysis)}
-    assert set(tables) == {"ceilings", "discriminability", "conclusions", "group-differences"}
+    assert set(tables) == {"ceilings", "discriminability", "map-ceilings", "conclusions", "group-differences"}
     told = made.analysis.discriminability
     shown = [row[3]["value"] for row in tables["discriminability"]["rows"]]
     assert shown == told["discriminability"].tolist()[: len(shown)]

@@ -8,6 +8,7 @@ from scores.faults import random_maps, store_of
 import salzarr
 from salzarr.errors import UsageError
 from salzarr.scores import agreement, chance
+from salzarr.scores.leave_one_out import consensus_bounds
 from salzarr.statistics import analysis
 from salzarr.statistics.analysis import Settings, analyze
 from salzarr.statistics.columns import COLUMNS, meaning
@@ -16,7 +17,8 @@ from salzarr.statistics.summary import summarize, to_frame, write_table
 
 def both(scores, maps, seed=0):
     """What takes the maps again: scores by chance, and with the consensus."""
-    return {"chance": chance(scores, maps, seed=seed), "consensus": agreement(scores, maps)}
+    bounds = consensus_bounds(scores, maps)
+    return {"chance": chance(scores, maps, seed=seed), "consensus": agreement(scores, maps), "bounds": bounds}
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_everything_at_once(maps, tmp_path):
     assert {f.name for f in files} == {
         "summary.csv", "groups.csv", "images.csv", "reliability.csv", "agreement.csv", "tests.csv",
         "consensus.csv", "corrected.csv", "ceilings.csv", "group_differences.csv", "discriminability.csv",
-        "conclusions.csv",
+        "conclusions.csv", "map_ceilings.csv",
     }  # fmt: skip
     assert pd.read_csv(tmp_path / "results" / "summary.csv").equals(to_frame(found.summary))
     for file in files:

@@ -12,8 +12,9 @@ from salzarr.metrics import parse_metrics, score_block
 from salzarr.schema import Reason
 from salzarr.scores.budget import fit_in_memory
 from salzarr.scores.designs import CONSENSUS, LeaveOneOut
-from salzarr.scores.leave_one_out import agreement, consensus
+from salzarr.scores.leave_one_out import agreement, consensus, consensus_bounds
 from salzarr.scores.request import repeat
+from salzarr.statistics.limits import map_ceilings
 from salzarr.statistics.rows import variables_of
 from salzarr.statistics.summary import summarize, to_frame, to_matrix
 
@@ -156,3 +157,32 @@ def test_store_and_small_memory_give_the_same(maps, tmp_path):
     few = agreement(scores, url, memory=memory)
     for name in whole.data_vars:
         np.testing.assert_allclose(few[name], whole[name], rtol=1e-5, atol=1e-12, err_msg=name)
+
+
+# -- Ceilings of maps ---------------------------------------------------------------------------------------
+
+
+def test_no_map_is_closer_to_all_than_their_mean():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(25, 8, 8))
+    maps = {f"m{k}": shared + (1 + k) * rng.normal(size=shared.shape) for k in range(4)}
+    scores = salzarr.compare(maps, "cosine")
+    lower, upper = consensus_bounds(scores, maps)
+    z = np.stack([(m - m.mean((1, 2), keepdims=True)) / m.std((1, 2), keepdims=True) for m in maps.values()])
+    mean = z.mean(axis=0)
+    np.testing.assert_allclose(upper.mse.values, ((z - mean) ** 2).mean((2, 3)), rtol=1e-5)
+    others = (z.sum(axis=0) - z) / 3
+    np.testing.assert_allclose(lower.mse.values, ((z - others) ** 2).mean((2, 3)), rtol=1e-5)
+    assert (upper.others == 4).all()
+    table = map_ceilings((lower, upper), repeats=100)
+    assert table.columns[:3].tolist() == ["metric", "model", "units"]
+    for metric, sign in (("pearson", 1), ("mse", -1)):
+        rows = table[table.metric == metric]
+        assert (sign * (rows.upper - rows.lower) > 0).all()
+        for guess in (*z, rng.normal(size=mean.shape)):  # whatever predicts them all
+            centered = guess - guess.mean((1, 2), keepdims=True)
+            size = (centered**2).mean((1, 2)) ** 0.5
+            score = (
+                (z * centered).mean((2, 3)) / size if metric == "pearson" else ((z - guess) ** 2).mean((2, 3))
+            )
+            assert sign * score.mean() <= sign * rows.upper.mean() + 1e-9
