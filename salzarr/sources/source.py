@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, Self
@@ -103,6 +104,27 @@ class Contents:
     missing: Mapping[str, frozenset[Index]] = field(default_factory=dict)
 
 
+def check_regular(path: str) -> None:
+    """Refuse a pipe, socket or device, which would be waited for without end, and what cannot be reached."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder is a Zarr store, or fails by itself
+        raise InputError(f"{path} is a pipe, socket or device, and no file; save the map as a file")
+
+
+@dataclass(frozen=True)
+class _OfRegular:
+    """A function of a path, and more, that is called for regular files only."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, path: str, *more: Any) -> Any:
+        check_regular(path)
+        return self.function(path, *more)
+
+
 @dataclass(frozen=True)
 class Format:
     """A file format: which files it takes, and how their arrays are found and read.
@@ -132,6 +154,10 @@ class Format:
     holds_one: bool = False
     is_picture: bool = False
     images_first: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "look", _OfRegular(self.look))
+        object.__setattr__(self, "read", _OfRegular(self.read))
 
 
 class Place(NamedTuple):
@@ -190,8 +216,15 @@ class FileMaps:
         return [str(place) for place in self.places]
 
     def stamps(self) -> list[Stamp]:
-        """Return the stamp of each map's file."""
-        stamps = {path: file_stamp(path) for path in dict.fromkeys(place.path for place in self.places)}
+        """Return the stamp of each map's file, (-1, -1) of one that cannot be reached: reading says why."""
+        stamps = {}
+        for path in dict.fromkeys(place.path for place in self.places):
+            try:
+                stamps[path] = file_stamp(path)
+            except InputNotFoundError:
+                raise
+            except InputError:
+                stamps[path] = Stamp(-1, -1)
         return [stamps[place.path] for place in self.places]
 
     def shapes(self) -> list[Shape]:

@@ -98,6 +98,14 @@ def scan(
     left_out = None if but is None else os.path.realpath(but)
     outside: list[str] = []
 
+    def leads_to_folder(item: os.DirEntry[str]) -> bool:
+        try:
+            return item.is_dir()
+        except OSError as error:  # a link into a place that is closed, or round in a circle
+            if os.path.splitext(item.name)[1].lower() not in by_suffix:
+                say(f"{item.path} cannot be examined and is left out: {error.strerror}")
+            return False
+
     def visit(path: str, above: frozenset[tuple[int, int]]) -> Folder:
         try:
             found = os.stat(path)
@@ -108,11 +116,12 @@ def scan(
         here = above | {(found.st_dev, found.st_ino)}
         folder = Folder(path)
         for item in items:
-            if item.name.startswith(".") or (item.is_dir() and os.path.realpath(item.path) == left_out):
+            is_folder = leads_to_folder(item)
+            if item.name.startswith(".") or (is_folder and os.path.realpath(item.path) == left_out):
                 continue
             if item.is_symlink() and not (os.path.realpath(item.path) + os.sep).startswith(top):
                 outside.append(item.path)
-            if item.is_dir() and not is_zarr(item.path):
+            if is_folder and not is_zarr(item.path):
                 inside = item.stat()
                 if (inside.st_dev, inside.st_ino) in here:
                     say(f"{item.path} is a link back to a folder above it, and is not followed")
@@ -120,7 +129,7 @@ def scan(
                     folder.folders.append(visit(item.path, here))
             else:
                 format_ = by_suffix.get(os.path.splitext(item.name)[1].lower()) or (
-                    format_of(item.path, formats) if item.is_dir() else None
+                    format_of(item.path, formats) if is_folder else None
                 )
                 if wanted is not None and not wanted.fullmatch(os.path.relpath(item.path, root)):
                     continue
