@@ -49,6 +49,13 @@ MOST_MODELS = 12
     help="Normalization of each map: none, minmax, max, sum, zscore, abs, positive, or a chain such as "
     "abs+sum.",
 )
+@click.option(
+    "--also-normalize",
+    multiple=True,
+    callback=options.split,
+    metavar="CHAIN,…",
+    help="Compute each metric once more after these, to see whether the order of the pairs depends on it.",
+)
 @click.option("--data-range", type=float, help="Range of the values, for SSIM (default: that of the maps).")
 @click.option(
     "--labels",

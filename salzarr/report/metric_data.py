@@ -166,5 +166,7 @@ def agreement(analysis: Analysis, palettes: Palettes) -> dict[str, Any]:
         "names": [str(row.attrs.get("spec", row.name)) for row in rows],
         "values": numbers(found["spearman"].values),
         "p": numbers(found["p"].values),
+        "low": numbers(found["low"].values),
+        "high": numbers(found["high"].values),
         "scale": _scale(scale, palettes),
     }

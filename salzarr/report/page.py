@@ -128,6 +128,7 @@ def render(analysis: Analysis, scores: xr.Dataset, page: Page | None = None) -> 
         reason_rows=_reason_rows(analysis.summary),
         degenerate=_degenerate(page.facts, scores),
         consensus=_consensus(analysis.consensus),
+        consensus_chain="" if analysis.consensus is None else analysis.consensus.attrs["consensus_normalize"],
         tested=analysis.tests is not None,
         conditions=[plain(sentence) for sentence in conditions(analysis, scores)],
         number_tables=number_tables(analysis),

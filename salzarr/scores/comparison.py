@@ -45,6 +45,7 @@ def compare(
     models: Iterable[str] | None = None,
     images: slice | int | Iterable[str] | None = None,
     normalize: str = "none",
+    also_normalize: Iterable[str] | None = None,
     data_range: float | None = None,
     reference: str | None = None,
     complete_cases: bool = False,
@@ -83,6 +84,10 @@ def compare(
     normalize : str, default "none"
         What is done to each map first, unless a metric says otherwise; see
         :func:`salzarr.metrics.normalize.apply`.
+    also_normalize : iterable of str, optional
+        Further normalizations: each metric that can take them, and has none of its own, is computed once
+        more under each, such as ``ssim:normalize=minmax``. The agreement of the metrics then shows whether
+        the order of the pairs depends on it.
     data_range : float, optional
         Range of the values, for SSIM. It is 1 after ``minmax``, and known for a store; a lazy array needs it.
     reference : str, optional
@@ -149,6 +154,7 @@ def compare(
     called = call_of(compare, locals())
     request = resolve(
         maps, metrics, names=names, models=models, images=images, normalize=normalize,
+        also_normalize=also_normalize,
         data_range=data_range, reference=reference, complete_cases=complete_cases,
         allow_incomplete=allow_incomplete, labels=labels, where=where, primary=primary,
         scan=None if out is None else extremes,

@@ -98,6 +98,7 @@ def resolve(
     models: Iterable[str] | None = None,
     images: slice | int | Iterable[str] | None = None,
     normalize: str = "none",
+    also_normalize: Iterable[str] | None = None,
     data_range: float | None = None,
     reference: str | None = None,
     complete_cases: bool = False,
@@ -124,7 +125,10 @@ def resolve(
         raise UsageError(f"a comparison takes two models or more, not {len(chosen.models)}")
     if reference is not None:
         reference = _known("reference model", reference, chosen.models)
-    as_asked = [m.with_normalize(normalize).for_shape(chosen.map_shape) for m in measures.as_metrics(metrics)]
+    parsed = measures.as_metrics(metrics)
+    again = _once_more(parsed, [chain for chain in also_normalize or () if chain != normalize])
+    variants = {metric.slug for metric in again}
+    as_asked = [m.with_normalize(normalize).for_shape(chosen.map_shape) for m in (*parsed, *again)]
     if primary is not None:
         first = _primary(as_asked, primary)
         as_asked = [first, *(metric for metric in as_asked if metric is not first)]
@@ -137,12 +141,29 @@ def resolve(
         raise UsageError("no image is left to compare; choose others")
     return Request(
         chosen,
-        tuple(_with_range(metric, data_range, chosen, facts, scan) for metric in as_asked),
+        tuple(
+            _with_range(m, None if m.slug in variants else data_range, chosen, facts, scan) for m in as_asked
+        ),
         UniquePairs(len(chosen.models), None if reference is None else chosen.models.index(reference)),
-        frozenset(m.slug for m in as_asked if m.needs_data_range and data_range is None),
+        frozenset(
+            m.slug for m in as_asked if m.needs_data_range and (data_range is None or m.slug in variants)
+        ),
         where,
         primary,
     )
+
+
+def _once_more(metrics: Sequence[Metric], chains: Iterable[str]) -> list[Metric]:
+    """Return the metrics under further normalizations, as metrics of their own, where they can take these."""
+    found: list[Metric] = []
+    for chain in chains:
+        signed = normalize.may_be_negative(normalize.checked(chain))
+        for metric in metrics:
+            cannot = metric.undefined & ({Reason.NEGATIVE} if signed else {Reason.UNSIGNED})
+            if metric.normalize is None and metric.name in measures.METRICS and not cannot:
+                found += parse_metrics(f"{metric.spec}:normalize={chain}")
+    known = {metric.slug for metric in metrics}
+    return [metric for metric in found if metric.slug not in known]
 
 
 def _where(maps: Maps, expression: str) -> Maps:

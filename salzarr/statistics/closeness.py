@@ -64,7 +64,9 @@ def closer(
     """Test for each model which of two others is closer to it.
 
     For N models these are N (N - 1) (N - 2) / 2 comparisons per metric: with many models, name the few that
-    the question is about. The sign flips test symmetry of the differences about 0, and not only a mean of 0.
+    the question is about. The sign flips test symmetry of the differences about 0, and not only a mean of 0:
+    with 20 units, of nothing but chance 5 % of p are at most 0.05 where differences are symmetric, and up to
+    8 % where they are exponential (9 % where units also differ in size as 1 to 39).
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def test_the_agreement_of_the_metrics(page, tables):
     data, metrics = page
     count = len(metrics)
     assert tables["agreement"].metric.tolist() == [slug for slug in metrics for _ in range(count)]
-    for shown, column in (("values", "spearman"), ("p", "p")):
+    for shown, column in (("values", "spearman"), ("p", "p"), ("low", "low"), ("high", "high")):
         same(np.ravel(data["agreement"][shown]), tables["agreement"][column])
 
 

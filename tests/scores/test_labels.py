@@ -122,3 +122,22 @@ def test_a_unit_of_most_images_is_named(stored, caplog):
     labels = {"image": NAMES, "photo": ["p"] * 4 + ["q", "r"]}
     units_of(salzarr.compare(stored, "mse", labels=labels), "photo")
     assert "the unit 'p' holds 4 of 6 images" in caplog.text
+
+
+# -- Metrics once more --------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:maps after zscore have negative values")
+def test_metrics_are_computed_once_more_under_further_normalizations(stored):
+    scores = salzarr.compare(stored, "ssim,emd", also_normalize=["minmax", "zscore"], data_range=2.0)
+    metrics = [name for name in scores if not name.endswith("reason")]
+    assert metrics == [
+        "ssim",
+        "emd",
+        "ssim_normalize_minmax",
+        "emd_normalize_minmax",
+        "ssim_normalize_zscore",
+    ]
+    alone = salzarr.compare(stored, "ssim", normalize="minmax")
+    np.testing.assert_allclose(scores.ssim_normalize_minmax, alone.ssim, rtol=1e-6)
+    assert scores.ssim_normalize_zscore.attrs["parameters"] != scores.ssim.attrs["parameters"]

@@ -2,10 +2,12 @@
 function drawAgreement() {
   const host = $("agreement");
   if (!host) return;
-  const { names, values, p, scale } = page.agreement;
+  const { names, values, p, low, high, scale } = page.agreement;
+  const told = (i, j) => [known(low[i][j]) && `${fixed(low[i][j], 2)} to ${fixed(high[i][j], 2)} over ${page.unit}`,
+    known(p[i][j]) && `p = ${brief(p[i][j], 2)} (Mantel)`].filter(Boolean).join(", ");
   const line = (name, i) => el("tr", null, el("th", { scope: "row", words: name }), ...values[i].map((v, j) => {
     const td = el("td", { text: known(v) ? fixed(v, 2) : "–", class: known(v) ? null : "gone",
-      title: known(p[i][j]) && i !== j ? `p = ${brief(p[i][j], 2)}` : null });
+      title: (i !== j && told(i, j)) || null });
     paint(td, v, scale);
     return td;
   }));
