@@ -235,6 +235,8 @@ def _of_array(
         if len(axes) != len(shape):
             place = f"{where}:{name}" if name else where
             raise UsageError(f"{place} has shape {shape}, but {len(axes)} axes are named: {','.join(axes)}")
+        if reading.axes is None:
+            check_dims(axes, f"{where}:{name}" if name else where, shape)
         return _along(contents, name, axes, where)
     channels = len(shape) == 3 and (shape[0] in (3, 4) or shape[2] in (3, 4))
     if len(shape) < 3 or _rank(shape) < 3 or (not stacked and (format_.holds_one or channels)):
@@ -265,6 +267,19 @@ def _axes_of(dims: Sequence[str] | None) -> tuple[str, ...] | None:
         if first is not None:
             axes[first] = f"{IMAGE}={axes[first]}"
     return tuple(axes)
+
+
+def check_dims(dims: Sequence[str], where: str, shape: Sequence[int]) -> None:
+    """Refuse a labelled array of volumes or time series: an axis that is neither image, channel, y nor x."""
+    known = (MODEL, IMAGE, Y, X, *CHANNEL_DIMS)
+    others = [dim for dim in dims if dim.split("=")[0] not in known]
+    if {Y, X} <= set(dims) and others:
+        raise InputError(
+            f"{where} has the axes {', '.join(dims)}, shape {tuple(shape)}: {others[0]} is no image and no "
+            "channel. "
+            "Volumes and time series are not compared; choose a part, or make a model of each by naming the "
+            f"axes with --axes {','.join(dims)}"
+        )
 
 
 def _along(contents: Contents, name: str, axes: Sequence[str], where: str) -> list[Held]:

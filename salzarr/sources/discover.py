@@ -125,7 +125,9 @@ class Finder:
             reasons: list[str] = []
             found = self._in_folder(name, folder, reasons)
             entries += found
-            if not found and (self.reading.glob is None or reasons):
+            if found:
+                self._name_barren(folder)
+            elif self.reading.glob is None or reasons:
                 self._lose(name, folder, reasons, lost)
         if not entries:
             raise InputNotFoundError(self._nothing(root, loose, lost))
@@ -138,6 +140,15 @@ class Finder:
                 f"{root}: {len(loose)} files outside of models' folders, such as {loose[0]}, are set aside"
             )
         return entries
+
+    def _name_barren(self, folder: Folder) -> None:
+        """Name the folders below a model that hold data, and no map."""
+        for below in folder.folders:
+            others = {suffix: n for suffix, n in below.all_others().items() if suffix not in TEXT_SUFFIXES}
+            if any(True for _ in below.formats()):
+                self._name_barren(below)
+            elif others and self.reading.glob is None:
+                self.findings.warn(f"{below.path} holds no maps, but {said_suffixes(others)}")
 
     def _lose(self, name: str, folder: Folder, reasons: list[str], lost: dict[str, str]) -> None:
         """Name a folder that gave no map, and what lies in it."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from salzarr.errors import ShapeError
 from salzarr.schema import CHANNEL, IMAGE, MODEL, X, Y
+from salzarr.sources.contents import check_dims
 from salzarr.sources.source import Array, Stamp, check_numbers, numbered, pick
 
 UNKNOWN = Stamp(-1, -1)
@@ -158,6 +159,7 @@ class Arrays:
         where = f"the array of {name}"
         if hasattr(values, "coords") and hasattr(values, "dims"):
             values = by_name(values)
+            check_dims((IMAGE, *map(str, values.dims[1:])), where, values.shape)
             if ids is None and IMAGE in values.coords:
                 ids = [str(image) for image in values.coords[IMAGE].values]
             values = values.data

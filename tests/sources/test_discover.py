@@ -387,6 +387,14 @@ def test_a_model_that_gave_no_map_is_named_with_what_lies_in_it(tmp_path):
     assert lost(tmp_path, models=["VGG", "ResNet"])[1] == []
 
 
+def test_folders_below_a_model_that_hold_no_map_are_named(tmp_path):
+    save(tmp_path, "VGG/gradcam/a.npy", "ResNet/gradcam/a.npy")
+    (tmp_path / "VGG/ig").mkdir()
+    (tmp_path / "VGG/ig/a.pkl").write_bytes(b"?")
+    _, notices = found(tmp_path)
+    assert any(text.endswith("VGG/ig holds no maps, but 1 .pkl file") for text in notices)
+
+
 def test_folders_of_notes_and_scripts_are_no_models(tmp_path):
     save(tmp_path, "VGG/a.npy", "ResNet/a.npy")
     (tmp_path / "scripts").mkdir()

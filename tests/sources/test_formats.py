@@ -566,3 +566,18 @@ def test_chunks_of_unknown_sizes_are_refused_with_the_remedy():
     maps = da.from_array(four_maps(), chunks=(2, 6, 8))
     with pytest.raises(ShapeError, match=r"compute_chunk_sizes\(\)"):
         Arrays.of("vgg", maps[maps[:, 0, 0] > -1])
+
+
+def test_volumes_and_time_series_are_refused_with_their_shape(tmp_path):
+    values = np.zeros((4, 5, 6, 8), np.float32)
+    array = xr.DataArray(values, dims=("image", "time", "y", "x"), name="saliency")
+    array.to_netcdf(tmp_path / "vgg.nc")
+    words = r"axes image, time, y, x, shape \(4, 5, 6, 8\): time is no image and no channel"
+    with pytest.raises(InputError, match=words):
+        opened(tmp_path / "vgg.nc")
+    with pytest.raises(InputError, match=words):
+        Arrays.of("vgg", array)
+    named = {"axes": "image,time,y,x"}
+    assert list(models_in(tmp_path / "vgg.nc", **named)) == [f"vgg/{n}" for n in range(5)]
+    assert len(gather({"vgg": values}, Reading.of(**named), Findings())) == 5
+    assert len(list(Arrays.of("vgg", array.rename(time="channel")).read())) == 4
