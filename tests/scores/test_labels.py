@@ -128,8 +128,9 @@ def test_a_unit_of_most_images_is_named(stored, caplog):
 
 
 @pytest.mark.filterwarnings("ignore:maps after zscore have negative values")
-def test_metrics_are_computed_once_more_under_further_normalizations(stored):
-    scores = salzarr.compare(stored, "ssim,emd", also_normalize=["minmax", "zscore"], data_range=2.0)
+def test_metrics_are_computed_once_more_under_further_normalizations(stored, tmp_path):
+    options = {"also_normalize": ["minmax", "zscore"], "data_range": 2.0}
+    scores = salzarr.compare(stored, "ssim,emd", out=tmp_path / "r", **options)
     metrics = [name for name in scores if not name.endswith("reason")]
     assert metrics == [
         "ssim",
