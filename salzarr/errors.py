@@ -30,6 +30,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 _command_line = False
 
@@ -98,14 +99,36 @@ def _keyword(found: re.Match[str]) -> str:
     return f"{name}={value if value.isdecimal() else chr(34) + value + chr(34)}{end}"
 
 
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
+_QUERY = re.compile(r"(://[^\s?'\"<>]*)\?[^\s'\"<>]*")
+
+
+def redacted(text: str) -> str:
+    """Return a text whose URLs have neither user and password nor a query, which often is a signature.
+
+    >>> redacted("cannot open http://me:secret@host/maps.zarr?sig=secret; try again")
+    'cannot open http://host/maps.zarr; try again'
+    """
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub("", text)) if "://" in text else text
+
+
+def without_secrets(value: Any) -> Any:
+    """Return a JSON value with every text in it redacted."""
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, dict):
+        return {name: without_secrets(one) for name, one in value.items()}
+    return [without_secrets(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 class SalzarrError(Exception):
     """Whatever salzarr raises on purpose."""
 
     exit_code = 1
 
     def __str__(self) -> str:
-        """Return the message, in the words of whoever called."""
-        return for_caller(super().__str__())
+        """Return the message, in the words of whoever called; secrets are not for logs and stores."""
+        return redacted(for_caller(super().__str__()))
 
 
 class UsageError(SalzarrError, ValueError):

@@ -5,25 +5,23 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from salzarr.errors import CorruptError
+from salzarr.errors import CorruptError, redacted
 
 RECORD = "run.json"
 """File of a results folder that says how the results were made."""
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _typed: ContextVar[str | None] = ContextVar("typed", default=None)
 
 
 def type_command(arguments: Sequence[str]) -> None:
     """Record what is called from now on as this command line."""
-    _typed.set(_CREDENTIALS.sub("", shlex.join(["salzarr", *arguments])))
+    _typed.set(redacted(shlex.join(["salzarr", *arguments])))
 
 
 def call_of(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
@@ -53,7 +51,7 @@ def call_of(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
             continue
         text = text or name
         words.append(text if parameter.kind is parameter.POSITIONAL_OR_KEYWORD else f"{name}={text}")
-    return _CREDENTIALS.sub("", f"salzarr.{function.__name__}({', '.join(words)})")
+    return redacted(f"salzarr.{function.__name__}({', '.join(words)})")
 
 
 def _spelled(value: Any) -> str | None:

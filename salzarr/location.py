@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from zarr.abc.store import Store
 
-from salzarr.errors import UsageError, storage_errors
+from salzarr.errors import UsageError, redacted, storage_errors
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -55,7 +55,7 @@ class Location(str):
     def __new__(cls, path: str, typed: str | None = None) -> Self:
         """Keep what was typed beside the path."""
         location = super().__new__(cls, path)
-        location.typed = path if typed is None else typed
+        location.typed = redacted(path if typed is None else typed)
         return location
 
     def __format__(self, spec: str) -> str:

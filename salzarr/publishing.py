@@ -17,7 +17,7 @@ import xarray as xr
 
 from salzarr import plan, plot
 from salzarr.drawing import check_photo_names, check_photos, with_status
-from salzarr.errors import SalzarrError, StoreNotFoundError
+from salzarr.errors import SalzarrError, StoreNotFoundError, without_secrets
 from salzarr.invocation import add_to_record, call_of, read_record
 from salzarr.plot.style import numbers, own_figures
 from salzarr.report import Page, write_report
@@ -198,11 +198,20 @@ def publish(
             findings=sentences,
             size=size,
             photos=photos,
-            provenance=json.loads(str(reader.scores.attrs.get(ATTR_PROVENANCE, "{}"))),
+            provenance=_provenance(reader.scores),
             **_maps_shown(reader.scores, maps, folder),
         )
         files.append(write_report(folder / "report.html", analysis, reader.scores, page))
     return Published(analysis, sentences, files)
+
+
+def _provenance(scores: xr.Dataset) -> dict[str, Any]:
+    """Return where scores come from as a page shows it: the maps as they were typed, no private folders."""
+    found: dict[str, Any] = without_secrets(json.loads(str(scores.attrs.get(ATTR_PROVENANCE, "{}"))))
+    if "typed" in (maps := found.get("maps", {})):
+        shown = {**maps, "url": maps["typed"]}
+        found["maps"] = {name: value for name, value in shown.items() if name != "typed"}
+    return found
 
 
 def _maps_shown(scores: xr.Dataset, maps: str | PathLike[str] | None, results: Path) -> dict[str, Any]:

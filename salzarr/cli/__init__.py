@@ -17,8 +17,8 @@ import click
 
 from salzarr._version import __version__
 from salzarr.cli import result_commands, store_commands
-from salzarr.cli.terminal import configure_logging, notice
-from salzarr.errors import SalzarrError, UsageError, command_line, damaged, unreachable
+from salzarr.cli.terminal import configure_logging, notice, readable
+from salzarr.errors import SalzarrError, UsageError, command_line, damaged, redacted, unreachable
 from salzarr.invocation import type_command
 
 INTERRUPTED = 130
@@ -53,7 +53,7 @@ def _run(arguments: list[str]) -> int:
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.UsageError as error:
-        error.show()
+        click.UsageError(readable(redacted(error.format_message())), error.ctx).show()
         return UsageError.exit_code
     except (click.Abort, KeyboardInterrupt):
         notice("Interrupted; the same command resumes.")

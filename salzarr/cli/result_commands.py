@@ -9,7 +9,7 @@ import click
 
 from salzarr.cli import options
 from salzarr.cli.terminal import progress, show_json, show_matrix, show_table, show_text
-from salzarr.errors import InputError
+from salzarr.errors import InputError, redacted
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -139,6 +139,7 @@ def compare(
             published = salzarr.publish(
                 results,
                 **chosen,
+                maps=store if redacted(store) != store else None,  # no results say how it was opened
                 baseline=baseline,
                 photos=photos,
                 title=title,

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from salzarr.errors import redacted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -73,8 +75,16 @@ def _shown(value: object) -> str:
         return "–" if value != value else f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    text = str(value)
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return readable(str(value)).replace("\n", "\\n")
+
+
+def readable(text: str) -> str:
+    r"""Escape what would steer a terminal, or could not be written; line ends stay.
+
+    >>> readable("a\x1b[31mb\udcff")
+    'a\\x1b[31mb\\udcff'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def show_json(value: object) -> None:
@@ -97,7 +107,7 @@ def _plain(value: Any) -> Any:
 
 def notice(text: str) -> None:
     """Print a line on stderr."""
-    console(stderr=True).print(text)
+    console(stderr=True).print(readable(redacted(text)))
 
 
 @contextmanager
@@ -145,4 +155,4 @@ class _Said(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         level = "Note" if record.levelno == logging.INFO else record.levelname.capitalize()
-        return f"{level}: {record.getMessage()}"
+        return f"{level}: {readable(redacted(record.getMessage()))}"

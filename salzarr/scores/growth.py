@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzarr import schema, store
-from salzarr.errors import ChangedError, listed
+from salzarr.errors import ChangedError, listed, redacted
 from salzarr.maps import Maps, StoreMaps
 from salzarr.metrics import Metric
 from salzarr.schema import SOURCE_CRC, Reason, reason_name
@@ -71,7 +71,7 @@ def record(request: Request, block: int, tile: int, earlier: Earlier | None = No
         "primary": request.primary,
         "metrics": {metric.slug: metric.attrs() for metric in request.metrics},
         "automatic": sorted(request.automatic),
-        "maps": request.maps.url,
+        "maps": redacted(request.maps.url),
         "options": _options(request.maps.url),
         "map_shape": request.maps.map_shape,
     }

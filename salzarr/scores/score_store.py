@@ -23,7 +23,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from salzarr import schema
 from salzarr._version import __version__
 from salzarr.errors import CorruptError, StoreExistsError
-from salzarr.location import check_bucket, is_object_store, names_in, zarr_store
+from salzarr.location import check_bucket, is_object_store, locate, names_in, zarr_store
+from salzarr.maps import StoreMaps
 from salzarr.metrics import Metric
 from salzarr.schema import IMAGE, MODEL, PAIR, REASON_DTYPE, Reason, reason_name
 from salzarr.scores.assembly import coordinates, label_coordinates
@@ -49,7 +50,8 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
     Its plan is written last; ``crc`` are the checksums of the maps, (model, image).
     """
     run = uuid.uuid4().hex
-    pairs, images = len(request.pairs), len(request.images)
+    pairs, images, maps = len(request.pairs), len(request.images), request.maps
+    assert isinstance(maps, StoreMaps)
     with storage_errors(url):
         group = create_group(url)
         for metric in request.metrics:
@@ -72,7 +74,7 @@ def create(url: str, request: Request, crc: NDArray[np.uint32], plan: Mapping[st
             {
                 schema.ATTR_FORMAT: schema.FORMAT_VERSION,
                 schema.ATTR_VERSION: __version__,
-                schema.ATTR_PROVENANCE: json.dumps(provenance(plan), sort_keys=True),
+                schema.ATTR_PROVENANCE: json.dumps(provenance(plan, f"{locate(maps.url)}"), sort_keys=True),
                 schema.ATTR_COMPLETE: False,
                 ATTR_FAILED: [],
                 ATTR_MODELS: list(request.models),
@@ -205,10 +207,10 @@ def finish(url: str, failed: list[int], work: Mapping[str, int]) -> None:
         metadata.complete(url, group, told)
 
 
-def provenance(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where the scores come from, for people."""
+def provenance(plan: Mapping[str, Any], typed: str) -> dict[str, Any]:
+    """Return where the scores come from, for people; ``typed`` is the maps' place as it was given."""
     versions = {name: version(name) for name in ("numpy", "zarr", "dask", "xarray", "numba", "scipy")}
-    maps = {"url": plan["maps"], "options": plan["options"]}
+    maps = {"url": plan["maps"], "typed": typed, "options": plan["options"]}
     begun = datetime.now(UTC).isoformat(timespec="seconds")
     return {"maps": maps, "salzarr": __version__, "versions": versions, "begun": begun}
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from salzarr._version import __version__
-from salzarr.errors import listed
+from salzarr.errors import listed, without_secrets
 from salzarr.schema import Status
 from salzarr.sources.reading import Reading
 from salzarr.store.conversion import Conversion
@@ -162,7 +162,7 @@ def provenance(origin: dict[str, Any], report: ConvertReport, earlier: Any) -> d
         "extra": report.extra,
         "lost": list(report.lost),
     }
-    return {"runs": [*(earlier or {}).get("runs", []), run]}
+    return {"runs": [*(earlier or {}).get("runs", []), without_secrets(run)]}
 
 
 def reading_attrs(reading: Reading) -> dict[str, Any]:

@@ -1,4 +1,7 @@
+import functools
+import threading
 import uuid
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import obstore
 import pytest
@@ -47,3 +50,17 @@ def quick(monkeypatch):
     """Runs that are taken for dead after two seconds: fewer, and a busy machine looks like a death."""
     monkeypatch.setattr("salzarr.lease.HEARTBEAT", 0.1)
     monkeypatch.setattr("salzarr.lease.EXPIRY", 2.0)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web(tmp_path):
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -1,29 +1,11 @@
 """Maps that a plain web server offers: they can be read and compared, and nothing can be written there."""
 
-import functools
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pytest
 from scores.faults import random_maps, store_of
 
 from salzarr import compare, convert, info, open_maps
 from salzarr.errors import StoreError, StoreNotFoundError
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def web(tmp_path):
-    handler = functools.partial(Quiet, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_a_store_behind_a_web_server_is_compared(web, tmp_path):
