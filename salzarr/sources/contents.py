@@ -59,34 +59,10 @@ def held_in(
     stacked: bool,
     as_models: bool = False,
 ) -> tuple[list[Held], list[str]]:
-    """Tell what a file holds.
+    """Return what a file holds for each model, and the names of arrays that are no maps.
 
-    Parameters
-    ----------
-    contents : Contents
-    where : str
-        Its path, for messages.
-    format_ : Format
-    reading : Reading
-        Which array and axes were named.
-    stacked : bool
-        Whether the first of three axes holds images, where nothing else tells.
-    as_models : bool, default False
-        Whether groups, and several stacks, are a model each.
-
-    Returns
-    -------
-    held : list of Held
-        Of each model.
-    aside : list of str
-        Arrays that are no maps.
-
-    Raises
-    ------
-    InputError
-        If it holds no map, or which array holds them cannot be told.
-    UsageError
-        If the array or the axes that were named do not fit.
+    ``stacked``: the first of three axes holds images, where nothing else tells; ``as_models``: groups, and
+    several stacks, are a model each.
     """
     groups = _groups(contents)
     if groups and as_models:

@@ -120,6 +120,9 @@ class Finder:
                     entries += self._of_file(os.path.splitext(file)[0], os.path.join(root, file))
                 except InputError as error:
                     lost[os.path.splitext(file)[0]] = str(error)
+        unknown = {suffix: n for suffix, n in tree.others.items() if suffix not in TEXT_SUFFIXES}
+        if unknown and entries and self.reading.glob is None:
+            lost[f"{root}/*"] = f"{said_suffixes(unknown)} beside the models' files, in no known format"
         for folder in tree.folders:
             name = os.path.basename(folder.path)
             reasons: list[str] = []

@@ -166,17 +166,7 @@ def _plain_pieces(text: str, pattern: str) -> Iterator[Piece]:
 
 
 def by_pattern(root: str, formats: Sequence[Format], reading: Reading, findings: Findings) -> list[Entry]:
-    """Find the models in a tree by a pattern of its paths.
-
-    Raises
-    ------
-    InputNotFoundError
-        If no file fits.
-    InputError
-        If a path divides in two ways, or two files hold one model's map of one image.
-    UsageError
-        If the pattern is none.
-    """
+    """Find the models in a tree by a pattern of its paths; a path that divides in two ways is refused."""
     assert reading.pattern is not None
     pattern = Pattern.of(reading.pattern)
     if not os.path.isdir(root):

@@ -72,26 +72,10 @@ def scan(
     say: Callable[[str], None],
     but: str | None = None,
 ) -> Folder:
-    """List a tree, following links, but never round in a circle.
+    """List the files of these formats in a tree, but for one folder; links are followed, except in circles.
 
-    Parameters
-    ----------
-    root : str
-        The folder to begin with.
-    formats : sequence of Format
-        Of the files that are wanted.
-    glob : str, optional
-        Only files whose path below the root matches.
-    say : callable
-        Told about links that are not followed, or lead out of the root. Such a link is followed: data
-        are often kept elsewhere, and to read numbers does no harm.
-    but : str, optional
-        A folder that is not looked at: the store that is to be written.
-
-    Raises
-    ------
-    InputError
-        If a folder cannot be listed, for its maps would be lost silently.
+    ``say`` is told about links that are not followed or lead out of the root: data are often kept elsewhere,
+    and to read numbers does no harm. A folder that cannot be listed is an InputError: its maps would be lost.
     """
     wanted = re.compile(translate(glob)) if glob else None
     top = os.path.realpath(root) + os.sep

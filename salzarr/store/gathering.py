@@ -21,25 +21,7 @@ from salzarr.store.stored_source import is_maps_store, stored_models
 
 
 def gather(source: Any, reading: Reading, findings: Findings) -> list[NamedSource]:
-    """Find the models of a source and name their images, as :func:`salzarr.convert` does.
-
-    Parameters
-    ----------
-    source : path, mapping, or xarray object
-    reading : Reading
-        How it is to be read.
-    findings : Findings
-        What there is to say of it; filled in.
-
-    Raises
-    ------
-    InputNotFoundError
-        If there are none.
-    InputError
-        If they cannot be joined by image.
-    UsageError
-        If an option does not fit the source.
-    """
+    """Find the models of a source and name their images; what there is to say of it goes to the findings."""
     is_path = isinstance(source, (str, os.PathLike))
     labelled = label(find(source, reading, findings), reading, findings)
     unnamed = [item.model for item in labelled if not item.named]
@@ -133,14 +115,7 @@ def _in_store(path: str, reading: Reading) -> list[Entry]:
 
 
 def label(entries: Sequence[Entry], reading: Reading, findings: Findings) -> list[NamedSource]:
-    """Give every map the id that it has in the store, and refuse what cannot be joined by it.
-
-    Raises
-    ------
-    InputError
-        If a model has two maps of one image, two models have one name, or maps without names would be
-        joined with others by position.
-    """
+    """Name every map as in the store; refuse two maps of one image, two models of one name."""
     names = reading.names
     given: Mapping[str, Any] = (
         names if isinstance(names, Mapping) else {"": names} if names is not None else {}

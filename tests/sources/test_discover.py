@@ -411,6 +411,15 @@ def test_a_damaged_archive_beside_others_is_a_model_that_is_lost(tmp_path):
     assert left_out[0].startswith("ResNet is left out")
 
 
+def test_a_file_of_no_known_format_beside_those_of_models_is_named(tmp_path):
+    for model in ("VGG", "ResNet"):
+        np.savez(tmp_path / f"{model}.npz", cat=MAP, dog=MAP)
+    (tmp_path / "swin.pkl").write_bytes(b"?")
+    (tmp_path / "README").write_text("notes")
+    assert "1 .pkl file beside the models' files, in no known format" in lost(tmp_path)[1][0]
+    assert lost(tmp_path, models=["VGG"])[1] == []
+
+
 def test_where_nothing_can_be_read_it_is_said_why(tmp_path):
     (tmp_path / "VGG").mkdir()
     (tmp_path / "VGG/cat.pkl").write_bytes(b"?")
