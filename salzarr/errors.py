@@ -27,6 +27,7 @@ Each message is one sentence or a few: what is wrong, with which file, model or 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -100,7 +101,7 @@ def _keyword(found: re.Match[str]) -> str:
 
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
-_QUERY = re.compile(r"(://[^\s?'\"<>]*)\?[^\s'\"<>]*")
+_QUERY = re.compile(r"(://[^\s?'\"<>]*)\?[^\s'\"<>]*?(?=[;:,.)]*(?:[\s'\"<>]|$))")
 
 
 def redacted(text: str) -> str:
@@ -254,6 +255,29 @@ def listed(names: Sequence[str], most: int = 10) -> str:
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+@contextmanager
+def file_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in an error of the system that does not, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and not isinstance(error, SalzarrError):
+            error.filename = os.fspath(path)
+        raise
+
+
+def environment_error(error: Exception) -> str | None:
+    """Return what is wrong with a user's environment as one sentence; None for any other error."""
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            return "the folder that this command runs in was deleted; change to another and repeat it"
+    if found := re.match(r"A dask config file at '(.*)' is malformed", str(error)):
+        return f"{found[1]}, of Dask's configuration, is no YAML; mend it, or point DASK_CONFIG elsewhere"
+    return None
 
 
 @contextmanager

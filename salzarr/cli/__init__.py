@@ -18,7 +18,15 @@ import click
 from salzarr._version import __version__
 from salzarr.cli import result_commands, store_commands
 from salzarr.cli.terminal import configure_logging, notice, readable
-from salzarr.errors import SalzarrError, UsageError, command_line, damaged, redacted, unreachable
+from salzarr.errors import (
+    SalzarrError,
+    UsageError,
+    command_line,
+    damaged,
+    environment_error,
+    redacted,
+    unreachable,
+)
 from salzarr.invocation import type_command
 
 INTERRUPTED = 130
@@ -26,10 +34,18 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    _settle_environment()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a terminal cannot show is escaped, as on stderr: it must not cost a run that is done.
         sys.stdout.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _reader_left()
+    except OSError as error:
+        notice(f"Error: the output cannot be written: {error.strerror}")
+        code = _reader_left()
     if "obstore" in sys.modules:
         # Its threads may still be at what a run gave up, and take an interpreter that ends down with them.
         for stream in (sys.stdout, sys.stderr):
@@ -37,6 +53,27 @@ def main() -> None:
                 stream.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _settle_environment() -> None:
+    """Undo what a user's environment does to a command that has no use for it."""
+    while (file := os.open(os.devnull, os.O_RDWR)) <= 2:  # or a store's file takes a closed stream's place
+        os.set_inheritable(file, True)
+    os.close(file)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open until the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    os.environ["MPLBACKEND"] = "agg"  # pictures are files: a screen's backend may not be there, or not exist
+    if any(action == "error" for action, *_ in warnings.filters):
+        os.environ.pop("PYTHONWARNINGS", None)  # of workers, too
+        warnings.resetwarnings()
+        for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", kind)
+
+
+def _reader_left() -> int:
+    """Let nothing more be written to stdout, whose reader has left; return the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def run(arguments: list[str]) -> int:
@@ -62,15 +99,23 @@ def _run(arguments: list[str]) -> int:
         notice(f"Error: {error}")
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of the pipe has left
-        return 1
+        return _reader_left()
     except OSError as error:
+        if said := environment_error(error):
+            notice(f"Error: {said}")
+            return 1
         where = f" {error.filename}" if error.filename else ""
         notice(f"Error:{where}: {error.strerror or error}; fix that and give the same command again")
         return 1
     except Exception as error:
         # Scores are read late, and their endpoint or disk may fail then.
         found = unreachable(error) or damaged(error, "a store of scores")
+        if said := environment_error(error):
+            notice(f"Error: {said}")
+            return 1
+        if isinstance(error, MemoryError):
+            notice("Error: there is not enough memory; give a smaller --memory, or a larger machine")
+            return 1
         if found is None:
             raise
         notice(f"Error: {found}")

@@ -210,7 +210,7 @@ def _look_up(module: str, name: str) -> Any:
         sys.path.append(os.getcwd())  # a command finds modules of the folder it is run in, as python -m does
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError: no name, or a character of none
         raise MetricError(
             f"Could not load {module}:{name}: {error}; put the module into this folder or on PYTHONPATH"
         ) from error

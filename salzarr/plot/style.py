@@ -32,7 +32,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike, NDArray
 
-from salzarr.errors import UsageError
+from salzarr.errors import UsageError, file_named
 from salzarr.metrics.metric import Metric, bound
 from salzarr.statistics.rows import metric_rows, metric_slug
 from salzarr.statistics.summary import NO_SELF
@@ -44,6 +44,8 @@ P = ParamSpec("P")
 INK, MUTED, MISSING, RULE = "#1c2430", "#5d6776", "#e3e5e9", "#c4c9d1"
 ACCENT = "#1f5f99"
 COUNT = "n"
+NO_TEX: dict[Any, Any] = {"text.usetex": False}
+"""Names of models are no TeX, which need not be installed, whatever the user's configuration says."""
 
 FALLBACKS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Source Han Sans SC",
@@ -227,7 +229,7 @@ def any_script(draw: Callable[P, Axes]) -> Callable[P, Axes]:
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Axes:
-        with mpl.rc_context({"font.family": [*mpl.rcParams["font.family"], *_installed()]}):
+        with mpl.rc_context({**NO_TEX, "font.family": [*mpl.rcParams["font.family"], *_installed()]}):
             return draw(*args, **kwargs)
 
     return drawn
@@ -352,17 +354,18 @@ def save(
     written = []
     if lacking := without_glyph(figure):
         _say_lacking(lacking)
-    with mpl.rc_context({"svg.hashsalt": "salzarr"}), warnings.catch_warnings():
+    with mpl.rc_context({"svg.hashsalt": "salzarr", **NO_TEX}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # one for each, each time it is laid out
         for suffix in formats:
             target = Path(f"{path}.{suffix}")
-            figure.savefig(
-                target,
-                dpi=dpi,
-                metadata=dates.get(suffix),
-                facecolor="white",
-                bbox_inches="tight",
-                pad_inches=0.15,
-            )
+            with file_named(target):
+                figure.savefig(
+                    target,
+                    dpi=dpi,
+                    metadata=dates.get(suffix),
+                    facecolor="white",
+                    bbox_inches="tight",
+                    pad_inches=0.15,
+                )
             written.append(target)
     return written

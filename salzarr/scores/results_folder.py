@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from salzarr import schema
-from salzarr.errors import IncompleteError, StoreExistsError, StoreNotFoundError, UsageError
+from salzarr.errors import CorruptError, IncompleteError, StoreExistsError, StoreNotFoundError, UsageError
 from salzarr.location import Location, local_path, locate, zarr_store
 from salzarr.locks import lock
 from salzarr.schema import REASON_DTYPE
@@ -33,8 +33,11 @@ def place(results: str, scores: str | None) -> Location:
     """Return where the scores of a results folder are: as asked for now, as noted, or in the folder."""
     note = os.path.join(locate(results), ELSEWHERE)
     if scores is None and os.path.isfile(note):
-        with open(note) as file:
-            scores = file.read().strip()
+        try:
+            with open(note, encoding="utf-8") as file:
+                scores = file.read().strip()
+        except UnicodeDecodeError:
+            raise CorruptError(f"{note} is damaged; write into it where the scores are") from None
     return locate(results).below(SCORES) if scores is None else locate(scores)
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from salzarr.bootstrap import warn_if_few
 from salzarr.descriptive import STATISTICS, Floats, describe
-from salzarr.errors import UsageError
+from salzarr.errors import UsageError, file_named
 from salzarr.metrics.metric import Metric
 from salzarr.schema import (
     ATTR_KIND,
@@ -366,7 +366,10 @@ def write_table(table: pd.DataFrame, path: str | PathLike[str]) -> None:
         return repr(cell)
 
     columns = [[text(cell) for cell in table[name].tolist()] for name in table.columns]
-    with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with (
+        file_named(path),
+        Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         # Python's writer quotes a carriage return in a name only if it is to end lines with one.
         lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
         writer = csv.writer(lines)
