@@ -148,9 +148,9 @@ def publish(
         Limit of the report's size, by default ``"20MB"``: it carries as many maps as fit, of the images that
         tell most, and says how many did not fit.
     memory : str or int, optional
-        Memory limit of this process, such as ``"1GiB"``, the default: scores that do not fit are reduced a
-        range of pairs at a time. The process itself takes 480 MiB of it, and at least 128 MiB are used beside
-        that.
+        Memory limit of this process, such as ``"2GiB"``: 480 MiB of it are for the process, the rest, at
+        least 128 MiB, for scores, which are reduced a range of pairs at a time if they do not fit. By default
+        1 GiB for scores.
     progress : callable, optional
         Called with (done, total) tasks of each further reading of the maps. In a notebook and at a prompt a
         bar is shown by itself.

@@ -154,8 +154,8 @@ memory = click.option(
     "--memory",
     metavar="SIZE",
     callback=memory_size,
-    help="Memory limit per process, e.g. 1GiB (default: free memory). Tables and report need 600MiB with "
-    "many images.",
+    help="Memory limit per process, e.g. 1GiB (default: 80 % of the machine's for scoring, 1GiB beside the "
+    "process for tables and report). With many images, give at least 600MiB.",
 )
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -81,7 +81,7 @@ def group_panels(
         If the summary has no groups, or there is no such metric or statistic.
     """
     if GROUP not in groups.dims:
-        raise UsageError("this summary has no groups; make it with summarize(scores, groups=...)")
+        raise UsageError("this summary has no groups; make it with summarize(scores, group_by=...)")
     variable = metric_variable(groups, metric)
     slug, known = str(variable.name), model_names(groups)
     require_statistics(variable, [statistic])

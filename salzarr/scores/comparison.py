@@ -110,7 +110,8 @@ def compare(
     scores : str, optional
         With ``out``: where the scores go instead, a path or URL.
     memory : int or str, optional
-        With ``out``: memory limit per process, such as ``"2GiB"``; by default the free memory.
+        With ``out``: memory limit per process, such as ``"2GiB"``; by default 80 % of the
+        machine's.
     overwrite : bool, default False
         With ``out``: start again, replacing any scores.
     progress : callable, optional

@@ -162,7 +162,7 @@ def of_medians(
     --------
     >>> found = of_medians(np.arange(10.0)[None], Units.by([str(i) for i in range(10)]))
     >>> found.low.round(2), found.high.round(2)
-    (array([1.32]), array([7.68]))
+    (array([1.66]), array([7.34]))
     """
     medians = Medians(values)
     if units.alone:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -104,6 +104,8 @@ def test_what_is_always_foreseen():
 )
 def test_which_maps_become_undefined_zero_or_constant_is_foreseen(maps, steps):
     maps[0] = maps[0, 0, 0]
+    # A map of c and -c becomes constant by abs, which its extremes do not tell.
+    assume("abs" not in steps or not any(one.min() < one.max() and np.ptp(abs(one)) == 0 for one in maps))
     chain, axes = "+".join(steps) or "none", (1, 2)
     low, high = normalize.spans(chain, maps.min(axes), maps.max(axes))
     got = normalize.apply(maps, chain)

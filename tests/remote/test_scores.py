@@ -38,7 +38,7 @@ def test_they_are_those_of_a_local_run(bucket, tmp_path, counter):
     xr.testing.assert_equal(far.load(), here.load())
     assert bucket.contents("s.zarr") == contents(tmp_path / "here" / "scores.zarr")
     assert bucket.names() == ["maps.zarr", "s.zarr"]
-    assert sorted(os.listdir(tmp_path / "r")) == ["scores.url"]
+    assert sorted(os.listdir(tmp_path / "r")) == ["run.json", "scores.url"]
     counts()
     told = []
     compare(store, counter, out=tmp_path / "r", progress=lambda *both: told.append(both))
