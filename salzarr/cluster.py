@@ -51,7 +51,15 @@ class Capacity:
 
 def current_client() -> Client | None:
     """Return the distributed client that Dask would use here, if there is one."""
-    get = dask.base.get_scheduler()
+    try:
+        get = dask.base.get_scheduler()
+    except RuntimeError as error:
+        if "asynchronous Client" not in str(error):
+            raise
+        raise UsageError(
+            "the Dask client in use is asynchronous, and salzarr waits for results; make the Client without "
+            "asynchronous=True"
+        ) from None
     # A bound method, or a function that wraps one: what matters is whose it is.
     owner = getattr(get, "__self__", None)
     return owner if type(owner).__module__.startswith("distributed") else None
