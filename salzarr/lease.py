@@ -154,7 +154,7 @@ class Lease:
         except AlreadyExistsError:
             return
         self.client.delete(self.key)
-        raise UnconditionalError(f"{self.url} is on a server that overlooks conditions")
+        raise UnconditionalError(f"{self.url} is on a server that ignores conditional writes")
 
 
 def _version(found: Mapping[str, Any]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from salzarr import store
 from salzarr.errors import ShapeError, UsageError, listed
 from salzarr.location import locate
 from salzarr.plan import blocks, chunk_images
+from salzarr.positions import Positions, as_index, compact, spans
 from salzarr.schema import IMAGE, MAP_MAX, MAP_MIN, MAP_STATUS, MAP_SUM, MODEL, Status, X, Y
 from salzarr.sources.memory import Arrays, to_numpy
 from salzarr.sources.names import clean
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Positions = range | tuple[int, ...]
 Labels = Mapping[str, tuple[str, Array]]
 """What else is known of images and models: name to (dimension, one value for each)."""
 
@@ -193,7 +193,7 @@ class ArrayMaps(Maps):
     @property
     def values(self) -> Any:
         """The array of the chosen maps, of NumPy or Dask."""
-        rows, columns = _slice(self.rows), _slice(self.columns)
+        rows, columns = as_index(self.rows), as_index(self.columns)
         return self.array[rows][:, columns] if isinstance(rows, slice) else self.array[:, columns][rows]
 
     def chunks(self) -> list[slice]:
@@ -385,34 +385,3 @@ def distinct(what: str, names: Iterable[object]) -> tuple[str, ...]:
         twice = next(name for name in found if found.count(name) > 1)
         raise UsageError(f"{what} {twice!r} stands twice; give every {what} its own name")
     return found
-
-
-def spans(positions: NDArray[np.intp], chunk: int) -> list[slice]:
-    """Return ranges that hold all positions, cut only where a chunk ends and the next position is not next.
-
-    >>> spans(np.array([7, 1, 3, 2, 20, 8]), 5)
-    [slice(1, 4, None), slice(7, 9, None), slice(20, 21, None)]
-    """
-    ordered = np.unique(positions)
-    cuts = np.flatnonzero((np.diff(ordered) > 1) & (np.diff(ordered // chunk) > 0)) + 1
-    edges = [0, *cuts.tolist(), len(ordered)]
-    return [slice(int(ordered[a]), int(ordered[b - 1]) + 1) for a, b in pairwise(edges) if b > a]
-
-
-def compact(positions: range | Sequence[int]) -> Positions:
-    """Write positions that are consecutive as a range.
-
-    >>> compact([3, 4, 5]), compact([3, 5])
-    (range(3, 6), (3, 5))
-    """
-    if not len(positions):
-        return range(0)
-    whole = range(positions[0], positions[0] + len(positions))
-    return whole if list(positions) == list(whole) else tuple(positions)
-
-
-def _slice(positions: Positions) -> slice | list[int]:
-    """Return an index that takes consecutive positions without a copy."""
-    if isinstance(positions, range):
-        return slice(positions.start, positions.stop)
-    return list(positions)

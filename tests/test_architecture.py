@@ -14,7 +14,7 @@ PACKAGE = Path(salzarr.__file__).parent
 
 # Each layer may import from those above it, and from itself.
 LAYERS = [
-    {"_version", "compiled", "errors"},
+    {"_version", "compiled", "errors", "positions"},
     {"invocation"},
     {"schema", "location"},
     {"plan", "transport", "lease", "descriptive"},

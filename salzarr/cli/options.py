@@ -74,69 +74,70 @@ models = click.option(
 )
 
 
+SELECTION = (
+    click.option(
+        "--strip-suffix",
+        multiple=True,
+        metavar="TEXT",
+        help="An ending to remove from image names, such as _gradcam, so that they match; repeatable.",
+    ),
+    file_option(
+        "--rename",
+        "CSV",
+        "A table of two columns, the name of an image and its new name, so that names match.",
+    ),
+    file_option(
+        "--names",
+        "FILE",
+        "Names of the images of stacks that have none: one per line, in order, or a table.",
+    ),
+    click.option(
+        "--stacked",
+        metavar="PATTERN",
+        help="Name of the .npy files that are stacks of maps (image, H, W).  [default: batch_maps*.npy]",
+    ),
+    click.option(
+        "--axes",
+        metavar="NAME,…",
+        help="What the axes of the arrays are, such as image,channel,y,x; any other axis name makes one "
+        "model per position along it.",
+    ),
+    click.option(
+        "--array",
+        metavar="NAME",
+        help="The array of maps in .npz, HDF5, NetCDF, Zarr, .mat, .pt and .safetensors files that hold "
+        "several.",
+    ),
+    click.option(
+        "--glob",
+        metavar="PATTERN",
+        help="Only files whose path below SOURCE matches, such as '*/**/Baseline/*.npy' (** matches any "
+        "number of folders).",
+    ),
+    click.option(
+        "--model",
+        "placed",
+        multiple=True,
+        callback=named,
+        metavar="NAME=PATH",
+        help="A model's name and its folder or file below SOURCE (or its name in a store), for models "
+        "that are not found, or not named as you want; only these are converted; repeatable.",
+    ),
+    models,
+    click.option(
+        "--pattern",
+        metavar="PATTERN",
+        help="How paths below SOURCE divide into names, such as '{model}/{method}/{image}.npy'. "
+        "{image:path} may span folders; without {image} a file is a stack; * is any text, ** any folders. "
+        "Every other placeholder becomes a factor of the models.",
+    ),
+)
+"""Options that choose and name the maps of a source; :func:`selected` reads them."""
+
+
 def selection(command: Command) -> Command:
-    """Add the options that choose and name the maps of a source; :func:`selected` reads them."""
-    for option in (
-        click.option(
-            "--strip-suffix",
-            multiple=True,
-            metavar="TEXT",
-            help="An ending to remove from image names, such as _gradcam, so that they match; repeatable.",
-        ),
-        file_option(
-            "--rename",
-            "CSV",
-            "A table of two columns, the name of an image and its new name, so that names match.",
-        ),
-        file_option(
-            "--names",
-            "FILE",
-            "Names of the images of stacks that have none: one per line, in order, or a table.",
-        ),
-        click.option(
-            "--stacked",
-            metavar="PATTERN",
-            help="Name of the .npy files that are stacks of maps (image, H, W).  [default: batch_maps*.npy]",
-        ),
-        click.option(
-            "--axes",
-            metavar="NAME,…",
-            help="What the axes of the arrays are, such as image,channel,y,x; whatever else is named becomes "
-            "part "
-            "of the models' names.",
-        ),
-        click.option(
-            "--array",
-            metavar="NAME",
-            help="The array of maps in .npz, HDF5, NetCDF, Zarr, .mat, .pt and .safetensors files that hold "
-            "several.",
-        ),
-        click.option(
-            "--glob",
-            metavar="PATTERN",
-            help="Only files whose path below SOURCE matches, such as '*/**/Baseline/*.npy' (** matches any "
-            "number of folders).",
-        ),
-        click.option(
-            "--model",
-            "placed",
-            multiple=True,
-            callback=named,
-            metavar="NAME=PATH",
-            help="A model's name and its folder or file below SOURCE (or its name in a store), for models "
-            "that are not found, or not named as you want; repeatable.",
-        ),
-        models,
-        click.option(
-            "--pattern",
-            metavar="PATTERN",
-            help="How paths below SOURCE divide into names, such as '{model}/{method}/{image}.npy'. "
-            "{image:path} may "
-            "span folders; without {image} a file is a stack; * is any text, ** any folders. What is not the "
-            "image "
-            "is kept as a factor of the models.",
-        ),
-    ):
+    """Add the options of :data:`SELECTION`."""
+    for option in SELECTION:
         command = option(command)
     return command
 
@@ -170,7 +171,7 @@ photos = click.option(
 group_by = click.option(
     "--group-by",
     metavar="COLUMN",
-    help="A column of the labels: every statistic per label, too, and of two labels what differs.",
+    help="A column of the labels: every statistic for each label, too, and a test of two labels.",
 )
 
 
@@ -187,27 +188,27 @@ def analysis(command: Command) -> Command:
             multiple=True,
             callback=margins,
             metavar="SPEC=VALUE",
-            help="Test whether models are equally close by this metric, to within VALUE in its unit; "
-            "repeat it.",
+            help="Equivalence test: count two models as equally close if they differ by less than VALUE, in "
+            "the metric's unit; repeatable.",
         ),
         click.option(
             "--test-models",
             multiple=True,
             callback=split,
             metavar="NAME,…",
-            help="Test which of two models is closer to these; to all, up to 22, if left out.",
+            help="Models to test against: for each, which of two others is closer. Default: all, up to 22.",
         ),
         group_by,
         click.option(
             "--unit-mean/--image-mean",
             default=None,
-            help="Weigh units, or images (the default), equally.",
+            help="Give each unit the same weight, or each image (the default).",
         ),
         click.option(
             "--units",
             metavar="COLUMN",
-            help="A column of the labels: images of one unit (crops, frames, a patient's) belong together, "
-            "and are drawn, flipped, split and matched together.",
+            help="A column of the labels: images of one unit (crops, frames, a patient's) belong together: "
+            "they are resampled and permuted as one, and are never paired as mismatches.",
         ),
         click.option(
             "--seed",

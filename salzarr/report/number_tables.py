@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from salzarr.schema import ATTR_PRIMARY, ATTR_WHERE, IMAGE
 from salzarr.statistics.analysis import Analysis
 from salzarr.statistics.mantel import smallest_p
 from salzarr.statistics.rows import metric_names, metric_rows, model_names
+
+Table = dict[str, Any]
 
 MOST_ROWS = 12
 """Rows of a table on the page; the file has all."""
@@ -61,15 +63,16 @@ def absences(analysis: Analysis) -> list[str]:
     return said
 
 
-def number_tables(analysis: Analysis) -> list[dict[str, Any]]:
+def number_tables(analysis: Analysis) -> list[Table]:
     """Lay out the tables that stand on the page as they are in their files."""
-    return [table for table in _tables(analysis) if table["rows"]]
-
-
-def _tables(analysis: Analysis) -> Iterator[dict[str, Any]]:
     units = "images" if analysis.settings.units is None else "units"
-    ceilings = analysis.ceilings
-    yield _table(
+    parts = {name: getattr(analysis, name) for name in TABLES}
+    drawn = [TABLES[name](analysis, part, units) for name, part in parts.items() if part is not None]
+    return [table for table in drawn if table["rows"]]
+
+
+def _ceilings(analysis: Analysis, table: pd.DataFrame, units: str) -> Table:
+    return _table(
         "ceilings",
         "How well images predict each other",
         f"Correlation over pairs of the scores of one of the {units} with the mean of all others (lower) and "
@@ -83,84 +86,99 @@ def _tables(analysis: Analysis) -> Iterator[dict[str, Any]]:
                 (row["lower_low"], row["lower_high"]),
                 row["upper"],
             ]
-            for row in _records(ceilings)
+            for row in _records(table)
             if np.isfinite(row["lower"])
         ],
     )
-    if analysis.discriminability is not None:
-        yield _table(
-            "discriminability",
-            "Which metric tells images apart",
-            "Share of other images' maps of the second model that an image's own beats, ties one half: 0.5 "
-            "by chance. After zscore scale plays no part. It is no ground for choosing "
-            "a metric on these maps.",
-            ["Metric", "maps", units, "share", "interval"],
+
+
+def _discriminability(_: Analysis, table: pd.DataFrame, units: str) -> Table:
+    return _table(
+        "discriminability",
+        "Which metric tells images apart",
+        "Share of other images' maps of the second model that an image's own beats, ties one half: 0.5 "
+        "by chance. After zscore scale plays no part. It is no ground for choosing "
+        "a metric on these maps.",
+        ["Metric", "maps", units, "share", "interval"],
+        [
             [
-                [
-                    row["metric"],
-                    row["normalize"],
-                    row["units"],
-                    row["discriminability"],
-                    (row["low"], row["high"]),
-                ]
-                for row in _records(analysis.discriminability)
-            ],
-        )
-    if analysis.map_ceilings is not None:
-        yield _table(
-            "map-ceilings",
-            "How well models predict each other's maps",
-            "Mean score of a model's maps with the consensus of the others' (lower) and of all (upper), "
-            "all of them normalized by zscore. Rows share maps: they are not independent.",
-            ["Metric", "model", units, "lower", "interval", "upper"],
-            [
-                [row["metric"], row["model"], row["units"], row["lower"],
-                 (row["lower_low"], row["lower_high"]), row["upper"]]
-                for row in _records(analysis.map_ceilings)
-            ],
-        )  # fmt: skip
-    if analysis.conclusions is not None:
-        rows = analysis.conclusions.sort_values("reversed", ascending=False, kind="stable")
-        yield _table(
-            "conclusions",
-            "Whether two metrics order the pairs differently",
-            "Of the twos of pairs whose order is certain by both metrics (intervals that exclude 0), how "
-            "many have another order, and the first of these: less alike by the first metric, and "
-            "by the second.",
-            ["Metric", "and", "certain", "reversed", "by the first", "by the second"],
-            [
-                [_spec(analysis, row["metric"]), _spec(analysis, row["metric_2"]),
-                 row["certain"], row["reversed"],
-                 _pair(row["model_a"], row["model_b"]), _pair(row["other_a"], row["other_b"])]
-                for row in _records(rows)
-            ],
-        )  # fmt: skip
-    if analysis.group_differences is not None:
-        table = analysis.group_differences
-        first, second = (str(table[f"group_{k}"].iloc[0]) for k in (1, 2)) if len(table) else ("", "")
-        of_each = [f"{units}, {plain(name)}" for name in (first, second)]
-        yield _table(
-            "group-differences",
-            f"What differs between {plain(first)} and {plain(second)}",
-            f"Mean of {plain(first)} less that of {plain(second)}; p by labels permuted over {units}, q a "
-            "false discovery rate over all rows.",
-            ["Metric", "pair", *of_each, "difference", "interval", "p", "q"],
-            [
-                [row["metric"], _pair(row["model_a"], row["model_b"]),
-                 row["units_1"], row["units_2"], row["difference"],
-                 (row["low"], row["high"]), row["p"], row["q"]]
-                for row in _records(table.sort_values("p", kind="stable"))
-            ],
-        )  # fmt: skip
+                row["metric"],
+                row["normalize"],
+                row["units"],
+                row["discriminability"],
+                (row["low"], row["high"]),
+            ]
+            for row in _records(table)
+        ],
+    )
+
+
+def _map_ceilings(_: Analysis, table: pd.DataFrame, units: str) -> Table:
+    return _table(
+        "map-ceilings",
+        "How well models predict each other's maps",
+        "Mean score of a model's maps with the consensus of the others' (lower) and of all (upper), "
+        "all of them normalized by zscore. Rows share maps: they are not independent.",
+        ["Metric", "model", units, "lower", "interval", "upper"],
+        [
+            [row["metric"], row["model"], row["units"], row["lower"],
+             (row["lower_low"], row["lower_high"]), row["upper"]]
+            for row in _records(table)
+        ],
+    )  # fmt: skip
+
+
+def _conclusions(analysis: Analysis, table: pd.DataFrame, units: str) -> Table:
+    rows = table.sort_values("reversed", ascending=False, kind="stable")
+    return _table(
+        "conclusions",
+        "Whether two metrics order the pairs differently",
+        "Of the twos of pairs whose order is certain by both metrics (intervals that exclude 0), how "
+        "many have another order, and the first of these: less alike by the first metric, and "
+        "by the second.",
+        ["Metric", "and", "certain", "reversed", "by the first", "by the second"],
+        [
+            [_spec(analysis, row["metric"]), _spec(analysis, row["metric_2"]),
+             row["certain"], row["reversed"],
+             _pair(row["model_a"], row["model_b"]), _pair(row["other_a"], row["other_b"])]
+            for row in _records(rows)
+        ],
+    )  # fmt: skip
+
+
+def _group_differences(_: Analysis, table: pd.DataFrame, units: str) -> Table:
+    first, second = (str(table[f"group_{k}"].iloc[0]) for k in (1, 2)) if len(table) else ("", "")
+    of_each = [f"{units}, {plain(name)}" for name in (first, second)]
+    return _table(
+        "group-differences",
+        f"What differs between {plain(first)} and {plain(second)}",
+        f"Mean of {plain(first)} less that of {plain(second)}; p by labels permuted over {units}, q a "
+        "false discovery rate over all rows.",
+        ["Metric", "pair", *of_each, "difference", "interval", "p", "q"],
+        [
+            [row["metric"], _pair(row["model_a"], row["model_b"]),
+             row["units_1"], row["units_2"], row["difference"],
+             (row["low"], row["high"]), row["p"], row["q"]]
+            for row in _records(table.sort_values("p", kind="stable"))
+        ],
+    )  # fmt: skip
+
+
+TABLES: dict[str, Callable[[Analysis, pd.DataFrame, str], Table]] = {
+    "ceilings": _ceilings,
+    "discriminability": _discriminability,
+    "map_ceilings": _map_ceilings,
+    "conclusions": _conclusions,
+    "group_differences": _group_differences,
+}
+"""Parts of an analysis that are tables of numbers, in the order of the page."""
 
 
 def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.to_dict("records")
 
 
-def _table(
-    name: str, title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
-) -> dict[str, Any]:
+def _table(name: str, title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     more = f" The first {MOST_ROWS} of {len(rows):,} rows." if len(rows) > MOST_ROWS else ""
     return {
         "id": name,

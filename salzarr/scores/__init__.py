@@ -17,6 +17,8 @@
 ``growth``          scores that exist already: resumed, grown or refused
 ``replacement``     scores put in the place of earlier ones
 ``mismatched``      the chance baseline
+``derangements``    how its partners are drawn
+``labels``          what is known of images, and which images are chosen by it
 ``leave_one_out``   the consensus of the other models
 ==================  ======================================================================
 """

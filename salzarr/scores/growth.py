@@ -210,7 +210,7 @@ def _redefined(plan: dict[str, Any], wanted: dict[str, Any]) -> frozenset[str]:
 
 def _changed(what: str) -> ChangedError:
     return ChangedError(
-        f"these results were made from something else: {what}; choose another results folder, or --overwrite"
+        f"these results do not match this command: {what}; choose another results folder, or --overwrite"
     )
 
 

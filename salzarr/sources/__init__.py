@@ -10,6 +10,9 @@
 ``ambiguity``       what is said of a tree that can be read in two ways
 ``pattern``         the same, from a pattern of the paths
 ``names, tables``   names of images and models, and the tables that hold them
+``image_labels``    tables of what is known of images
+``expression``      the expressions of ``--where``
+``entry``           one model as it was found
 ``memory``          arrays in memory
 ``shaping``         from an array to a map
 ==================  ======================================================================
