@@ -51,7 +51,7 @@ _OPTION = re.compile(r"(?<![\w`-])--([a-z]+(?:-[a-z]+)*)(?: ('[^']*'|[\w*{][^\s;
 _TWICE = re.compile(r"\b(\w+)= \(\1=[^)]*\)")
 _SWITCHES = ("overwrite", "append", "allow-incomplete", "complete-cases", "baseline")
 _PROSE = frozenset(
-    (
+    [
         "and",
         "or",
         "with",
@@ -61,7 +61,11 @@ _PROSE = frozenset(
         "for",
         "in",
         "is",
+        "are",
+        "has",
+        "have",
         "does",
+        "do",
         "names",
         "says",
         "chooses",
@@ -69,8 +73,21 @@ _PROSE = frozenset(
         "computes",
         "makes",
         "takes",
-    )
+        "needs",
+        "gives",
+        "goes",
+        "as",
+        "if",
+        "on",
+        "at",
+        "by",
+        "from",
+        "cannot",
+        "must",
+        "only",
+    ]
 )
+"""Words after an option that go on with the sentence; any other is its value."""
 
 
 def for_caller(text: str) -> str:
@@ -80,6 +97,8 @@ def for_caller(text: str) -> str:
     'resize with size="6x8", or start again with overwrite=True'
     >>> for_caller("give --names FILE, --model NAME=PATH or --channel mean, and see --strip-suffix")
     'give names="FILE", models={"NAME": "PATH"} or channel="mean", and see strip_suffix='
+    >>> for_caller("--workers has no meaning with --scheduler sync")
+    'workers= has no meaning with scheduler="sync"'
     """
     return text if _command_line else _TWICE.sub(r"\1=", _OPTION.sub(_keyword, text))
 

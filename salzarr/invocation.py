@@ -6,7 +6,8 @@ import inspect
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,14 @@ RECORD = "run.json"
 _typed: ContextVar[str | None] = ContextVar("typed", default=None)
 
 
-def type_command(arguments: Sequence[str]) -> None:
-    """Record what is called from now on as this command line."""
-    _typed.set(redacted(shlex.join(["salzarr", *arguments])))
+@contextmanager
+def typed_command(arguments: Sequence[str]) -> Iterator[None]:
+    """Record what is called meanwhile as this command line."""
+    token = _typed.set(redacted(shlex.join(["salzarr", *arguments])))
+    try:
+        yield
+    finally:
+        _typed.reset(token)
 
 
 def call_of(function: Callable[..., Any], given: Mapping[str, Any]) -> str:

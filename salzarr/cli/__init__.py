@@ -27,7 +27,7 @@ from salzarr.errors import (
     redacted,
     unreachable,
 )
-from salzarr.invocation import type_command
+from salzarr.invocation import typed_command
 
 INTERRUPTED = 130
 
@@ -78,13 +78,12 @@ def _reader_left() -> int:
 
 def run(arguments: list[str]) -> int:
     """Run one command; a mistake of the user is one sentence on stderr, never a traceback."""
-    with command_line():
+    with command_line(), typed_command(arguments):
         return _run(arguments)
 
 
 def _run(arguments: list[str]) -> int:
     """Run one command."""
-    type_command(arguments)
     try:
         cli.main(arguments, prog_name="salzarr", standalone_mode=False)
     except click.exceptions.Exit as exit_:
