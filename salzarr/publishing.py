@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from os import PathLike, fspath
@@ -23,6 +23,7 @@ from salzarr.plot.style import numbers, own_figures
 from salzarr.report import Page, write_report
 from salzarr.report.page_inputs import REPORT_SIZE
 from salzarr.results_analysis import analyze_results, maps_of, open_reader, settings_of
+from salzarr.run import Progress
 from salzarr.schema import ATTR_PROVENANCE, IMAGE
 from salzarr.scores.results_folder import maps_url
 from salzarr.statistics.analysis import Analysis
@@ -34,7 +35,6 @@ from salzarr.watching import html_link, html_table
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
 
 SHOWN_MODELS = 12
 """Models up to which a notebook shows the matrix beside the report."""

@@ -13,6 +13,7 @@ import xarray as xr
 from salzarr import plan
 from salzarr.errors import CorruptError, SalzarrError, StoreNotFoundError, UsageError
 from salzarr.invocation import RECORD, read_record
+from salzarr.run import Progress
 from salzarr.scores import agreement, chance
 from salzarr.scores.comparison import outline
 from salzarr.scores.labels import groups_of, units_of
@@ -24,8 +25,6 @@ from salzarr.statistics.rows import ScoreReader
 from salzarr.watching import watched
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
 
 
 def open_reader(results: Path, memory: str | int | None) -> ScoreReader:

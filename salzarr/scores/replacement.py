@@ -15,8 +15,8 @@ from salzarr.errors import StoreExistsError
 from salzarr.location import local_path, locate, names_in, zarr_store
 from salzarr.scores.score_store import attributes, create_group
 from salzarr.store import storage_errors
+from salzarr.store.metadata import ROOT
 
-ROOT = "zarr.json"
 DISCARDED = ".discarded"
 
 

@@ -154,14 +154,15 @@ def attributes(url: str) -> dict[str, Any] | None:
     """Read the attributes of a scores store; None if there is no store with a plan."""
     with metadata.readable(url):
         try:
-            found = dict(zarr.open_group(zarr_store(url), mode="r", use_consolidated=False).attrs)
+            group = zarr.open_group(zarr_store(url), mode="r", use_consolidated=False)
         except (FileNotFoundError, KeyError):
             check_bucket(url)
             return None
+    found = dict(group.attrs)
     if found.get(schema.ATTR_KIND) == schema.KIND_SCORES and ATTR_PLAN not in found:
         return None  # killed before there was a plan
     schema.check(found, schema.KIND_SCORES, url)
-    metadata.check(url)
+    metadata.check(url, group.store)
     return found
 
 

@@ -78,7 +78,7 @@ def open_group(url: str, mode: Any = "r") -> zarr.Group:
                 else f"{url} does not exist; create it with 'salzarr convert', or give one that it wrote"
             ) from None
     schema.check(group.attrs, schema.KIND_MAPS, url)
-    metadata.check(url)
+    metadata.check(url, group.store)
     return group
 
 

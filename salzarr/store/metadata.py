@@ -20,7 +20,7 @@ from zarr.core.sync import sync
 
 from salzarr import schema
 from salzarr.errors import CorruptError, SalzarrError, storage_errors, unreachable
-from salzarr.location import local_path, zarr_store
+from salzarr.location import local_path
 from salzarr.store.chunks import put
 from salzarr.store.power import sync_folder
 
@@ -74,7 +74,7 @@ def _remove_partials(url: str) -> None:
                 os.unlink(os.path.join(path, name))
 
 
-def check(url: str) -> None:
+def check(url: str, store: Store) -> None:
     """Refuse a finished store whose metadata is not what was sealed; one that other tools wrote has no seal.
 
     Raises
@@ -83,7 +83,6 @@ def check(url: str) -> None:
         If it was changed, or a bit has flipped.
     """
     with readable(url):
-        store = zarr.open_group(zarr_store(url), mode="r", use_consolidated=False).store
         root = json.loads(_get(url, store, ROOT) or b"{}")
         seal = _get(url, store, SEAL)
         if root.get("attributes", {}).get(schema.ATTR_COMPLETE) is False or seal is None:
